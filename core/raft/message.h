@@ -1,0 +1,107 @@
+// What nodes say to each other. A message is a complete value: it owns references to the entries it carries, so it stays valid however
+// the sender's role, term or log change afterwards. A field exists only in the bodies where it means something.
+#pragma once
+
+#include <variant>
+#include <vector>
+
+#include "core/raft/types.h"
+
+namespace raftkv::raft {
+
+// AppendEntries (paper, figure 2). Without entries it still tells the commit index.
+struct AppendRequest {
+  Index prev_index = 0;
+  Term prev_term = 0;
+  Index commit = 0;  // leader's commit index; may be above the last entry carried
+  std::vector<Entry> entries;
+  friend bool operator==(const AppendRequest&, const AppendRequest&) = default;
+};
+
+struct AppendResponse {
+  // Accepted: the follower's log equals the leader's up to `index`. Rejected: `index` echoes the refused prev_index.
+  Index index = 0;
+  bool rejected = false;
+  // Only when rejected: the follower's last entry that might match, at most prev_index, and its term (paper, end of section 5.3).
+  Index hint_index = 0;
+  Term hint_term = 0;
+  friend bool operator==(const AppendResponse&, const AppendResponse&) = default;
+};
+
+// RequestVote. For a pre-vote (thesis, section 9.6) the message's term is the term the sender *would* campaign in.
+struct VoteRequest {
+  bool pre_vote = false;
+  bool transfer = false;  // sent because the leader asked for it: leader stickiness does not apply (thesis, section 3.10)
+  Index last_index = 0;
+  Term last_term = 0;
+  friend bool operator==(const VoteRequest&, const VoteRequest&) = default;
+};
+
+// A granted pre-vote carries the term of the request, a rejection the responder's own term.
+struct VoteResponse {
+  bool pre_vote = false;
+  bool rejected = false;
+  friend bool operator==(const VoteResponse&, const VoteResponse&) = default;
+};
+
+struct Heartbeat {
+  Index commit = 0;         // never above what the receiver is known to have
+  uint64_t read_round = 0;  // newest read round the leader wants confirmed; 0 for none (thesis, section 6.4)
+  friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
+};
+
+struct HeartbeatResponse {
+  uint64_t read_round = 0;  // echo
+  friend bool operator==(const HeartbeatResponse&, const HeartbeatResponse&) = default;
+};
+
+// Leader to follower: you need a snapshot. From a leader's core it is an *offer*: the driver streams the named snapshot. Into a follower's
+// core it goes only after the driver has written, synced and verified every byte.
+struct InstallSnapshot {
+  SnapshotMeta meta;
+  friend bool operator==(const InstallSnapshot&, const InstallSnapshot&) = default;
+};
+
+// Leadership transfer: campaign at once, without a pre-vote.
+struct TimeoutNow {
+  friend bool operator==(const TimeoutNow&, const TimeoutNow&) = default;
+};
+
+// A follower passes a proposal on to the leader it knows (only when forwarding in the core is enabled).
+struct ForwardedProposal {
+  std::vector<Entry> entries;  // term and index unset
+  friend bool operator==(const ForwardedProposal&, const ForwardedProposal&) = default;
+};
+
+// A follower passes on a request to transfer leadership.
+struct ForwardedTransfer {
+  NodeId target = kNoNode;
+  friend bool operator==(const ForwardedTransfer&, const ForwardedTransfer&) = default;
+};
+
+// A follower asks for a linearizable read point; `context` is the follower's own number and comes back in the answer.
+struct ReadIndexRequest {
+  uint64_t context = 0;
+  friend bool operator==(const ReadIndexRequest&, const ReadIndexRequest&) = default;
+};
+
+struct ReadIndexResponse {
+  uint64_t context = 0;
+  Index index = 0;        // serve the read once this index is applied
+  bool rejected = false;  // not leader any more, or nothing committed in the leader's term yet: ask again
+  friend bool operator==(const ReadIndexResponse&, const ReadIndexResponse&) = default;
+};
+
+using MessageBody =
+    std::variant<AppendRequest, AppendResponse, VoteRequest, VoteResponse, Heartbeat, HeartbeatResponse, InstallSnapshot,
+                 TimeoutNow, ForwardedProposal, ForwardedTransfer, ReadIndexRequest, ReadIndexResponse>;
+
+struct Message {
+  NodeId from = kNoNode;
+  NodeId to = kNoNode;
+  Term term = 0;  // 0 only in forwarded requests, which are not bound to a term
+  MessageBody body;
+  friend bool operator==(const Message&, const Message&) = default;
+};
+
+}  // namespace raftkv::raft
