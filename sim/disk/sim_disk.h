@@ -1,0 +1,159 @@
+// A disk in memory that forgets like a real one.
+//
+// The fault model
+//
+// Every file has what reads see (the page cache) and what the platter holds. A write changes the
+// cache; its sectors are dirty until the file is synced. Directory entries work the same way: a
+// created, renamed or removed name is pending until SyncDir. Nothing reaches the platter on its own
+// account, and anything may: that is decided at the crash.
+//
+// At a crash (power loss, Crash())
+//   - each dirty sector independently keeps its old bytes, gets any one of the versions written
+//   since the last sync, or is torn: a
+//     prefix of the new bytes followed by the old ones, garbage, or zeros. Sectors are 512 or 4096
+//     bytes (Options::sector_bytes);
+//   - a file's size is data of its own: old or new, whatever its sectors became. Sectors inside the
+//   size that never were written read as
+//     zeros;
+//   - pending directory changes survive each on its own (the default), or as a prefix of their
+//   order, as a journal gives. A name whose
+//     creation is lost takes the file's synced bytes with it. A rename is atomic;
+//   - what was synced, name and bytes, is there.
+//
+// When the process dies but the machine does not (ProcessCrash()) nothing is lost: the cache lives
+// on, dirty as it was.
+//
+// A budget of operations (SetOperationBudget) puts a crash between, or in the middle of, any two
+// operations: the mutating operation that finds the budget empty is in flight when the power fails,
+// so its effect is pending like that of any unsynced one, and it and every later call fail with a
+// status for which IsCrash() holds, until Crash() or ProcessCrash().
+//
+// Injected errors (InjectFault, or at random with Options)
+//   - write: DataLoss, a prefix of the bytes is in the cache;
+//   - sync: DataLoss. As on ext4 the dirty sectors are then *clean*: reads show the new bytes, the
+//   platter has the old ones, the next
+//     sync returns OK and changes nothing about it. Only writing the sectors again helps;
+//   - full: ResourceExhausted from Create, Allocate and writes that make the file longer.
+// Bit rot is Corrupt(): it changes cache and platter.
+//
+// Deterministic: the only chance is the Random handed to Crash() and, for random errors, to the
+// constructor.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/raft/random.h"
+#include "storage/disk.h"
+
+namespace raftkv::sim {
+
+// True for the error every call returns once the power is off.
+bool IsCrash(const absl::Status& status);
+
+class SimDisk final : public storage::Disk {
+ public:
+  struct Options {
+    uint32_t sector_bytes = 512;  // unit of tearing: 512 or 4096
+    bool ordered_directory =
+        false;  // pending directory changes survive as a prefix instead of each on its own
+    uint32_t write_error_per_mille = 0;    // random DataLoss on File::Write
+    uint32_t sync_error_per_mille = 0;     // random DataLoss on File::Sync
+    uint64_t capacity_bytes = UINT64_MAX;  // sum of file sizes above this: ResourceExhausted
+  };
+
+  enum class Operation : uint8_t {
+    kWrite,
+    kSync,
+    kAllocate,
+    kCreate,
+    kRename,
+    kRemove,
+    kSyncDir,
+    kTruncate,
+    kRead
+  };
+
+  // Effects that took place, for the summary of a run.
+  struct Counters {
+    uint64_t operations = 0;  // mutating ones
+    uint64_t writes = 0;
+    uint64_t bytes_written = 0;
+    uint64_t syncs = 0;
+    uint64_t dir_syncs = 0;
+    uint64_t reads = 0;
+    uint64_t crashes = 0;       // power losses
+    uint64_t lost_sectors = 0;  // dirty sectors that kept old bytes at a crash
+    uint64_t kept_sectors = 0;  // dirty sectors that survived although unsynced
+    uint64_t torn_sectors = 0;  // dirty sectors that became a mixture, garbage or zeros
+    uint64_t torn_writes = 0;   // files of which a crash kept some unsynced sectors and lost others
+    uint64_t lost_names = 0;    // directory changes undone by a crash
+    uint64_t injected_write_errors = 0;
+    uint64_t injected_sync_errors = 0;
+    uint64_t full_errors = 0;
+    uint64_t flipped_bytes = 0;
+  };
+
+  explicit SimDisk(const Options& options, Random random = Random(0));
+  ~SimDisk() override;
+
+  // --- storage::Disk ---
+  absl::StatusOr<std::unique_ptr<storage::File>> Open(absl::string_view name, Mode mode) override;
+  absl::StatusOr<std::unique_ptr<storage::File>> Create(absl::string_view name) override;
+  absl::Status Rename(absl::string_view from, absl::string_view to) override;
+  absl::Status Remove(absl::string_view name) override;
+  absl::Status SyncDir() override;
+  absl::StatusOr<std::vector<std::string>> List() override;
+  absl::StatusOr<std::unique_ptr<storage::DirectoryLock>> Lock() override;
+  std::string Describe() const override;
+
+  // --- crashes ---
+  // After `operations` more mutating operations the power fails. nullopt: never.
+  void SetOperationBudget(std::optional<uint64_t> operations);
+  bool powered_off() const;  // the budget ran out, or PowerOff() was called
+  void PowerOff();           // at once, between two operations
+  // Applies the loss model and powers on again without a budget. Files opened and locks taken
+  // before stay dead: their calls fail.
+  void Crash(Random& random);
+  // The process is gone, the machine is not: as Crash, but nothing is lost.
+  void ProcessCrash();
+
+  // --- faults ---
+  // The `nth` (0: the next) operation of that kind from now fails once: DataLoss, or
+  // ResourceExhausted for kAllocate and kCreate.
+  void InjectFault(Operation operation, uint64_t nth);
+  void set_options(const Options& options);  // new error rates and capacity from now on
+  const Options& options() const;
+  // XORs the byte with `mask` in cache and platter. False when there is no such byte.
+  bool Corrupt(absl::string_view name, uint64_t offset, uint8_t mask);
+  // Removes everything, names and bytes: a replaced disk.
+  void Wipe();
+
+  // --- for oracles and tests ---
+  const Counters& counters() const;
+  // A disk that holds exactly what is certain to survive a crash now: synced bytes under synced
+  // names.
+  std::unique_ptr<SimDisk> DurableImage() const;
+  // A disk with the same contents, dirt and pending changes. Faults, budget and counters are not
+  // copied.
+  std::unique_ptr<SimDisk> Clone() const;
+  // Sectors of the files whose name begins with `prefix` that are dirty, or lost to a failed sync
+  // and not written again. 0 and !DirectoryDirty() mean that those files survive any crash.
+  uint64_t UnsyncedSectors(absl::string_view prefix) const;
+  bool DirectoryDirty() const;
+  // Hash of names and bytes as reads see them.
+  uint64_t ContentHash() const;
+
+ private:
+  struct Inode;
+  struct Platter;
+  class OpenFile;
+  class Held;
+  std::shared_ptr<Platter> platter_;
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,205 @@
+// Everything a node must remember, behind one door: term and vote, the log, snapshots, and whose
+// they are.
+//
+// Both drivers (the disk thread of the node, the simulator) call the same straight-line code over a
+// Disk. The core never reads the disk after recovery, so this is write-only but for snapshot
+// chunks. One directory holds
+//
+//   identity   cluster, node, incarnation, group         docs/formats/identity.md
+//   vote       term and vote                             docs/formats/vote.md
+//   manifest   which snapshot is current, where the log begins   docs/formats/snapshot.md
+//   snapshot-* the bytes of snapshots                    docs/formats/snapshot.md
+//   log-*      segments of the log, marks: what is known to be durable   docs/formats/log.md
+//
+// Rules that callers can rely on
+//   - What a call that returned OK has written survives any crash. What a call that failed has
+//   written may be there or not, whole
+//     records only.
+//   - A failed write or sync is final: the object is poisoned and every later call returns that
+//   first error. The caller stops, a new
+//     process recovers. The exceptions return an error and poison nothing: ResourceExhausted (no
+//     space for a new segment or a snapshot: nothing of the log was written, the same job may be
+//     tried again), an unreadable snapshot chunk, a caller's own mistake.
+//   - Open vouches only for what it knows to be on the platter; the rest of what it can read it
+//   writes again first, because after a
+//     failed sync the page cache shows bytes that the disk does not have.
+//   - A record that fails its checksum is either a torn tail (never acknowledged; cut, with an
+//   event) or rot (it was durable once;
+//     Open refuses with DataLoss and names file, offset and index). docs/formats/log.md says how
+//     the two are told apart.
+//
+// Threads: one at a time. Entries handed out by TakeRecovered belong to the caller alone; entries
+// lent to Persist are only read.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/raft/ready.h"
+#include "core/raft/types.h"
+#include "storage/disk.h"
+#include "storage/identity.h"
+
+namespace raftkv::storage {
+
+// A snapshot never travels or is written in bigger pieces.
+inline constexpr uint32_t kMaxSnapshotChunk = 256 * 1024;
+// The largest payload of one entry that the log stores (and therefore reads back).
+inline constexpr uint32_t kMaxEntryBytes = 64u << 20;
+
+struct Options {
+  uint64_t segment_bytes =
+      64u << 20;  // preallocated size of a log segment; a bigger batch gets a bigger segment
+  // Batches begin on multiples of this and a block that holds synced bytes is never written again,
+  // so a torn write cannot hurt them. A power of two, 512 to 65,536.
+  uint32_t block_bytes = 4096;
+  uint32_t snapshot_chunk_bytes =
+      kMaxSnapshotChunk;  // unit of snapshot checksums, 64 to kMaxSnapshotChunk
+  uint64_t snapshot_sync_bytes =
+      8u << 20;  // a snapshot being written is synced this often: no sync is very long
+
+  // InvalidArgument names the field that is out of range.
+  absl::Status Validate() const;
+};
+
+// How a snapshot came here. Two may be written at once, one of each.
+enum class SnapshotSource : uint8_t { kLocal = 1, kReceived = 2 };
+
+struct SnapshotInfo {
+  raft::SnapshotMeta meta;  // index 0: the founding state of the cluster
+  uint64_t size = 0;        // bytes
+  uint64_t digest = 0;      // XXH3 (64 bits, seed 0) of the bytes
+  SnapshotSource source = SnapshotSource::kLocal;
+
+  friend bool operator==(const SnapshotInfo&, const SnapshotInfo&) = default;
+};
+
+// What every founding member starts with: the configuration at index 0, and the bytes of the state
+// machine there (may be empty).
+struct Founding {
+  raft::ConfState conf;
+  std::string state;
+};
+
+// Something that recovery noticed and dealt with; for logs, for tests and for the simulator's
+// counters.
+struct RecoveryEvent {
+  enum class Kind : uint8_t {
+    kTornTail = 1,       // bytes behind the last valid batch were cut: they were never acknowledged
+    kTailRewritten = 2,  // valid batches above every durable mark were written again
+    kSlotRepaired = 3,   // one of the two copies of identity, vote or manifest was bad or old and
+                         // was written again
+    kMarksLost = 4,      // the far-away durable marks were unreadable and were begun anew
+    kLeftoverRemoved = 5,  // a file of an unfinished or superseded operation was removed
+  };
+  Kind kind;
+  std::string file;
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  std::string text;  // one sentence for a person
+
+  friend bool operator==(const RecoveryEvent&, const RecoveryEvent&) = default;
+};
+
+struct Recovered {
+  Identity identity;
+  raft::HardState hard_state;
+  raft::Index commit =
+      0;  // highest commit index found, at least the snapshot's, at most the last entry's
+  SnapshotInfo snapshot;
+  std::vector<raft::Entry> entries;  // contiguous, the first at snapshot.meta.index + 1
+  std::vector<RecoveryEvent> events;
+};
+
+struct Stats {
+  uint64_t batches = 0;     // log batches written
+  uint64_t log_syncs = 0;   // fdatasync calls on the log
+  uint64_t vote_syncs = 0;  // fdatasync calls for term and vote: two per change
+  uint64_t log_bytes = 0;   // bytes of all live segments that hold batches
+  uint64_t segments = 0;    // live segments
+};
+
+class Storage {
+ public:
+  // Makes an empty directory the home of `identity`. Safe to repeat after a crash in the middle.
+  // AlreadyExists when the directory has an identity; FailedPrecondition when it holds files that
+  // are not ours or a log without an identity.
+  static absl::Status Init(Disk& disk, const Identity& identity, const Founding& founding);
+
+  // Recovers. `disk` must outlive the result. Errors, all naming directory and file:
+  //   NotFound             never initialised
+  //   FailedPrecondition   belongs to another cluster or another node
+  //   Unavailable          another process has it open
+  //   PermissionDenied     read-only
+  //   DataLoss             garbage, or durable data that has rotted
+  //   Unimplemented        written by a newer version
+  static absl::StatusOr<std::unique_ptr<Storage>> Open(Disk& disk, const Options& options,
+                                                       const ExpectedIdentity& expected = {});
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  // What Open found; once.
+  Recovered TakeRecovered();
+
+  const Identity& identity() const;
+  const raft::HardState& hard_state() const;
+  raft::Index last_index()
+      const;  // of the durable log; the snapshot's index when no entry follows it
+  Stats stats() const;
+  // The error that poisoned this object, or OK.
+  const absl::Status& health() const;
+
+  // Writes one job (core/raft/ready.h): term and vote, then the log, then the snapshot switch.
+  // Returns when all of it is durable: one sync for the log, two more when term or vote changed.
+  // `job.snapshot` names a snapshot finished before by FinishSnapshot, else FailedPrecondition.
+  absl::Status Persist(const raft::PersistJob& job);
+
+  // --- Snapshots, written in steps of at most kMaxSnapshotChunk so that a log batch can go between
+  // two of them. -----------------------
+
+  // Starts a writer; an unfinished or finished but not yet current one of the same source is
+  // dropped. FailedPrecondition when `meta` is not newer than the current snapshot.
+  absl::Status BeginSnapshot(SnapshotSource source, const raft::SnapshotMeta& meta);
+  // Appends 0 to kMaxSnapshotChunk bytes. `offset` must equal SnapshotOffset(source), so a late or
+  // repeated chunk is OutOfRange and changes nothing; FailedPrecondition without a writer.
+  absl::Status AppendSnapshot(SnapshotSource source, uint64_t offset, absl::string_view bytes);
+  // Bytes taken so far; nullopt without a writer.
+  std::optional<uint64_t> SnapshotOffset(SnapshotSource source) const;
+  // One step of: write the end, sync, read everything back and verify, rename, sync the directory.
+  // Call again while the result is nullopt. Afterwards the snapshot is durable but not current.
+  // `expected_digest`, when known, is compared with SnapshotInfo::digest: on a mismatch, as on a
+  // failed verification, the writer is dropped and DataLoss returned.
+  absl::StatusOr<std::optional<SnapshotInfo>> FinishSnapshot(
+      SnapshotSource source, std::optional<uint64_t> expected_digest = {});
+  // Drops a writer and its file; no effect without one.
+  absl::Status AbortSnapshot(SnapshotSource source);
+  // Makes the finished local snapshot the current one; the log stays (CompactLog). Durable on
+  // return. The snapshot that was current stays readable until the next switch, for transfers that
+  // are under way.
+  absl::Status SwitchSnapshot(const raft::SnapshotMeta& meta);
+
+  const SnapshotInfo& current_snapshot() const;
+  // Verified bytes [offset, offset + length) of the current or the previous snapshot, shorter only
+  // at its end; length at most kMaxSnapshotChunk. NotFound when `index` is neither, OutOfRange
+  // behind the end, DataLoss when the bytes fail their checksum.
+  absl::StatusOr<std::string> ReadSnapshot(raft::Index index, uint64_t offset, uint64_t length);
+
+  // Removes segments whose entries are all at or below `index` and below the current snapshot;
+  // whole segments only, so entries below `index` may stay. No effect when nothing qualifies.
+  absl::Status CompactLog(raft::Index index);
+
+ private:
+  class Impl;
+  explicit Storage(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace raftkv::storage
