@@ -14,7 +14,8 @@ foreach(room raft:core/raft kv:core/kv wire:core/wire replica:core/replica stora
   if(TARGET raftkv_${name})
     list(APPEND raftkv_installed_libraries raftkv_${name})
     install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}/" COMPONENT development
-      DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/raftkv/${folder}" FILES_MATCHING PATTERN "*.h")
+      DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/raftkv/${folder}" FILES_MATCHING PATTERN "*.h"
+      PATTERN "flat.h" EXCLUDE)  # shared by the .cc files of core/wire, of no use to others
   endif()
 endforeach()
 
