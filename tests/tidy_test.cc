@@ -197,7 +197,7 @@ const std::vector<Room>& Rooms() {
   static const std::vector<Room>* rooms = new std::vector<Room>{
       {"core/raft", {}},
       {"core/kv", {"core/raft"}},
-      {"core/wire", {"core/raft", "core/kv/command.h", "core/kv/result.h"}},
+      {"core/wire", {"core/raft", "core/kv/command.h", "core/kv/limits.h", "core/kv/result.h"}},
       {"core/replica", {"core/raft", "core/kv", "core/wire"}},
       {"storage", {"core/raft"}},
       {"sim", {"core", "storage"}},
