@@ -1,5 +1,6 @@
-// Checks for our own bugs. They stay on in release builds: a replica that has lost its own logic must stop before it acknowledges
-// anything more. Faults of the environment (a disk, a peer, a client) are never checked this way; they are values.
+// Checks for our own bugs. They stay on in release builds: a replica that has lost its own logic
+// must stop before it acknowledges anything more. Faults of the environment (a disk, a peer, a
+// client) are never checked this way; they are values.
 #pragma once
 
 namespace raftkv {
@@ -9,9 +10,9 @@ namespace raftkv {
 
 }  // namespace raftkv
 
-#define RAFTKV_CHECK(condition)                                 \
-  do {                                                          \
-    if (!(condition)) [[unlikely]] {                            \
-      ::raftkv::CheckFailed(__FILE__, __LINE__, #condition);    \
-    }                                                           \
+#define RAFTKV_CHECK(condition)                              \
+  do {                                                       \
+    if (!(condition)) [[unlikely]] {                         \
+      ::raftkv::CheckFailed(__FILE__, __LINE__, #condition); \
+    }                                                        \
   } while (false)

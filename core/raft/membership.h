@@ -1,7 +1,9 @@
-// Membership changes: the payload of a membership entry, and what applying it does to a configuration.
+// Membership changes: the payload of a membership entry, and what applying it does to a
+// configuration.
 //
-// Single-server changes and joint consensus (thesis, sections 4.1 and 4.3). A change takes effect when its entry is *applied* (not when
-// it is appended), and at most one unapplied change is in the log.
+// Single-server changes and joint consensus (thesis, sections 4.1 and 4.3). A change takes effect
+// when its entry is *applied* (not when it is appended), and at most one unapplied change is in the
+// log.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +41,8 @@ struct MembershipChange {
 inline constexpr size_t kMaxMemberChanges = 64;
 inline constexpr size_t kMaxMembershipContext = 64 * 1024;
 
-// Little-endian and self-describing: version byte, transition, counted changes, context. The empty string is the empty change.
+// Little-endian and self-describing: version byte, transition, counted changes, context. The empty
+// string is the empty change.
 std::string EncodeMembershipChange(const MembershipChange& change);
 // nullopt for anything EncodeMembershipChange cannot have written. Total: any bytes are safe.
 std::optional<MembershipChange> DecodeMembershipChange(absl::string_view bytes);

@@ -1,5 +1,6 @@
-// What nodes say to each other. A message is a complete value: it owns references to the entries it carries, so it stays valid however
-// the sender's role, term or log change afterwards. A field exists only in the bodies where it means something.
+// What nodes say to each other. A message is a complete value: it owns references to the entries it
+// carries, so it stays valid however the sender's role, term or log change afterwards. A field
+// exists only in the bodies where it means something.
 #pragma once
 
 #include <variant>
@@ -19,19 +20,23 @@ struct AppendRequest {
 };
 
 struct AppendResponse {
-  // Accepted: the follower's log equals the leader's up to `index`. Rejected: `index` echoes the refused prev_index.
+  // Accepted: the follower's log equals the leader's up to `index`. Rejected: `index` echoes the
+  // refused prev_index.
   Index index = 0;
   bool rejected = false;
-  // Only when rejected: the follower's last entry that might match, at most prev_index, and its term (paper, end of section 5.3).
+  // Only when rejected: the follower's last entry that might match, at most prev_index, and its
+  // term (paper, end of section 5.3).
   Index hint_index = 0;
   Term hint_term = 0;
   friend bool operator==(const AppendResponse&, const AppendResponse&) = default;
 };
 
-// RequestVote. For a pre-vote (thesis, section 9.6) the message's term is the term the sender *would* campaign in.
+// RequestVote. For a pre-vote (thesis, section 9.6) the message's term is the term the sender
+// *would* campaign in.
 struct VoteRequest {
   bool pre_vote = false;
-  bool transfer = false;  // sent because the leader asked for it: leader stickiness does not apply (thesis, section 3.10)
+  bool transfer = false;  // sent because the leader asked for it: leader stickiness does not apply
+                          // (thesis, section 3.10)
   Index last_index = 0;
   Term last_term = 0;
   friend bool operator==(const VoteRequest&, const VoteRequest&) = default;
@@ -45,8 +50,9 @@ struct VoteResponse {
 };
 
 struct Heartbeat {
-  Index commit = 0;         // never above what the receiver is known to have
-  uint64_t read_round = 0;  // newest read round the leader wants confirmed; 0 for none (thesis, section 6.4)
+  Index commit = 0;  // never above what the receiver is known to have
+  uint64_t read_round =
+      0;  // newest read round the leader wants confirmed; 0 for none (thesis, section 6.4)
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
@@ -55,8 +61,9 @@ struct HeartbeatResponse {
   friend bool operator==(const HeartbeatResponse&, const HeartbeatResponse&) = default;
 };
 
-// Leader to follower: you need a snapshot. From a leader's core it is an *offer*: the driver streams the named snapshot. Into a follower's
-// core it goes only after the driver has written, synced and verified every byte.
+// Leader to follower: you need a snapshot. From a leader's core it is an *offer*: the driver
+// streams the named snapshot. Into a follower's core it goes only after the driver has written,
+// synced and verified every byte.
 struct InstallSnapshot {
   SnapshotMeta meta;
   friend bool operator==(const InstallSnapshot&, const InstallSnapshot&) = default;
@@ -67,7 +74,8 @@ struct TimeoutNow {
   friend bool operator==(const TimeoutNow&, const TimeoutNow&) = default;
 };
 
-// A follower passes a proposal on to the leader it knows (only when forwarding in the core is enabled).
+// A follower passes a proposal on to the leader it knows (only when forwarding in the core is
+// enabled).
 struct ForwardedProposal {
   std::vector<Entry> entries;  // term and index unset
   friend bool operator==(const ForwardedProposal&, const ForwardedProposal&) = default;
@@ -79,7 +87,8 @@ struct ForwardedTransfer {
   friend bool operator==(const ForwardedTransfer&, const ForwardedTransfer&) = default;
 };
 
-// A follower asks for a linearizable read point; `context` is the follower's own number and comes back in the answer.
+// A follower asks for a linearizable read point; `context` is the follower's own number and comes
+// back in the answer.
 struct ReadIndexRequest {
   uint64_t context = 0;
   friend bool operator==(const ReadIndexRequest&, const ReadIndexRequest&) = default;
@@ -87,14 +96,16 @@ struct ReadIndexRequest {
 
 struct ReadIndexResponse {
   uint64_t context = 0;
-  Index index = 0;        // serve the read once this index is applied
-  bool rejected = false;  // not leader any more, or nothing committed in the leader's term yet: ask again
+  Index index = 0;  // serve the read once this index is applied
+  bool rejected =
+      false;  // not leader any more, or nothing committed in the leader's term yet: ask again
   friend bool operator==(const ReadIndexResponse&, const ReadIndexResponse&) = default;
 };
 
 using MessageBody =
-    std::variant<AppendRequest, AppendResponse, VoteRequest, VoteResponse, Heartbeat, HeartbeatResponse, InstallSnapshot,
-                 TimeoutNow, ForwardedProposal, ForwardedTransfer, ReadIndexRequest, ReadIndexResponse>;
+    std::variant<AppendRequest, AppendResponse, VoteRequest, VoteResponse, Heartbeat,
+                 HeartbeatResponse, InstallSnapshot, TimeoutNow, ForwardedProposal,
+                 ForwardedTransfer, ReadIndexRequest, ReadIndexResponse>;
 
 struct Message {
   NodeId from = kNoNode;

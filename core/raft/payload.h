@@ -1,7 +1,9 @@
-// Immutable bytes shared between the log, messages and the disk job, so that a command is stored once and never copied.
+// Immutable bytes shared between the log, messages and the disk job, so that a command is stored
+// once and never copied.
 //
-// The reference count is not atomic: a Payload is copied and destroyed on its owner's thread only. A disk thread may *read* the bytes of
-// a job it was lent, and the owner keeps the job alive until the ticket is back (CORE contract, "Payload references").
+// The reference count is not atomic: a Payload is copied and destroyed on its owner's thread only.
+// A disk thread may *read* the bytes of a job it was lent, and the owner keeps the job alive until
+// the ticket is back (CORE contract, "Payload references").
 #pragma once
 
 #include <cstddef>
@@ -29,8 +31,9 @@ class Payload {
 
   // Valid while any copy of this payload lives.
   absl::string_view view() const {
-    return block_ == nullptr ? absl::string_view()
-                             : absl::string_view(reinterpret_cast<const char*>(block_ + 1), block_->size);
+    return block_ == nullptr
+               ? absl::string_view()
+               : absl::string_view(reinterpret_cast<const char*>(block_ + 1), block_->size);
   }
   size_t size() const { return block_ == nullptr ? 0 : block_->size; }
   bool empty() const { return size() == 0; }

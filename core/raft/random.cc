@@ -34,7 +34,9 @@ Random::Random(uint64_t seed) : seed_(seed) {
   }
 }
 
-Random Random::Stream(uint64_t seed, absl::string_view name) { return Random(HashBytes(name, seed)); }
+Random Random::Stream(uint64_t seed, absl::string_view name) {
+  return Random(HashBytes(name, seed));
+}
 
 Random Random::Split(absl::string_view name) const { return Stream(seed_, name); }
 
@@ -52,7 +54,8 @@ uint64_t Random::Next() {
 
 uint64_t Random::Below(uint64_t bound) {
   RAFTKV_CHECK(bound > 0);
-  // Rejection keeps the result exactly uniform: values above the largest multiple of `bound` are drawn again.
+  // Rejection keeps the result exactly uniform: values above the largest multiple of `bound` are
+  // drawn again.
   const uint64_t threshold = (0 - bound) % bound;
   for (;;) {
     const uint64_t value = Next();

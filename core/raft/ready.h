@@ -1,13 +1,16 @@
-// What the core asks its driver to do. The order is part of the type: nothing else has to be remembered.
+// What the core asks its driver to do. The order is part of the type: nothing else has to be
+// remembered.
 //
 //   1. send every message of `send_now`;
 //   2. apply the committed entries up to `apply_now` (they are on this node's disk already);
-//   3. if there is a `persist`, write it (term and vote first, then the commit index and the entries, one sync), then call
+//   3. if there is a `persist`, write it (term and vote first, then the commit index and the
+//   entries, one sync), then call
 //      Persisted(ticket); at most one ticket is out, what arrives meanwhile is the next batch;
 //   4. then send every message of `send_after_persist` and apply the remaining committed entries.
 //
-// 1 and 3 may overlap: the leader writes its disk in parallel with its followers (thesis, section 10.2.1), and heartbeats never wait for
-// a sync. Without a `persist` everything may be done at once.
+// 1 and 3 may overlap: the leader writes its disk in parallel with its followers (thesis,
+// section 10.2.1), and heartbeats never wait for a sync. Without a `persist` everything may be done
+// at once.
 #pragma once
 
 #include <optional>
@@ -20,17 +23,18 @@ namespace raftkv::raft {
 
 // One atomic write to the disk log. Lent to the disk until Persisted(ticket): see payload.h.
 struct PersistJob {
-  uint64_t ticket = 0;  // 1, 2, 3, ... in order
+  uint64_t ticket = 0;                  // 1, 2, 3, ... in order
   std::optional<HardState> hard_state;  // set when term or vote changed
-  // The snapshot whose bytes are already on disk and verified, to be made the current one. The whole disk log is dropped with it and
-  // begins anew after snapshot->index.
+  // The snapshot whose bytes are already on disk and verified, to be made the current one. The
+  // whole disk log is dropped with it and begins anew after snapshot->index.
   std::optional<SnapshotMeta> snapshot;
-  // The disk log is cut so that `keep_through` is its last entry (no effect when it ends there), even when `entries` is empty.
+  // The disk log is cut so that `keep_through` is its last entry (no effect when it ends there),
+  // even when `entries` is empty.
   Index keep_through = 0;
   // Contiguous, the first at keep_through + 1.
   std::vector<Entry> entries;
-  // Commit index known when the batch was cut. Stored in the same record as the entries or before them. May be above the last entry of
-  // the disk log; recovery caps it.
+  // Commit index known when the batch was cut. Stored in the same record as the entries or before
+  // them. May be above the last entry of the disk log; recovery caps it.
   Index commit = 0;
 
   // True when nothing has to reach the disk: the ticket only orders the core's answers to itself.
@@ -46,8 +50,8 @@ struct ReadPoint {
 };
 
 enum class ReadFailure : uint8_t {
-  kLostLeadership,  // the node that had to confirm it is leader no more
-  kRefusedByLeader, // the leader could not give a read point (forwarded reads)
+  kLostLeadership,   // the node that had to confirm it is leader no more
+  kRefusedByLeader,  // the leader could not give a read point (forwarded reads)
 };
 
 struct FailedRead {

@@ -1,4 +1,5 @@
-// The vocabulary of the consensus core. Names are those of the Raft paper (Ongaro & Ousterhout 2014) and of Ongaro's thesis.
+// The vocabulary of the consensus core. Names are those of the Raft paper (Ongaro & Ousterhout
+// 2014) and of Ongaro's thesis.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ using Index = uint64_t;   // the first entry of a log has index 1; 0 is "before 
 inline constexpr NodeId kNoNode = 0;
 
 enum class EntryType : uint8_t {
-  kCommand = 0,     // opaque to the core; an empty payload is the no-op that opens a term (paper, section 8)
+  kCommand =
+      0,  // opaque to the core; an empty payload is the no-op that opens a term (paper, section 8)
   kMembership = 1,  // payload is EncodeMembershipChange (membership.h)
 };
 
@@ -28,8 +30,8 @@ struct Entry {
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
-// What must survive a crash besides the log (paper, figure 2 "persistent state"). The commit index is stored with each batch of
-// entries instead: losing it costs only time.
+// What must survive a crash besides the log (paper, figure 2 "persistent state"). The commit index
+// is stored with each batch of entries instead: losing it costs only time.
 struct HardState {
   Term term = 0;
   NodeId vote = kNoNode;  // candidate that got our vote in `term`
@@ -37,8 +39,9 @@ struct HardState {
   friend bool operator==(const HardState&, const HardState&) = default;
 };
 
-// A configuration as stored in snapshots. Every list is sorted and free of duplicates. `voters_outgoing` is non-empty exactly while
-// the configuration is joint (thesis, section 4.3); `learners_next` are voters of the outgoing half that become learners on leaving.
+// A configuration as stored in snapshots. Every list is sorted and free of duplicates.
+// `voters_outgoing` is non-empty exactly while the configuration is joint (thesis, section 4.3);
+// `learners_next` are voters of the outgoing half that become learners on leaving.
 struct ConfState {
   std::vector<NodeId> voters;
   std::vector<NodeId> voters_outgoing;
@@ -49,7 +52,8 @@ struct ConfState {
   friend bool operator==(const ConfState&, const ConfState&) = default;
 };
 
-// Names a snapshot: the state after applying every entry up to `index`, and the configuration in force there.
+// Names a snapshot: the state after applying every entry up to `index`, and the configuration in
+// force there.
 struct SnapshotMeta {
   Index index = 0;  // 0: no snapshot
   Term term = 0;    // term of the entry at `index`

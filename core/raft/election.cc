@@ -1,0 +1,149 @@
+// Elections (paper, section 5.2; pre-vote: thesis, section 9.6; transfer: thesis, section 3.10).
+#include <algorithm>
+
+#include "core/raft/check.h"
+#include "core/raft/raft.h"
+
+namespace raftkv::raft {
+
+void Raft::VoteTally::Record(NodeId from, bool granted) {
+  const auto same = [from](const auto& answer) { return answer.first == from; };
+  if (std::none_of(answers_.begin(), answers_.end(), same)) answers_.emplace_back(from, granted);
+}
+
+VoteResult Raft::VoteTally::Result(const ConfState& conf) const {
+  return JointVote(conf, [this](NodeId id) -> std::optional<bool> {
+    for (const auto& [from, granted] : answers_) {
+      if (from == id) return granted;
+    }
+    return std::nullopt;
+  });
+}
+
+void Raft::TickElection() {
+  ++election_elapsed_;
+  // With a disk slower than the election timeout, each new campaign would throw away the vote that
+  // is just being written.
+  if (OwnVotePending()) return;
+  if (election_elapsed_ < election_timeout_ || !Promotable()) return;
+  election_elapsed_ = 0;
+  Campaign();
+}
+
+bool Raft::OwnVotePending() const {
+  const auto is_vote = [](const OwnAnswer& answer) {
+    return std::holds_alternative<OwnVote>(answer);
+  };
+  return std::any_of(own_answers_.begin(), own_answers_.end(), is_vote) ||
+         std::any_of(ticket_own_answers_.begin(), ticket_own_answers_.end(), is_vote);
+}
+
+bool Raft::Promotable() const { return IsVoter(conf_, options_.id) && !installing_; }
+
+// True when a committed membership entry waits to be applied: campaigning now would count votes by
+// a configuration that may already be history.
+bool Raft::MembershipUnapplied() const {
+  for (Index index = std::max(applied_, log_.base()) + 1; index <= commit_; ++index) {
+    if (log_.At(index).type == EntryType::kMembership) return true;
+  }
+  return false;
+}
+
+Outcome Raft::Campaign() {
+  return StartCampaign(options_.pre_vote ? CampaignKind::kPreVote : CampaignKind::kElection);
+}
+
+Outcome Raft::StartCampaign(CampaignKind kind) {
+  if (leading() != nullptr) return Outcome::kAlreadyLeader;
+  if (installing_) return Outcome::kSnapshotPending;
+  if (!Promotable()) return Outcome::kNotPromotable;
+  if (MembershipUnapplied()) return Outcome::kMembershipUnapplied;
+  RunCampaign(kind);
+  return Outcome::kOk;
+}
+
+void Raft::RunCampaign(CampaignKind kind) {
+  const bool pre_vote = kind == CampaignKind::kPreVote;
+  Term term = hard_.term + 1;
+  if (pre_vote) {
+    leader_ = kNoNode;
+    role_ = PreCandidate();
+  } else {
+    EnterTerm(term);
+    hard_.vote = options_.id;
+    role_ = Candidate();
+  }
+  const VoteRequest request{pre_vote, kind == CampaignKind::kTransfer, log_.last(),
+                            log_.last_term()};
+  for (const NodeId voter : AllVoters(conf_)) {
+    if (voter == options_.id) {
+      own_answers_.push_back(OwnVote{pre_vote, hard_.term});
+    } else if (pre_vote) {
+      SendInTerm(voter, term, request);
+    } else {
+      SendAfterPersist(voter, term, request);  // it asserts a term and our own vote
+    }
+  }
+}
+
+Outcome Raft::On(const Message& message, const VoteRequest& request) {
+  const bool may_vote = hard_.vote == message.from ||
+                        (hard_.vote == kNoNode && leader_ == kNoNode) ||
+                        (request.pre_vote && message.term > hard_.term);
+  const bool up_to_date =
+      request.last_term > log_.last_term() ||
+      (request.last_term == log_.last_term() && request.last_index >= log_.last());
+  if (!may_vote || !up_to_date || (silent_ticks_ > 0 && !request.transfer)) {
+    SendAfterPersist(message.from, hard_.term, VoteResponse{request.pre_vote, /*rejected=*/true});
+    return Outcome::kOk;
+  }
+  // The answer to a pre-vote carries the term asked about: the responder's own may be lower, and
+  // would be ignored.
+  SendAfterPersist(message.from, message.term, VoteResponse{request.pre_vote, /*rejected=*/false});
+  if (!request.pre_vote) {
+    election_elapsed_ = 0;
+    hard_.vote = message.from;
+  }
+  return Outcome::kOk;
+}
+
+Outcome Raft::On(const Message& message, const VoteResponse& response) {
+  const bool asked = response.pre_vote ? std::holds_alternative<PreCandidate>(role_)
+                                       : std::holds_alternative<Candidate>(role_);
+  if (!asked) return Outcome::kIgnored;
+  // A granted pre-vote of an earlier campaign names an earlier term.
+  if (response.pre_vote && !response.rejected && message.term != hard_.term + 1)
+    return Outcome::kIgnored;
+  CountVote(message.from, response.pre_vote, !response.rejected);
+  return Outcome::kOk;
+}
+
+void Raft::CountVote(NodeId from, bool pre_vote, bool granted) {
+  VoteTally& votes =
+      pre_vote ? std::get<PreCandidate>(role_).votes : std::get<Candidate>(role_).votes;
+  votes.Record(from, granted);
+  switch (votes.Result(conf_)) {
+    case VoteResult::kWon:
+      if (pre_vote) {
+        RunCampaign(CampaignKind::kElection);
+      } else {
+        BecomeLeader();
+        BroadcastAppend(*leading());
+      }
+      break;
+    case VoteResult::kLost:
+      BecomeFollower(hard_.term, kNoNode);
+      break;
+    case VoteResult::kPending:
+      break;
+  }
+}
+
+Outcome Raft::On(const Message&, const TimeoutNow&) {
+  // Only a follower: a candidate is campaigning already, and the request of a leader it has left
+  // behind.
+  if (!std::holds_alternative<Follower>(role_)) return Outcome::kIgnored;
+  return StartCampaign(CampaignKind::kTransfer);
+}
+
+}  // namespace raftkv::raft

@@ -1,0 +1,107 @@
+// What a follower does with its leader's messages: AppendEntries (paper, section 5.3), heartbeats,
+// snapshots (paper, section 7).
+#include <algorithm>
+
+#include "core/raft/check.h"
+#include "core/raft/raft.h"
+
+namespace raftkv::raft {
+
+Outcome Raft::On(const Message& message, AppendRequest& request) {
+  if (!HearFromLeader(message)) return Outcome::kMalformed;
+  return AcceptAppend(message.from, request);
+}
+
+Outcome Raft::AcceptAppend(NodeId leader, AppendRequest& request) {
+  Term term = request.prev_term;
+  Index index = request.prev_index;
+  for (const Entry& entry : request.entries) {
+    if (entry.index != ++index || entry.term < term || entry.term > hard_.term)
+      return Outcome::kMalformed;
+    term = entry.term;
+  }
+  if (request.prev_term > hard_.term) return Outcome::kMalformed;
+
+  if (request.prev_index < commit_) {
+    // Old news: what is committed here matches any leader's log, so say how far that goes.
+    SendAfterPersist(leader, hard_.term, AppendResponse{.index = commit_});
+    return Outcome::kIgnored;
+  }
+  if (!log_.Has(request.prev_index, request.prev_term)) {
+    // The hint skips every entry of ours that cannot match: those of terms above prev_term.
+    const Index hint =
+        log_.terms().LastAtMost(std::min(request.prev_index, log_.last()), request.prev_term);
+    SendAfterPersist(leader, hard_.term,
+                     AppendResponse{.index = request.prev_index,
+                                    .rejected = true,
+                                    .hint_index = hint,
+                                    .hint_term = log_.TermAt(hint).value_or(0)});
+    return Outcome::kOk;
+  }
+  // Keep every entry we have already: a late, shorter append must not cut what a newer one brought.
+  // Only a conflict cuts.
+  const Index last_new = request.prev_index + request.entries.size();
+  for (Entry& entry : request.entries) {
+    if (log_.Has(entry.index, entry.term)) continue;
+    if (entry.index <= commit_) return Outcome::kMalformed;  // would rewrite what is committed
+    if (entry.index <= log_.last()) TruncateLog(entry.index - 1);
+    log_.Append(std::move(entry));
+  }
+  // Not log_.last(): a tail that this leader has not spoken about may conflict with its log.
+  commit_ = std::max(commit_, std::min(request.commit, last_new));
+  SendAfterPersist(leader, hard_.term, AppendResponse{.index = last_new});
+  return Outcome::kOk;
+}
+
+void Raft::TruncateLog(Index after) {
+  RAFTKV_CHECK(after >= commit_);
+  log_.TruncateAfter(after);
+  written_ = std::min(written_, after);
+  durable_ = std::min(durable_, after);
+}
+
+Outcome Raft::On(const Message& message, const Heartbeat& heartbeat) {
+  if (!HearFromLeader(message)) return Outcome::kMalformed;
+  Outcome outcome = Outcome::kOk;
+  if (heartbeat.commit <= log_.last()) {
+    commit_ = std::max(commit_, heartbeat.commit);
+  } else {
+    // A leader tells only what this node has acknowledged. Either it lies or this disk lost
+    // acknowledged entries; committing more than is here would be wrong in both cases.
+    outcome = Outcome::kMalformed;
+  }
+  Send(message.from, HeartbeatResponse{heartbeat.read_round});
+  return outcome;
+}
+
+Outcome Raft::On(const Message& message, const InstallSnapshot& install) {
+  if (!ConfStateFault(install.meta.conf).empty() || install.meta.index == 0 ||
+      install.meta.term > message.term) {
+    return Outcome::kMalformed;
+  }
+  if (!HearFromLeader(message)) return Outcome::kMalformed;
+  const bool restored = Restore(install.meta);
+  SendAfterPersist(message.from, hard_.term,
+                   AppendResponse{.index = restored ? log_.last() : commit_});
+  return restored ? Outcome::kOk : Outcome::kIgnored;
+}
+
+bool Raft::Restore(const SnapshotMeta& meta) {
+  if (meta.index <= commit_) return false;
+  // A member only: a node that is not in the snapshot's configuration has no use for it.
+  if (!IsMember(meta.conf, options_.id)) return false;
+  if (log_.Has(meta.index, meta.term)) {
+    // Everything is here already; the snapshot only proves that it is committed.
+    commit_ = meta.index;
+    return false;
+  }
+  log_.Reset(meta.index, meta.term);
+  durable_ = written_ = std::min(durable_, commit_);  // what older tickets vouch for ends there
+  commit_ = handed_out_ = meta.index;
+  conf_ = meta.conf;
+  offer_ = meta;
+  installing_ = Installing{meta};
+  return true;
+}
+
+}  // namespace raftkv::raft

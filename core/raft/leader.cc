@@ -1,0 +1,460 @@
+// What a leader does: proposals, replication with flow control, the commit rule, membership,
+// transfer (paper, sections 5.3 and 5.4; thesis, chapters 3, 4 and 10).
+#include <algorithm>
+
+#include "core/raft/check.h"
+#include "core/raft/raft.h"
+
+namespace raftkv::raft {
+
+void Raft::TickLeader(Leader& leader) {
+  ++leader.heartbeat_elapsed;
+  ++election_elapsed_;
+  if (options_.step_down_on_hung_disk && ticket_out_ && ticket_ticks_ >= options_.election_ticks) {
+    BecomeFollower(hard_.term, kNoNode);  // its own copy of what it commits is not being made
+    return;
+  }
+  if (election_elapsed_ >= options_.election_ticks) {
+    election_elapsed_ = 0;
+    if (options_.check_quorum) {
+      const bool quorum_active =
+          JointVote(conf_, [&](NodeId id) -> std::optional<bool> {
+            const Progress* peer = leader.progress.Find(id);
+            return id == options_.id || (peer != nullptr && peer->recently_active);
+          }) == VoteResult::kWon;
+      if (!quorum_active) {
+        BecomeFollower(hard_.term, kNoNode);
+        return;
+      }
+      for (Progress& peer : leader.progress) peer.recently_active = peer.id == options_.id;
+    }
+    EndTransfer(leader);  // an election timeout is enough for a transfer (thesis, section 3.10)
+  }
+  if (leader.heartbeat_elapsed >= options_.heartbeat_ticks) {
+    leader.heartbeat_elapsed = 0;
+    BroadcastHeartbeat(leader);
+  }
+}
+
+// ---- Proposals
+// ---------------------------------------------------------------------------------------------------------------------
+
+Proposed Raft::Propose(Payload command) {
+  std::vector<Entry> entries(1);
+  entries[0].payload = std::move(command);
+  return AppendProposals(entries);
+}
+
+Proposed Raft::ProposeMembership(const MembershipChange& change) {
+  if (change.changes.size() > kMaxMemberChanges || change.context.size() > kMaxMembershipContext) {
+    return {Outcome::kMembershipInvalid};
+  }
+  if (leading() != nullptr) {
+    if (const Outcome refusal = CheckMembership(change); refusal != Outcome::kOk) return {refusal};
+  }
+  std::vector<Entry> entries(1);
+  entries[0].type = EntryType::kMembership;
+  entries[0].payload = Payload::Copy(EncodeMembershipChange(change));
+  return AppendProposals(entries);
+}
+
+Outcome Raft::CheckMembership(const MembershipChange& change) const {
+  if (!options_.validate_membership) return Outcome::kOk;
+  if (leading()->last_membership > applied_) return Outcome::kMembershipPending;
+  const bool joint = IsJoint(conf_);
+  if (joint && !change.leaves_joint()) return Outcome::kMembershipJoint;
+  if (!joint && change.leaves_joint()) return Outcome::kMembershipNotJoint;
+  // With nothing pending, the configuration in force is the one the change will meet.
+  if (ApplyChange(conf_, change).refused()) return Outcome::kMembershipInvalid;
+  return Outcome::kOk;
+}
+
+Proposed Raft::AppendProposals(std::vector<Entry>& entries) {
+  Leader* leader = leading();
+  if (leader == nullptr) {
+    if (leader_ == kNoNode || !std::holds_alternative<Follower>(role_)) return {Outcome::kNoLeader};
+    if (!options_.forward_proposals) return {Outcome::kNotLeader};
+    SendInTerm(leader_, 0, ForwardedProposal{std::move(entries)});
+    return {Outcome::kForwarded};
+  }
+  if (!IsMember(conf_, options_.id)) return {Outcome::kNotMember};
+  if (leader->transfer_target != kNoNode) return {Outcome::kTransferring};
+  Index index = log_.last();
+  for (Entry& entry : entries) {
+    ++index;
+    if (entry.type == EntryType::kMembership) leader->last_membership = index;
+  }
+  const Proposed proposed{Outcome::kOk, hard_.term, log_.last() + 1};
+  if (!AppendOwn(*leader, entries)) return {Outcome::kQuotaExceeded};
+  BroadcastAppend(*leader);
+  return proposed;
+}
+
+// A leader only ever appends to its own log (paper, figure 3, leader append-only).
+bool Raft::AppendOwn(Leader& leader, std::vector<Entry>& entries) {
+  uint64_t bytes = 0;
+  for (const Entry& entry : entries) bytes += entry.payload.size();
+  // One proposal always fits, so that a large one is not refused for ever; empty ones are the
+  // core's own and never refused.
+  if (leader.uncommitted_bytes > 0 && bytes > 0 &&
+      bytes > options_.max_uncommitted_bytes -
+                  std::min(leader.uncommitted_bytes, options_.max_uncommitted_bytes)) {
+    return false;
+  }
+  leader.uncommitted_bytes += bytes;
+  for (Entry& entry : entries) {
+    entry.term = hard_.term;
+    entry.index = log_.last() + 1;
+    log_.Append(std::move(entry));
+  }
+  own_answers_.push_back(OwnAppend{hard_.term, log_.last()});
+  return true;
+}
+
+Outcome Raft::On(const Message&, ForwardedProposal& forwarded) {
+  if (forwarded.entries.empty()) return Outcome::kMalformed;
+  for (Entry& entry : forwarded.entries) {
+    if (entry.type != EntryType::kMembership) continue;
+    const std::optional<MembershipChange> change = DecodeMembershipChange(entry.payload.view());
+    if (!change) return Outcome::kMalformed;
+    // A batch may hold one change at most; a refused one leaves an empty entry, so that the others
+    // keep their places.
+    if (leading() != nullptr && CheckMembership(*change) != Outcome::kOk) entry = Entry();
+  }
+  return AppendProposals(forwarded.entries).outcome;
+}
+
+// ---- Replication
+// -------------------------------------------------------------------------------------------------------------------
+
+Outcome Raft::On(const Message& message, const AppendResponse& response) {
+  Leader* leader = leading();
+  if (leader == nullptr) return Outcome::kIgnored;
+  Progress* peer = leader->progress.Find(message.from);
+  if (peer == nullptr) return Outcome::kUnknownPeer;
+  if (response.index > log_.last()) return Outcome::kMalformed;
+  peer->recently_active = true;
+  if (!response.rejected) {
+    OnAccepted(*leader, *peer, response.index);
+    return Outcome::kOk;
+  }
+  Index hint = std::min(response.hint_index, log_.last());
+  // Symmetric to what the follower did: skip every entry of ours that cannot match its hint's term.
+  if (response.hint_term > 0) hint = log_.terms().LastAtMost(hint, response.hint_term);
+  if (!peer->Rejected(response.index, hint)) return Outcome::kIgnored;
+  if (peer->state == ProgressState::kReplicate) peer->BecomeProbe();
+  SendAppend(*leader, *peer, /*even_if_empty=*/true);
+  return Outcome::kOk;
+}
+
+void Raft::OnAccepted(Leader& leader, Progress& peer, Index index) {
+  const bool self = peer.id == options_.id;
+  const bool news = peer.Accepted(index);
+  if (!news && !(peer.match == index && peer.state == ProgressState::kProbe)) return;
+  switch (peer.state) {
+    case ProgressState::kProbe:
+      peer.BecomeReplicate();
+      break;
+    case ProgressState::kSnapshot:
+      // Caught up by whatever means with what this log still holds: the snapshot under way is no
+      // longer needed.
+      if (peer.match >= log_.base()) {
+        peer.BecomeProbe();
+        peer.BecomeReplicate();
+      }
+      break;
+    case ProgressState::kReplicate:
+      peer.inflights.FreeThrough(index);
+      break;
+  }
+  if (AdvanceCommit(leader)) {
+    StartWaitingReads(leader);
+    BroadcastAppend(leader);
+  } else if (!self && peer.WantsCommit(commit_)) {
+    SendAppend(leader, peer, /*even_if_empty=*/true);
+  }
+  if (self) return;
+  // The window has room again.
+  while (SendAppend(leader, peer, /*even_if_empty=*/false)) {
+  }
+  if (peer.id == leader.transfer_target && peer.match == log_.last()) Send(peer.id, TimeoutNow());
+}
+
+// The commit rule (paper, section 5.4.2): an index counts when a quorum has it *and* its entry is
+// of this term. Entries of earlier terms are committed by what follows them.
+bool Raft::AdvanceCommit(Leader& leader) {
+  const Index agreed = JointIndex(conf_, [&](NodeId id) -> Index {
+    const Progress* peer = leader.progress.Find(id);
+    return peer == nullptr ? 0 : peer->match;
+  });
+  if (agreed <= commit_ || !log_.Has(agreed, hard_.term)) return false;
+  commit_ = agreed;
+  return true;
+}
+
+void Raft::BroadcastAppend(Leader& leader) {
+  for (Progress& peer : leader.progress) {
+    if (peer.id != options_.id) SendAppend(leader, peer, /*even_if_empty=*/true);
+  }
+}
+
+bool Raft::SendAppend(Leader& leader, Progress& peer, bool even_if_empty) {
+  if (peer.Paused()) return false;
+  const Index prev = peer.next - 1;
+  const std::optional<Term> prev_term = log_.TermAt(prev);
+  if (!prev_term) return SendSnapshot(peer);
+
+  const bool room = peer.state != ProgressState::kReplicate || !peer.inflights.Full();
+  const bool has_entries = room && peer.next <= log_.last();
+  if (!has_entries && !even_if_empty) return false;
+  if (options_.merge_messages && ExtendQueuedAppend(leader, peer)) return true;
+
+  AppendRequest request{
+      .prev_index = prev, .prev_term = *prev_term, .commit = commit_, .entries = {}};
+  uint64_t payload_bytes = 0;
+  if (has_entries) {
+    log_.CopyTo(peer.next, log_.last(), options_.max_append_bytes, request.entries);
+    for (const Entry& entry : request.entries) payload_bytes += EntryBytes(entry);
+  }
+  const uint64_t sent = request.entries.size();
+  if (options_.merge_messages) {
+    QueuedFor& queued = QueuedTo(leader, peer.id);
+    queued.append = send_now_.size();
+    queued.append_bytes = payload_bytes;
+  }
+  Send(peer.id, std::move(request));
+  peer.SentAppend(sent, payload_bytes);
+  peer.sent_commit = commit_;
+  return true;
+}
+
+// Adds what is new to the append that is still queued for `peer`. Without this, proposals that
+// arrive one by one would each take a place in the window before the driver has sent anything.
+bool Raft::ExtendQueuedAppend(Leader& leader, Progress& peer) {
+  if (peer.state != ProgressState::kReplicate) return false;
+  QueuedFor& queued = QueuedTo(leader, peer.id);
+  if (!queued.append) return false;
+  auto& request = std::get<AppendRequest>(send_now_[*queued.append].body);
+  if (request.prev_index + request.entries.size() + 1 != peer.next) return false;
+  const bool had_entries = !request.entries.empty();
+  uint64_t added = 0;
+  uint64_t added_bytes = 0;
+  while (peer.next + added <= log_.last()) {
+    const Entry& entry = log_.At(peer.next + added);
+    const uint64_t bytes = EntryBytes(entry);
+    const bool first = request.entries.empty();
+    if (!first && queued.append_bytes + added_bytes + bytes > options_.max_append_bytes) break;
+    request.entries.push_back(entry);
+    ++added;
+    added_bytes += bytes;
+  }
+  if (added == 0 && peer.next <= log_.last()) return false;  // full: begin another message
+  queued.append_bytes += added_bytes;
+  request.commit = commit_;
+  peer.sent_commit = commit_;
+  if (added == 0) return true;
+  if (had_entries) {
+    peer.ExtendedAppend(added, added_bytes);
+  } else {
+    peer.SentAppend(added, added_bytes);
+  }
+  return true;
+}
+
+Raft::QueuedFor& Raft::QueuedTo(Leader& leader, NodeId peer) {
+  for (QueuedFor& queued : leader.queued) {
+    if (queued.peer == peer) return queued;
+  }
+  leader.queued.push_back(
+      QueuedFor{.peer = peer, .append = {}, .append_bytes = 0, .heartbeat = {}});
+  return leader.queued.back();
+}
+
+bool Raft::SendSnapshot(Progress& peer) {
+  // To a silent node a snapshot is wasted; its first answer to a heartbeat makes it active.
+  if (!peer.recently_active) return false;
+  if (offer_.index < log_.base()) return false;  // the driver has not offered a usable one yet
+  peer.BecomeSnapshot(offer_.index);
+  Send(peer.id, InstallSnapshot{offer_});
+  return true;
+}
+
+void Raft::BroadcastHeartbeat(Leader& leader) {
+  uint64_t round = leader.reads.unconfirmed.empty() ? 0 : leader.reads.round;
+  if (options_.read_mode == ReadMode::kLease) {
+    round = ++leader.reads.round;
+    leader.reads.sent.push_back(ReadQueue::Sent{round, now_});
+  }
+  for (Progress& peer : leader.progress) {
+    if (peer.id == options_.id) {
+      peer.read_round = leader.reads.round;
+      continue;
+    }
+    // Never more than it is known to have: its log may end or differ behind that (paper, figure 2,
+    // "index of last new entry").
+    const Index commit = std::min(peer.match, commit_);
+    peer.sent_commit = commit;
+    if (options_.merge_messages) {
+      QueuedFor& queued = QueuedTo(leader, peer.id);
+      if (queued.heartbeat) {
+        auto& heartbeat = std::get<Heartbeat>(send_now_[*queued.heartbeat].body);
+        heartbeat = Heartbeat{commit, std::max(round, heartbeat.read_round)};
+        continue;
+      }
+      queued.heartbeat = send_now_.size();
+    }
+    Send(peer.id, Heartbeat{commit, round});
+  }
+  if (options_.read_mode == ReadMode::kLease)
+    ConfirmReads(leader);  // a single voter needs nobody else
+}
+
+Outcome Raft::On(const Message& message, const HeartbeatResponse& response) {
+  Leader* leader = leading();
+  if (leader == nullptr) return Outcome::kIgnored;
+  Progress* peer = leader->progress.Find(message.from);
+  if (peer == nullptr) return Outcome::kUnknownPeer;
+  if (response.read_round > leader->reads.round) return Outcome::kMalformed;
+  peer->recently_active = true;
+  peer->flow_paused = false;  // whatever was lost, it is time to try again
+  if (peer->match < log_.last() || peer->state == ProgressState::kProbe) {
+    SendAppend(*leader, *peer, /*even_if_empty=*/true);
+  }
+  if (response.read_round > peer->read_round) {
+    peer->read_round = response.read_round;
+    ConfirmReads(*leader);
+  }
+  return Outcome::kOk;
+}
+
+Outcome Raft::ReportUnreachable(NodeId id) {
+  Leader* leader = leading();
+  if (leader == nullptr) return Outcome::kIgnored;
+  Progress* peer = leader->progress.Find(id);
+  if (peer == nullptr || id == options_.id) return Outcome::kUnknownPeer;
+  // Appends sent ahead are probably lost: find out where it is.
+  if (peer->state == ProgressState::kReplicate) peer->BecomeProbe();
+  return Outcome::kOk;
+}
+
+Outcome Raft::ReportSnapshot(NodeId id, bool delivered) {
+  Leader* leader = leading();
+  if (leader == nullptr) return Outcome::kIgnored;
+  Progress* peer = leader->progress.Find(id);
+  if (peer == nullptr || id == options_.id) return Outcome::kUnknownPeer;
+  if (peer->state != ProgressState::kSnapshot) return Outcome::kIgnored;
+  if (!delivered) peer->pending_snapshot = 0;
+  peer->BecomeProbe();
+  // Delivered: its own answer will say so. Failed: wait for the next heartbeat's answer before
+  // trying again.
+  peer->flow_paused = true;
+  return Outcome::kOk;
+}
+
+// ---- Transfer
+// ----------------------------------------------------------------------------------------------------------------------
+
+Outcome Raft::TransferLeadership(NodeId target) {
+  Leader* leader = leading();
+  if (leader == nullptr) {
+    if (leader_ == kNoNode || !std::holds_alternative<Follower>(role_)) return Outcome::kNoLeader;
+    SendInTerm(leader_, 0, ForwardedTransfer{target});
+    return Outcome::kForwarded;
+  }
+  Progress* peer = leader->progress.Find(target);
+  if (peer == nullptr) return Outcome::kUnknownPeer;
+  if (IsLearner(conf_, target)) return Outcome::kLearner;
+  if (leader->transfer_target == target) return Outcome::kTransferring;
+  EndTransfer(*leader);
+  if (target == options_.id) return Outcome::kAlreadyLeader;
+  election_elapsed_ = 0;  // the transfer has one election timeout
+  leader->transfer_target = target;
+  if (peer->match == log_.last()) {
+    Send(target, TimeoutNow());
+  } else {
+    SendAppend(*leader, *peer, /*even_if_empty=*/true);
+  }
+  return Outcome::kOk;
+}
+
+Outcome Raft::On(const Message&, const ForwardedTransfer& forwarded) {
+  return TransferLeadership(forwarded.target);
+}
+
+Outcome Raft::ForgetLeader() {
+  if (!std::holds_alternative<Follower>(role_)) return Outcome::kIgnored;
+  if (options_.read_mode == ReadMode::kLease) return Outcome::kLeaseReads;
+  if (leader_ == kNoNode) return Outcome::kIgnored;
+  leader_ = kNoNode;
+  return Outcome::kOk;
+}
+
+// ---- Membership
+// --------------------------------------------------------------------------------------------------------------------
+
+const ConfState& Raft::ApplyMembership(Index index) {
+  RAFTKV_CHECK(index > applied_ && index <= handed_out_);
+  const Entry& entry = log_.At(index);
+  RAFTKV_CHECK(entry.type == EntryType::kMembership);
+  // An entry that no configuration can follow is skipped, on every node alike.
+  if (const std::optional<MembershipChange> change = DecodeMembershipChange(entry.payload.view())) {
+    ConfigurationUpdate update = ApplyChange(conf_, *change);
+    if (!update.refused()) SwitchConfiguration(std::move(update));
+  }
+  return conf_;
+}
+
+void Raft::SwitchConfiguration(ConfigurationUpdate update) {
+  if (Leader* leader = leading()) {
+    for (const NodeId id : AllMembers(conf_)) {
+      if (!IsMember(update.conf, id)) leader->progress.Remove(id);
+    }
+    for (const NodeId id : update.fresh) {
+      Progress progress;
+      progress.id = id;
+      // One entry back: a new node's log is shorter in any case, and the refusal tells where it
+      // ends.
+      progress.next = std::max<Index>(log_.last(), 1);
+      progress.inflights = Inflights(options_.max_inflight_messages, options_.max_inflight_bytes);
+      progress.recently_active = true;  // gets one election timeout to answer
+      leader->progress.Insert(std::move(progress));
+    }
+  }
+  conf_ = std::move(update.conf);
+  Leader* leader = leading();
+  if (leader == nullptr) return;
+  if (!IsVoter(conf_, options_.id)) {
+    if (options_.step_down_on_removal) BecomeFollower(hard_.term, kNoNode);
+    return;
+  }
+  // The new quorum may be smaller than the old one.
+  if (AdvanceCommit(*leader)) {
+    StartWaitingReads(*leader);
+    BroadcastAppend(*leader);
+  } else {
+    for (Progress& peer : leader->progress) {
+      if (peer.id != options_.id) SendAppend(*leader, peer, /*even_if_empty=*/false);
+    }
+  }
+  ConfirmReads(*leader);
+  if (leader->transfer_target != kNoNode && !IsVoter(conf_, leader->transfer_target)) {
+    EndTransfer(*leader);
+  }
+}
+
+void Raft::EndTransfer(Leader& leader) {
+  if (leader.transfer_target == kNoNode) return;
+  leader.transfer_target = kNoNode;
+  LeaveJointIfDue();
+}
+
+// A joint configuration that is left automatically is left as soon as the entry that entered it is
+// applied, unless proposals are refused just then, as during a transfer.
+void Raft::LeaveJointIfDue() {
+  const Leader* leader = leading();
+  if (leader != nullptr && conf_.auto_leave && applied_ >= leader->last_membership) {
+    ProposeMembership(MembershipChange());
+  }
+}
+
+}  // namespace raftkv::raft

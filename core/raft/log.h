@@ -1,0 +1,89 @@
+// The replicated log since the last compaction, in memory (paper, section 5.3). The core owns it
+// whole and asks storage nothing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "core/raft/types.h"
+
+namespace raftkv::raft {
+
+// The terms of a stretch of log, kept as runs of equal terms: terms never decrease along a log, so
+// a log of millions of entries has a handful of runs, and comparing two logs means comparing these.
+class TermRuns {
+ public:
+  TermRuns() = default;
+  TermRuns(Index base, Term base_term) : last_(base), runs_{{base, base_term}} {}
+
+  Index base() const { return runs_.front().first; }  // the lowest index whose term is known
+  Index last() const { return last_; }
+  Term last_term() const { return runs_.back().term; }
+  // nullopt outside [base, last].
+  std::optional<Term> At(Index index) const;
+  // The highest index <= `from` whose term is at most `term`, or the highest index whose term is
+  // not known.
+  Index LastAtMost(Index from, Term term) const;
+
+  void Append(Term term);           // at last + 1
+  void TruncateAfter(Index index);  // index in [base, last]
+  void DropBefore(Index index);     // index in [base, last] becomes the base
+  void Reset(Index base, Term base_term);
+
+  // The highest index up to which both hold the same terms, taking indexes up to either base for
+  // equal.
+  static Index CommonPrefix(const TermRuns& a, const TermRuns& b);
+
+ private:
+  struct Run {
+    Index first;
+    Term term;
+  };
+  size_t RunOf(Index index) const;  // position of the run that holds `index`
+
+  Index last_ = 0;
+  std::vector<Run> runs_{{0, 0}};
+};
+
+class Log {
+ public:
+  Log() = default;
+
+  Index base() const { return terms_.base(); }  // last compacted index; its term is still known
+  Index first() const { return terms_.base() + 1; }
+  Index last() const { return terms_.last(); }
+  Term last_term() const { return terms_.last_term(); }
+  const TermRuns& terms() const { return terms_; }
+
+  std::optional<Term> TermAt(Index index) const { return terms_.At(index); }
+  bool Has(Index index, Term term) const { return terms_.At(index) == term; }
+  const Entry& At(Index index) const;  // index in [first, last]
+
+  // Appends to `out` the entries from `from` on that fit in `max_bytes` (EntryBytes each), up to
+  // and including `through`; at least one when there is any.
+  void CopyTo(Index from, Index through, uint64_t max_bytes, std::vector<Entry>& out) const;
+
+  void Append(Entry entry);         // entry.index == last + 1
+  void TruncateAfter(Index index);  // index in [base, last]
+  void Compact(Index through);      // through in [base, last]
+  void Reset(Index base, Term base_term);
+
+ private:
+  // A ring: entries enter at the back and leave at both ends without moving the others.
+  Entry& Slot(Index index) { return ring_[index & (ring_.size() - 1)]; }
+  const Entry& Slot(Index index) const { return ring_[index & (ring_.size() - 1)]; }
+  void Grow();
+
+  TermRuns terms_;
+  std::vector<Entry> ring_;  // size is 0 or a power of two
+};
+
+// What one entry counts towards limits in bytes: its payload and what surrounds it.
+inline constexpr uint64_t kEntryOverheadBytes = 16;
+inline uint64_t EntryBytes(const Entry& entry) {
+  return entry.payload.size() + kEntryOverheadBytes;
+}
+
+}  // namespace raftkv::raft

@@ -1,0 +1,60 @@
+// How one consensus node behaves. Times are in ticks; the driver decides what a tick is (10 ms in
+// the shipped node).
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "absl/status/status.h"
+#include "core/raft/types.h"
+
+namespace raftkv::raft {
+
+inline constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
+
+enum class ReadMode : uint8_t {
+  kQuorum,  // each read point is confirmed by a round of heartbeats (thesis, section 6.4)
+  // The leader answers from its lease (thesis, section 6.4.1). Needs check_quorum, and clocks whose
+  // rates differ by less than lease_drift_ticks per election timeout.
+  kLease,
+};
+
+struct Options {
+  NodeId id = kNoNode;
+
+  uint32_t election_ticks =
+      30;  // minimum election timeout; each one is drawn from [election_ticks, 2 * election_ticks)
+  uint32_t heartbeat_ticks = 5;  // less than election_ticks
+
+  bool pre_vote = true;  // ask before disturbing (thesis, section 9.6)
+  bool check_quorum =
+      true;  // a leader that hears no quorum for an election timeout steps down, and followers are
+             // loyal to a leader they hear (thesis, sections 6.2 and 4.2.3)
+  bool step_down_on_removal =
+      true;  // a leader that applies its own removal becomes follower at once
+  bool validate_membership = true;  // refuse a change while another is unapplied, and changes the
+                                    // configuration does not allow
+  bool step_down_on_hung_disk =
+      true;  // a leader whose ticket has been out for an election timeout steps down
+  bool merge_messages = true;  // an append or heartbeat still queued for a peer is extended instead
+                               // of sending another
+  bool forward_proposals = false;  // a follower sends proposals to the leader itself (a driver that
+                                   // forwards commands does not want this)
+
+  uint64_t max_append_bytes = 1 << 20;      // per append message; one entry always fits
+  uint64_t max_committed_bytes = 16 << 20;  // handed out and not yet applied; one entry always fits
+  uint64_t max_inflight_messages = 256;     // appends sent ahead to one follower
+  uint64_t max_inflight_bytes = 64
+                                << 20;  // the same in bytes; at least max_append_bytes; 0: no limit
+  uint64_t max_uncommitted_bytes =
+      256 << 20;  // payload a leader holds that is not yet applied; one proposal always fits
+  uint64_t max_pending_reads = 65536;  // reads waiting for confirmation
+
+  ReadMode read_mode = ReadMode::kQuorum;
+  uint32_t lease_drift_ticks = 3;  // less than election_ticks; only with kLease
+};
+
+// InvalidArgument naming the field that is out of range.
+absl::Status ValidateOptions(const Options& options);
+
+}  // namespace raftkv::raft

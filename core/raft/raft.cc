@@ -1,0 +1,273 @@
+// Construction, roles, and who may speak: the checks of sender and term that come before any
+// message is looked at.
+#include "core/raft/raft.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
+
+namespace raftkv::raft {
+
+absl::string_view OutcomeText(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kOk:
+      return "ok";
+    case Outcome::kForwarded:
+      return "forwarded to the leader";
+    case Outcome::kIgnored:
+      return "ignored";
+    case Outcome::kNotForMe:
+      return "addressed to another node";
+    case Outcome::kUnknownPeer:
+      return "not a member of the configuration";
+    case Outcome::kMalformed:
+      return "malformed message";
+    case Outcome::kNoLeader:
+      return "no leader";
+    case Outcome::kNotLeader:
+      return "not the leader";
+    case Outcome::kNotMember:
+      return "removed from the configuration";
+    case Outcome::kTransferring:
+      return "leadership is being transferred";
+    case Outcome::kQuotaExceeded:
+      return "too many uncommitted bytes";
+    case Outcome::kTooManyReads:
+      return "too many pending reads";
+    case Outcome::kLearner:
+      return "the target is a learner";
+    case Outcome::kAlreadyLeader:
+      return "already the leader";
+    case Outcome::kMembershipPending:
+      return "another membership change is pending";
+    case Outcome::kMembershipJoint:
+      return "the joint configuration must be left first";
+    case Outcome::kMembershipNotJoint:
+      return "not in a joint configuration";
+    case Outcome::kMembershipInvalid:
+      return "the configuration does not allow this change";
+    case Outcome::kNotPromotable:
+      return "not a voter";
+    case Outcome::kMembershipUnapplied:
+      return "a membership change is not applied yet";
+    case Outcome::kSnapshotPending:
+      return "a snapshot is being installed";
+    case Outcome::kLeaseReads:
+      return "lease reads are enabled";
+  }
+  return "unknown outcome";
+}
+
+Raft::Raft(const Options& options, uint64_t seed)
+    : options_(options), random_(Random::Stream(seed, "election timeout")) {}
+
+absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, uint64_t seed) {
+  if (absl::Status status = ValidateOptions(options); !status.ok()) return status;
+  if (const absl::string_view fault = ConfStateFault(recovered.snapshot.conf); !fault.empty()) {
+    return absl::DataLossError(absl::StrCat("recovered configuration: ", fault));
+  }
+  Raft raft(options, seed);
+  raft.hard_ = recovered.hard_state;
+  raft.conf_ = recovered.snapshot.conf;
+  raft.log_.Reset(recovered.snapshot.index, recovered.snapshot.term);
+  for (Entry& entry : recovered.entries) {
+    if (entry.index != raft.log_.last() + 1 || entry.term < raft.log_.last_term()) {
+      return absl::DataLossError(absl::StrCat("recovered log: entry (", entry.index, ", term ",
+                                              entry.term, ") follows (", raft.log_.last(),
+                                              ", term ", raft.log_.last_term(), ")"));
+    }
+    raft.log_.Append(std::move(entry));
+  }
+  raft.commit_ = std::min(std::max(recovered.commit, recovered.snapshot.index), raft.log_.last());
+  raft.applied_ = raft.handed_out_ = recovered.snapshot.index;
+  raft.offer_ = std::move(recovered.snapshot);
+  raft.disk_ = raft.log_.terms();
+  raft.disk_hard_ = raft.hard_;
+  raft.written_ = raft.durable_ = raft.log_.last();
+  if (options.read_mode == ReadMode::kLease && raft.hard_.term > 0)
+    raft.silent_ticks_ = options.election_ticks;
+  raft.BecomeFollower(raft.hard_.term, kNoNode);
+  return raft;
+}
+
+// ---- Roles
+// -------------------------------------------------------------------------------------------------------------------------
+
+void Raft::EnterTerm(Term term) {
+  RAFTKV_CHECK(term >= hard_.term);
+  if (term != hard_.term) hard_ = HardState{term, kNoNode};
+  leader_ = kNoNode;
+  election_elapsed_ = 0;
+  election_timeout_ =
+      options_.election_ticks + static_cast<uint32_t>(random_.Below(options_.election_ticks));
+  AbandonReads();
+}
+
+void Raft::BecomeFollower(Term term, NodeId leader) {
+  EnterTerm(term);
+  leader_ = leader;
+  role_ = Follower();
+}
+
+void Raft::BecomeLeader() {
+  RAFTKV_CHECK(std::holds_alternative<Candidate>(role_));
+  EnterTerm(hard_.term);
+  Leader leader;
+  for (const NodeId id : AllMembers(conf_)) {
+    Progress progress;
+    progress.id = id;
+    progress.next = log_.last() + 1;
+    progress.inflights = Inflights(options_.max_inflight_messages, options_.max_inflight_bytes);
+    if (id == options_.id) {
+      progress.match = durable_;
+      progress.BecomeReplicate();
+      progress.recently_active = true;
+    }
+    leader.progress.Insert(std::move(progress));
+  }
+  // Entries of earlier leaders may hold a membership change: none may be proposed before they are
+  // applied.
+  leader.last_membership = log_.last();
+  leader_ = options_.id;
+  role_ = std::move(leader);
+  // The no-op that lets this leader commit what its predecessors left (paper, section 8).
+  std::vector<Entry> no_op(1);
+  RAFTKV_CHECK(AppendOwn(*leading(), no_op));
+}
+
+const ProgressTable* Raft::progress() const {
+  return leading() == nullptr ? nullptr : &leading()->progress;
+}
+
+NodeId Raft::transfer_target() const {
+  return leading() == nullptr ? kNoNode : leading()->transfer_target;
+}
+
+// ---- Dispatch
+// ----------------------------------------------------------------------------------------------------------------------
+
+void Raft::Tick() {
+  ++now_;
+  if (silent_ticks_ > 0) --silent_ticks_;
+  if (ticket_out_) ++ticket_ticks_;
+  if (Leader* leader = leading()) {
+    TickLeader(*leader);
+  } else {
+    TickElection();
+  }
+}
+
+namespace {
+
+template <typename... Handlers>
+struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+template <typename... Handlers>
+Overloaded(Handlers...) -> Overloaded<Handlers...>;
+
+template <typename Body>
+bool Is(const Message& message) {
+  return std::holds_alternative<Body>(message.body);
+}
+
+bool IsResponse(const Message& message) {
+  return Is<AppendResponse>(message) || Is<VoteResponse>(message) ||
+         Is<HeartbeatResponse>(message) || Is<ReadIndexResponse>(message);
+}
+
+bool IsForwarded(const Message& message) {
+  return Is<ForwardedProposal>(message) || Is<ForwardedTransfer>(message) ||
+         Is<ReadIndexRequest>(message);
+}
+
+bool SpeaksAsLeader(const Message& message) {
+  return Is<AppendRequest>(message) || Is<Heartbeat>(message) || Is<InstallSnapshot>(message);
+}
+
+bool IsPreVoteRequest(const Message& message) {
+  const auto* request = std::get_if<VoteRequest>(&message.body);
+  return request != nullptr && request->pre_vote;
+}
+
+}  // namespace
+
+Outcome Raft::Step(Message message) {
+  if (message.to != options_.id) return Outcome::kNotForMe;
+  if (message.from == kNoNode || message.from == options_.id) return Outcome::kMalformed;
+  // Requests are judged by term and log alone: the sender may be in a configuration this node has
+  // not heard of. Answers count towards quorums, so they are taken from members only, and before
+  // their term can do anything.
+  if (IsResponse(message) && !IsMember(conf_, message.from)) return Outcome::kUnknownPeer;
+
+  if (IsForwarded(message)) {
+    if (message.term != 0) return Outcome::kMalformed;
+  } else if (message.term == 0) {
+    return Outcome::kMalformed;
+  } else if (message.term > hard_.term) {
+    bool done = false;
+    const Outcome outcome = StepHigherTerm(message, done);
+    if (done) return outcome;
+  } else if (message.term < hard_.term) {
+    return StepLowerTerm(message);
+  }
+  return std::visit([&](auto& body) { return On(message, body); }, message.body);
+}
+
+Outcome Raft::StepHigherTerm(const Message& message, bool& done) {
+  if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
+    // Leader stickiness (thesis, section 4.2.3): while a leader is heard, its followers neither
+    // vote nor move to another term, so that a removed or half-connected node cannot disturb.
+    const bool loyal =
+        options_.check_quorum && leader_ != kNoNode && election_elapsed_ < options_.election_ticks;
+    if ((loyal || silent_ticks_ > 0) && !request->transfer) {
+      done = true;
+      return Outcome::kIgnored;
+    }
+  }
+  // A pre-vote changes nobody's term; a granted one carries the term its candidate asked about.
+  if (IsPreVoteRequest(message)) return Outcome::kOk;
+  if (const auto* response = std::get_if<VoteResponse>(&message.body)) {
+    if (response->pre_vote && !response->rejected) return Outcome::kOk;
+  }
+  BecomeFollower(message.term, SpeaksAsLeader(message) ? message.from : kNoNode);
+  return Outcome::kOk;
+}
+
+Outcome Raft::StepLowerTerm(const Message& message) {
+  if ((options_.check_quorum || options_.pre_vote) &&
+      (Is<Heartbeat>(message) || Is<AppendRequest>(message))) {
+    // A deposed leader, or one whom this node outgrew while cut off: only hearing the term frees
+    // both of them.
+    SendAfterPersist(message.from, hard_.term, AppendResponse());
+  } else if (IsPreVoteRequest(message)) {
+    SendAfterPersist(message.from, hard_.term, VoteResponse{/*pre_vote=*/true, /*rejected=*/true});
+  }
+  return Outcome::kIgnored;
+}
+
+// Follows the sender of a leader's message of this term. False when this node leads the term
+// itself.
+bool Raft::HearFromLeader(const Message& message) {
+  if (leading() != nullptr) return false;
+  if (std::holds_alternative<Follower>(role_)) {
+    election_elapsed_ = 0;
+    leader_ = message.from;
+  } else {
+    BecomeFollower(message.term, message.from);
+  }
+  return true;
+}
+
+void Raft::Send(NodeId to, MessageBody body) { SendInTerm(to, hard_.term, std::move(body)); }
+
+void Raft::SendInTerm(NodeId to, Term term, MessageBody body) {
+  send_now_.push_back(Message{options_.id, to, term, std::move(body)});
+}
+
+void Raft::SendAfterPersist(NodeId to, Term term, MessageBody body) {
+  send_after_persist_.push_back(Message{options_.id, to, term, std::move(body)});
+}
+
+}  // namespace raftkv::raft

@@ -1,0 +1,289 @@
+// The consensus core: one node of one Raft group as a pure state machine.
+//
+// It does no I/O, reads no clock, takes no lock and logs nothing. Inputs are methods; what is to be
+// done about them is collected in a Ready (ready.h), which the driver takes and carries out. A Raft
+// is a value: copying it copies the node.
+//
+//   for (;;) {
+//     raft.Step(message) / raft.Propose(...) / raft.Tick() / ...      any number of inputs
+//     Ready ready = raft.TakeReady();                                  then carry it out, in the
+//     order ready.h says
+//   }
+//
+// Semantics are those of the Raft paper and of Ongaro's thesis; where etcd's library has a
+// documented rule for something the paper leaves open, they are that library's, because its
+// recorded runs check this code. Not thread-safe: one owner.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/raft/configuration.h"
+#include "core/raft/log.h"
+#include "core/raft/membership.h"
+#include "core/raft/message.h"
+#include "core/raft/options.h"
+#include "core/raft/outcome.h"
+#include "core/raft/progress.h"
+#include "core/raft/quorum.h"
+#include "core/raft/random.h"
+#include "core/raft/reads.h"
+#include "core/raft/ready.h"
+#include "core/raft/types.h"
+
+namespace raftkv::raft {
+
+// What a node finds on its disk. All of it must be durable.
+struct Recovered {
+  HardState hard_state;
+  SnapshotMeta snapshot;       // index 0: none; the state machine must hold exactly this state
+  std::vector<Entry> entries;  // contiguous, the first at snapshot.index + 1
+  Index commit =
+      0;  // highest commit index found; raised to the snapshot's and capped at the last entry
+};
+
+enum class RoleName : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
+
+struct Proposed {
+  Outcome outcome = Outcome::kOk;
+  Term term =
+      0;  // where the entry went, when outcome is kOk: the proposal succeeded if and only if
+  Index index = 0;  // the entry applied at `index` has this term
+};
+
+class Raft {
+ public:
+  // InvalidArgument for impossible options, DataLoss when `recovered` contradicts itself. `seed`
+  // decides the election timeouts.
+  static absl::StatusOr<Raft> Create(const Options& options, Recovered recovered, uint64_t seed);
+
+  // ---- Inputs
+  // --------------------------------------------------------------------------------------------------------------------
+  void Tick();
+  Outcome Step(Message message);
+  Proposed Propose(Payload command);
+  Proposed ProposeMembership(const MembershipChange& change);
+  // A linearizable read point for `context`, in a later Ready (reads or failed_reads), unless
+  // refused at once. A forwarded read can also be lost without an answer: the caller limits its own
+  // patience. Contexts must not repeat, also not after a restart.
+  Outcome RequestRead(uint64_t context);
+  Outcome TransferLeadership(NodeId target);
+  Outcome Campaign();  // start an election now
+  Outcome ForgetLeader();
+  // The transport lost something for `peer` / a snapshot sent to `peer` arrived whole or did not.
+  Outcome ReportUnreachable(NodeId peer);
+  Outcome ReportSnapshot(NodeId peer, bool delivered);
+
+  // ---- Completions
+  // ---------------------------------------------------------------------------------------------------------------
+  void Persisted(uint64_t ticket);  // the ticket that is out
+  // The membership entry at `index` is being applied: switches to its configuration and returns it.
+  // In order, before Applied(index).
+  const ConfState& ApplyMembership(Index index);
+  void Applied(Index index);  // every entry up to `index`, or the snapshot at `index`, is in the
+                              // state machine
+  // `meta` names the newest snapshot that may be offered to followers; `meta.index` is at most the
+  // applied index.
+  void SnapshotAvailable(SnapshotMeta meta);
+  void Compact(Index through);  // at most the applied index and the offered snapshot's index
+
+  // ---- Output
+  // --------------------------------------------------------------------------------------------------------------------
+  bool HasReady() const;
+  Ready TakeReady();
+
+  // ---- Observers
+  // -----------------------------------------------------------------------------------------------------------------
+  NodeId id() const { return options_.id; }
+  Term term() const { return hard_.term; }
+  NodeId vote() const { return hard_.vote; }
+  HardState hard_state() const { return hard_; }
+  NodeId leader() const { return leader_; }  // kNoNode when unknown
+  RoleName role() const { return static_cast<RoleName>(role_.index()); }
+  bool is_leader() const { return role() == RoleName::kLeader; }
+  Index commit() const { return commit_; }
+  Index applied() const { return applied_; }
+  Index durable() const { return durable_; }  // entries up to here are on this node's disk
+  const Log& log() const { return log_; }
+  const ConfState& conf() const { return conf_; }
+  const Options& options() const { return options_; }
+  bool ticket_out() const { return ticket_out_; }
+  bool committed_in_term() const { return log_.Has(commit_, hard_.term); }
+  const ProgressTable* progress() const;  // null unless leader
+  NodeId transfer_target() const;         // kNoNode when no transfer is under way
+  const SnapshotMeta& offered_snapshot() const { return offer_; }
+  bool installing_snapshot() const { return installing_.has_value(); }
+
+  // Test hook: replaces the election timeout in force until the next one is drawn.
+  void SetElectionTimeout(uint32_t ticks) { election_timeout_ = ticks; }
+
+ private:
+  // What only one role needs lives in that role and ends with it. The known leader, the election
+  // timer and the outbox do not.
+  struct Follower {};
+  class VoteTally {
+   public:
+    void Record(NodeId from, bool granted);  // the first answer of each node counts
+    VoteResult Result(const ConfState& conf) const;
+
+   private:
+    std::vector<std::pair<NodeId, bool>> answers_;
+  };
+  struct PreCandidate {
+    VoteTally votes;
+  };
+  struct Candidate {
+    VoteTally votes;
+  };
+  // Appends and heartbeats queued for a peer since the last Ready, so that the next can be merged
+  // into them.
+  struct QueuedFor {
+    NodeId peer = kNoNode;
+    std::optional<size_t> append;  // position in send_now_
+    uint64_t append_bytes = 0;
+    std::optional<size_t> heartbeat;
+  };
+  struct Leader {
+    ProgressTable progress;
+    Index last_membership = 0;  // no membership change is proposed until this index is applied
+    uint64_t uncommitted_bytes = 0;
+    NodeId transfer_target = kNoNode;
+    uint32_t heartbeat_elapsed = 0;
+    ReadQueue reads;
+    std::vector<QueuedFor> queued;
+  };
+  using Role = std::variant<Follower, PreCandidate, Candidate, Leader>;
+
+  // The core's answers to itself wait for the disk like everybody's.
+  struct OwnVote {
+    bool pre_vote;
+    Term term;
+  };
+  struct OwnAppend {
+    Term term;
+    Index index;
+  };
+  using OwnAnswer = std::variant<OwnVote, OwnAppend>;
+
+  struct Installing {
+    SnapshotMeta meta;
+    uint64_t ticket = 0;  // 0 until the switch is handed out
+    bool persisted = false;
+  };
+
+  explicit Raft(const Options& options, uint64_t seed);
+
+  // raft.cc: roles and dispatch
+  Leader* leading() { return std::get_if<Leader>(&role_); }
+  const Leader* leading() const { return std::get_if<Leader>(&role_); }
+  void EnterTerm(Term term);
+  void BecomeFollower(Term term, NodeId leader);
+  void BecomeLeader();
+  void AbandonReads();
+  Outcome StepHigherTerm(const Message& message, bool& done);
+  Outcome StepLowerTerm(const Message& message);
+  bool HearFromLeader(const Message& message);
+  void Send(NodeId to, MessageBody body);
+  void SendInTerm(NodeId to, Term term, MessageBody body);
+  void SendAfterPersist(NodeId to, Term term, MessageBody body);
+
+  // election.cc
+  enum class CampaignKind : uint8_t { kPreVote, kElection, kTransfer };
+  void TickElection();
+  Outcome StartCampaign(CampaignKind kind);
+  void RunCampaign(CampaignKind kind);
+  bool Promotable() const;
+  bool MembershipUnapplied() const;
+  bool OwnVotePending() const;
+  Outcome On(const Message& message, const VoteRequest& request);
+  Outcome On(const Message& message, const VoteResponse& response);
+  Outcome On(const Message& message, const TimeoutNow&);
+  void CountVote(NodeId from, bool pre_vote, bool granted);
+
+  // follower.cc
+  Outcome On(const Message& message, AppendRequest& request);
+  Outcome On(const Message& message, const Heartbeat& heartbeat);
+  Outcome On(const Message& message, const InstallSnapshot& install);
+  Outcome AcceptAppend(NodeId leader, AppendRequest& request);
+  bool Restore(const SnapshotMeta& meta);
+  void TruncateLog(Index after);
+
+  // leader.cc
+  void TickLeader(Leader& leader);
+  Proposed AppendProposals(std::vector<Entry>& entries);
+  Outcome CheckMembership(const MembershipChange& change) const;
+  bool AppendOwn(Leader& leader, std::vector<Entry>& entries);
+  Outcome On(const Message& message, const AppendResponse& response);
+  Outcome On(const Message& message, const HeartbeatResponse& response);
+  Outcome On(const Message& message, ForwardedProposal& forwarded);
+  Outcome On(const Message& message, const ForwardedTransfer& forwarded);
+  void OnAccepted(Leader& leader, Progress& peer, Index index);
+  bool AdvanceCommit(Leader& leader);
+  void BroadcastAppend(Leader& leader);
+  bool SendAppend(Leader& leader, Progress& peer, bool even_if_empty);
+  bool SendSnapshot(Progress& peer);
+  bool ExtendQueuedAppend(Leader& leader, Progress& peer);
+  void BroadcastHeartbeat(Leader& leader);
+  void SwitchConfiguration(ConfigurationUpdate update);
+  QueuedFor& QueuedTo(Leader& leader, NodeId peer);
+  void EndTransfer(Leader& leader);
+  void LeaveJointIfDue();
+
+  // reads.cc
+  Outcome On(const Message& message, const ReadIndexRequest& request);
+  Outcome On(const Message& message, const ReadIndexResponse& response);
+  Outcome LeaderRead(NodeId from, uint64_t context);
+  void StartWaitingReads(Leader& leader);
+  void ConfirmReads(Leader& leader);
+  void AnswerRead(NodeId from, uint64_t context, Index index);
+
+  // ready.cc
+  bool NeedsTicket() const;
+  PersistJob CutJob();
+  Index HandOutLimit() const;
+
+  Options options_;
+  Random random_;
+
+  HardState hard_;
+  Log log_;
+  ConfState conf_;
+  Index commit_ = 0;
+  Index applied_ = 0;
+  Index handed_out_ = 0;         // committed entries up to here were given to the driver
+  uint64_t applying_bytes_ = 0;  // handed out and not yet applied
+
+  Role role_;
+  NodeId leader_ = kNoNode;
+  uint64_t now_ = 0;  // ticks seen
+  uint32_t election_elapsed_ = 0;
+  uint32_t election_timeout_ = 0;
+  uint32_t silent_ticks_ =
+      0;  // no vote is given for so long: a lease given before a restart may still run
+
+  // The disk as the core knows it: what its log holds once the ticket that is out, if any, is
+  // written.
+  TermRuns disk_;
+  HardState disk_hard_;
+  Index written_ = 0;  // entries up to here are in disk_ and in log_ alike
+  Index durable_ = 0;  // the same for the disk without the ticket that is out
+  uint64_t last_ticket_ = 0;
+  bool ticket_out_ = false;
+  uint32_t ticket_ticks_ = 0;                  // age of the ticket that is out
+  std::vector<OwnAnswer> own_answers_;         // wait for the next ticket
+  std::vector<OwnAnswer> ticket_own_answers_;  // belong to the ticket that is out
+
+  SnapshotMeta offer_;
+  std::optional<Installing> installing_;
+
+  std::vector<Message> send_now_;
+  std::vector<Message> send_after_persist_;
+  std::vector<ReadPoint> reads_;
+  std::vector<FailedRead> failed_reads_;
+};
+
+}  // namespace raftkv::raft

@@ -1,0 +1,129 @@
+// What leaves the core and what comes back: Ready, tickets, applying, compaction.
+#include "core/raft/ready.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/raft/check.h"
+#include "core/raft/raft.h"
+
+namespace raftkv::raft {
+
+bool Raft::NeedsTicket() const {
+  return hard_ != disk_hard_ || written_ < log_.last() || written_ < disk_.last() ||
+         (installing_ && installing_->ticket == 0) || !own_answers_.empty();
+}
+
+PersistJob Raft::CutJob() {
+  PersistJob job;
+  job.ticket = ++last_ticket_;
+  if (hard_ != disk_hard_) job.hard_state = disk_hard_ = hard_;
+  if (installing_ && installing_->ticket == 0) {
+    job.snapshot = installing_->meta;
+    installing_->ticket = job.ticket;
+    job.keep_through = log_.base();
+    job.writes_log = true;
+  } else {
+    // What is on disk already is never written again.
+    job.keep_through = TermRuns::CommonPrefix(disk_, log_.terms());
+    job.writes_log = job.keep_through < log_.last() || job.keep_through < disk_.last();
+  }
+  if (job.keep_through < log_.last())
+    log_.CopyTo(job.keep_through + 1, log_.last(), kNoLimit, job.entries);
+  job.commit = commit_;
+  disk_ = log_.terms();
+  written_ = log_.last();
+  ticket_out_ = true;
+  ticket_ticks_ = 0;
+  std::swap(ticket_own_answers_, own_answers_);
+  own_answers_.clear();
+  return job;
+}
+
+// Committed entries are handed out once the disk has them or is being given them: applying what
+// only other nodes hold would let a crash take this node's log behind its state.
+Index Raft::HandOutLimit() const { return installing_ ? handed_out_ : std::min(commit_, written_); }
+
+bool Raft::HasReady() const {
+  if (!send_now_.empty() || !reads_.empty() || !failed_reads_.empty()) return true;
+  if (!ticket_out_ && (!send_after_persist_.empty() || NeedsTicket())) return true;
+  return applying_bytes_ < options_.max_committed_bytes && handed_out_ < HandOutLimit();
+}
+
+Ready Raft::TakeReady() {
+  Ready ready;
+  ready.send_now = std::exchange(send_now_, {});
+  ready.reads = std::exchange(reads_, {});
+  ready.failed_reads = std::exchange(failed_reads_, {});
+  if (Leader* leader = leading()) leader->queued.clear();
+  if (!ticket_out_) {
+    if (NeedsTicket()) ready.persist = CutJob();
+    ready.send_after_persist = std::exchange(send_after_persist_, {});
+  }
+  const Index limit = HandOutLimit();
+  if (handed_out_ < limit && applying_bytes_ < options_.max_committed_bytes) {
+    log_.CopyTo(handed_out_ + 1, limit, options_.max_committed_bytes - applying_bytes_,
+                ready.committed);
+    handed_out_ = ready.committed.back().index;
+    for (const Entry& entry : ready.committed) applying_bytes_ += EntryBytes(entry);
+  }
+  ready.apply_now = std::min(handed_out_, durable_);
+  return ready;
+}
+
+void Raft::Persisted(uint64_t ticket) {
+  RAFTKV_CHECK(ticket_out_ && ticket == last_ticket_);
+  ticket_out_ = false;
+  if (!installing_ || installing_->ticket == ticket) durable_ = written_;
+  if (installing_ && installing_->ticket == ticket) installing_->persisted = true;
+
+  std::vector<OwnAnswer> answers = std::exchange(ticket_own_answers_, {});
+  for (const OwnAnswer& answer : answers) {
+    if (const auto* vote = std::get_if<OwnVote>(&answer)) {
+      election_elapsed_ = 0;
+      const bool asked = vote->pre_vote ? std::holds_alternative<PreCandidate>(role_)
+                                        : std::holds_alternative<Candidate>(role_);
+      if (asked && vote->term == hard_.term)
+        CountVote(options_.id, vote->pre_vote, /*granted=*/true);
+    } else if (const auto* append = std::get_if<OwnAppend>(&answer)) {
+      Leader* leader = leading();
+      if (leader == nullptr || append->term != hard_.term) continue;
+      // What was replaced since, or not written by this ticket, is not vouched for.
+      Progress* self = leader->progress.Find(options_.id);
+      if (self != nullptr) OnAccepted(*leader, *self, std::min(append->index, durable_));
+    }
+  }
+}
+
+void Raft::Applied(Index index) {
+  if (installing_ && index == installing_->meta.index) {
+    RAFTKV_CHECK(installing_->persisted);
+    installing_.reset();
+    applying_bytes_ = 0;
+    applied_ = index;
+  }
+  RAFTKV_CHECK(index >= applied_ && index <= handed_out_);
+  uint64_t payload_bytes = 0;
+  for (Index i = std::max(applied_, log_.base()) + 1; i <= index; ++i) {
+    const Entry& entry = log_.At(i);
+    payload_bytes += entry.payload.size();
+    applying_bytes_ -= std::min(applying_bytes_, EntryBytes(entry));
+  }
+  applied_ = index;
+  Leader* leader = leading();
+  if (leader == nullptr) return;
+  leader->uncommitted_bytes -= std::min(leader->uncommitted_bytes, payload_bytes);
+  LeaveJointIfDue();
+}
+
+void Raft::SnapshotAvailable(SnapshotMeta meta) {
+  RAFTKV_CHECK(meta.index <= applied_);
+  if (meta.index > offer_.index) offer_ = std::move(meta);
+}
+
+void Raft::Compact(Index through) {
+  RAFTKV_CHECK(through <= applied_ && through <= offer_.index);
+  if (through > log_.base()) log_.Compact(through);
+}
+
+}  // namespace raftkv::raft
