@@ -261,7 +261,8 @@ class Pool {
     void* memory = ::operator new(sizeof(Record) + key.size());
     auto* record =
         new (memory) Record{1, static_cast<uint32_t>(key.size()), version, hash, std::move(value)};
-    if (!key.empty()) std::memcpy(record + 1, key.data(), key.size());
+    if (!key.empty())
+      std::memcpy(static_cast<char*>(memory) + sizeof(Record), key.data(), key.size());
     ++records_;
     return record;
   }
@@ -644,11 +645,11 @@ void Tree::Set(absl::string_view key, raft::Payload value, Version version) {
   }
 
   Leaf* leaf = AsLeaf(node);
-  const uint32_t position = LowerBound(*leaf, key);
   view_.bytes_ += tree_internal::EntryBytes(key.size(), value.size());
   view_.digest_ += hash;
-  if (position < leaf->count && leaf->Key(position) == key) {
-    Record* record = leaf->records[position];
+  const uint32_t found = FindInLeaf(*leaf, key);
+  if (found < leaf->count) {
+    Record* record = leaf->records[found];
     view_.bytes_ -= tree_internal::EntryBytes(key.size(), record->value.size());
     view_.digest_ -= record->hash;
     if (record->references == 1) {
@@ -656,12 +657,12 @@ void Tree::Set(absl::string_view key, raft::Payload value, Version version) {
       record->version = version;
       record->hash = hash;
     } else {
-      // The new record carries the key of the old one: `key` may be a view into the old record.
-      leaf->records[position] = pool.NewRecord(key, std::move(value), version, hash);
+      leaf->records[found] = pool.NewRecord(key, std::move(value), version, hash);
       pool.Drop(record);
     }
     return;
   }
+  const uint32_t position = LowerBound(*leaf, key);
   tree_internal::OpenGap(leaf->heads, leaf->count, position, 1);
   tree_internal::OpenGap(leaf->records, leaf->count, position, 1);
   leaf->records[position] = pool.NewRecord(key, std::move(value), version, hash);

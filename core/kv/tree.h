@@ -57,8 +57,9 @@ class TreeCursor {
   void Next();              // requires valid()
 
  private:
+  friend class Tree;
   friend class TreeView;
-  static constexpr int kMaxHeight = 24;
+  static constexpr uint32_t kMaxHeight = 24;
   struct Step {
     const tree_internal::Node* node;
     uint32_t position;
