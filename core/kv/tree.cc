@@ -209,7 +209,7 @@ uint64_t Fold(uint64_t a, uint64_t b) {
 
 uint64_t LoadLittleEndian(const char* bytes, size_t size) {
   uint64_t word = 0;
-  std::memcpy(&word, bytes, size);
+  if (size > 0) std::memcpy(&word, bytes, size);
   return std::endian::native == std::endian::big ? __builtin_bswap64(word) : word;
 }
 
@@ -448,6 +448,13 @@ bool AtEnd(const Node* node, absl::string_view key) {
   return AsLeaf(node)->Key(node->count - 1) < key;
 }
 
+// True if `key` cannot be put into `node` as it is. A full leaf that has the key already is left
+// alone.
+bool NeedsRoom(const Node* node, absl::string_view key) {
+  if (!Full(node)) return false;
+  return node->height > 0 || FindInLeaf(*AsLeaf(node), key) == node->count;
+}
+
 void SplitFor(Pool& pool, Inner* parent, uint32_t i, absl::string_view key, bool rightmost) {
   const Node* child = parent->children[i];
   const bool append = rightmost && AtEnd(child, key);
@@ -623,7 +630,7 @@ void Tree::Set(absl::string_view key, raft::Payload value, Version version) {
   // Full nodes are split on the way down, so that a split never has to climb back.
   Node* node = pool.Own(&view_.root_);
   bool rightmost = true;
-  if (Full(node)) {
+  if (NeedsRoom(node, key)) {
     RAFTKV_CHECK(node->height + 2 < TreeCursor::kMaxHeight);
     Inner* root = pool.NewNode<Inner>(node->height + 1);
     root->count = 1;
@@ -637,7 +644,7 @@ void Tree::Set(absl::string_view key, raft::Payload value, Version version) {
     uint32_t i = Route(*inner, key);
     rightmost = rightmost && i + 1 == inner->count;
     Node* child = pool.Own(&inner->children[i]);
-    if (Full(child)) {
+    if (NeedsRoom(child, key)) {
       SplitFor(pool, inner, i, key, rightmost);
       if (inner->Key(i + 1) <= key) ++i;
     }
