@@ -4,12 +4,10 @@
 // contract is what POSIX promises and no more, because the simulated disk takes away everything
 // else at a crash:
 //   - bytes written are durable only after Sync() of that file returned OK; before that any sector
-//   of them may be lost, kept or torn,
-//     in any combination;
+//     of them may be lost, kept or torn, in any combination;
 //   - a name that was created, renamed or removed is durable only after SyncDir() returned OK;
 //   - a failed Sync() is final: what was written since the last good one may be gone although reads
-//   still show it, and a later Sync()
-//     that returns OK proves nothing about it.
+//     still show it, and a later Sync() that returns OK proves nothing about it.
 //
 // Errors: NotFound, AlreadyExists (names); PermissionDenied (read-only file system, rights);
 // ResourceExhausted (no space, no quota); Unavailable (locked by another process); DataLoss (the

@@ -13,20 +13,18 @@
 //
 // Rules that callers can rely on
 //   - What a call that returned OK has written survives any crash. What a call that failed has
-//   written may be there or not, whole
-//     records only.
+//     written may be there or not, whole records only.
 //   - A failed write or sync is final: the object is poisoned and every later call returns that
-//   first error. The caller stops, a new
-//     process recovers. The exceptions return an error and poison nothing: ResourceExhausted (no
-//     space for a new segment or a snapshot: nothing of the log was written, the same job may be
-//     tried again), an unreadable snapshot chunk, a caller's own mistake.
+//     first error. The caller stops, a new process recovers. The exceptions return an error and
+//     poison nothing: ResourceExhausted (no space for a new segment or a snapshot: nothing of the
+//     log was written, the same job may be tried again), an unreadable snapshot chunk, a caller's
+//     own mistake.
 //   - Open vouches only for what it knows to be on the platter; the rest of what it can read it
-//   writes again first, because after a
-//     failed sync the page cache shows bytes that the disk does not have.
+//     writes again first, because after a failed sync the page cache shows bytes that the disk does
+//     not have.
 //   - A record that fails its checksum is either a torn tail (never acknowledged; cut, with an
-//   event) or rot (it was durable once;
-//     Open refuses with DataLoss and names file, offset and index). docs/formats/log.md says how
-//     the two are told apart.
+//     event) or rot (it was durable once; Open refuses with DataLoss and names file, offset and
+//     index). docs/formats/log.md says how the two are told apart.
 //
 // Threads: one at a time. Entries handed out by TakeRecovered belong to the caller alone; entries
 // lent to Persist are only read.

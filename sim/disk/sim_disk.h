@@ -9,15 +9,13 @@
 //
 // At a crash (power loss, Crash())
 //   - each dirty sector independently keeps its old bytes, gets any one of the versions written
-//   since the last sync, or is torn: a
-//     prefix of the new bytes followed by the old ones, garbage, or zeros. Sectors are 512 or 4096
-//     bytes (Options::sector_bytes);
+//     since the last sync, or is torn: a prefix of the new bytes followed by the old ones, garbage,
+//     or zeros. Sectors are 512 or 4096 bytes (Options::sector_bytes);
 //   - a file's size is data of its own: old or new, whatever its sectors became. Sectors inside the
-//   size that never were written read as
-//     zeros;
+//     size that never were written read as zeros;
 //   - pending directory changes survive each on its own (the default), or as a prefix of their
-//   order, as a journal gives. A name whose
-//     creation is lost takes the file's synced bytes with it. A rename is atomic;
+//     order, as a journal gives. A name whose creation is lost takes the file's synced bytes with
+//     it. A rename is atomic;
 //   - what was synced, name and bytes, is there.
 //
 // When the process dies but the machine does not (ProcessCrash()) nothing is lost: the cache lives
@@ -31,10 +29,10 @@
 // Injected errors (InjectFault, or at random with Options)
 //   - write: DataLoss, a prefix of the bytes is in the cache;
 //   - sync: DataLoss. As on ext4 the dirty sectors are then *clean*: reads show the new bytes, the
-//   platter has the old ones, the next
-//     sync returns OK and changes nothing about it. Only writing the sectors again helps;
-//   - full: ResourceExhausted from Create, Allocate and writes that make the file longer.
-// Bit rot is Corrupt(): it changes cache and platter.
+//     platter has the old ones, the next sync returns OK and changes nothing about it. Only writing
+//     the sectors again helps;
+//   - full: ResourceExhausted from Create, Allocate and writes that make the file longer. Bit rot
+//     is Corrupt(): it changes cache and platter.
 //
 // Deterministic: the only chance is the Random handed to Crash() and, for random errors, to the
 // constructor.

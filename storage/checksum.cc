@@ -1,0 +1,36 @@
+#include "storage/checksum.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "storage/encoding.h"
+
+namespace raftkv::storage {
+
+uint64_t FileSeed(const ClusterId& cluster, FileKind kind, uint64_t number) {
+  std::string place;
+  PutU64(place, cluster.high);
+  PutU64(place, cluster.low);
+  PutU64(place, static_cast<uint64_t>(kind));
+  PutU64(place, number);
+  return Checksum(place, 0);
+}
+
+uint64_t Checksum(absl::string_view bytes, uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+Digest::Digest() : state_(XXH3_createState()) { Reset(); }
+Digest::~Digest() { XXH3_freeState(static_cast<XXH3_state_t*>(state_)); }
+
+void Digest::Add(absl::string_view bytes) {
+  XXH3_64bits_update(static_cast<XXH3_state_t*>(state_), bytes.data(), bytes.size());
+}
+
+uint64_t Digest::value() const {
+  return XXH3_64bits_digest(static_cast<const XXH3_state_t*>(state_));
+}
+
+void Digest::Reset() { XXH3_64bits_reset(static_cast<XXH3_state_t*>(state_)); }
+
+}  // namespace raftkv::storage

@@ -1,0 +1,170 @@
+#include "storage/slots.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
+#include "storage/checksum.h"
+#include "storage/encoding.h"
+#include "storage/storage.h"
+
+namespace raftkv::storage {
+namespace {
+
+constexpr uint32_t kSlotVersion = 1;
+constexpr size_t kHeaderBytes = 32;
+constexpr uint64_t kSectorBytes = 512;
+
+absl::StatusOr<std::string> ReadSlotBytes(File& handle, uint64_t offset) {
+  std::string bytes(kSlotBytes, '\0');
+  absl::StatusOr<size_t> got = handle.Read(offset, bytes.data(), bytes.size());
+  if (!got.ok()) return got.status();
+  bytes.resize(*got);
+  return bytes;
+}
+
+absl::StatusOr<SlotsRead> ReadBoth(const Disk& disk, File& handle, const SlotFile& file) {
+  SlotsRead read;
+  std::optional<Slot> slots[2];
+  for (uint64_t number : {uint64_t{0}, uint64_t{1}}) {
+    const uint64_t offset = number * kSlotBytes;
+    absl::StatusOr<std::string> bytes = ReadSlotBytes(handle, offset);
+    if (absl::IsAborted(bytes.status())) return bytes.status();
+    // A block that the device cannot read is as bad as one with a wrong checksum; the other copy
+    // decides.
+    absl::StatusOr<Slot> slot =
+        bytes.ok() ? DecodeSlot(file, offset, *bytes) : absl::StatusOr<Slot>(bytes.status());
+    if (absl::IsUnimplemented(slot.status())) {
+      return absl::UnimplementedError(
+          absl::StrCat(disk.Describe(), "/", file.name, ": ", slot.status().message()));
+    }
+    read.bad[number] = !slot.ok();
+    if (slot.ok()) slots[number] = *std::move(slot);
+  }
+  if (!slots[0] && !slots[1]) {
+    return absl::DataLossError(absl::StrCat(disk.Describe(), "/", file.name,
+                                            ": both copies of the record are unreadable"));
+  }
+  if (slots[0] && slots[1]) {
+    read.equal = slots[0]->generation == slots[1]->generation;
+    if (read.equal && slots[0]->payload != slots[1]->payload) {
+      return absl::DataLossError(absl::StrCat(disk.Describe(), "/", file.name,
+                                              ": the two copies of generation ",
+                                              slots[0]->generation, " differ"));
+    }
+  }
+  const bool second = !slots[0] || (slots[1] && slots[1]->generation > slots[0]->generation);
+  read.slot = *std::move(slots[second ? 1 : 0]);
+  return read;
+}
+
+}  // namespace
+
+std::string EncodeSlot(const SlotFile& file, uint64_t offset, const Slot& slot) {
+  RAFTKV_CHECK(file.magic.size() == 8 && slot.payload.size() <= kMaxSlotPayload);
+  std::string bytes(file.magic);
+  PutU32(bytes, kSlotVersion);
+  PutU32(bytes, 0);  // features
+  PutU64(bytes, slot.generation);
+  PutU32(bytes, static_cast<uint32_t>(slot.payload.size()));
+  PutU32(bytes, 0);
+  bytes.append(slot.payload);
+  PutU64(bytes, Checksum(bytes, file.seed + offset));
+  bytes.resize((bytes.size() + kSectorBytes - 1) / kSectorBytes * kSectorBytes, '\0');
+  return bytes;
+}
+
+absl::StatusOr<Slot> DecodeSlot(const SlotFile& file, uint64_t offset, absl::string_view bytes) {
+  Reader header(bytes.substr(0, kHeaderBytes));
+  const absl::string_view magic = header.Bytes(8);
+  const uint32_t version = header.U32();
+  const uint32_t features = header.U32();
+  Slot slot;
+  slot.generation = header.U64();
+  const uint32_t length = header.U32();
+  if (!header.ok() || magic != file.magic) return absl::DataLossError("no record here");
+  if (length > kMaxSlotPayload || bytes.size() < kSlotOverhead + length) {
+    return absl::DataLossError("impossible length");
+  }
+  Reader sum(bytes.substr(kHeaderBytes + length, 8));
+  if (sum.U64() != Checksum(bytes.substr(0, kHeaderBytes + length), file.seed + offset)) {
+    return absl::DataLossError("checksum mismatch");
+  }
+  // Only now: version and features of an intact record are worth believing.
+  if (version != kSlotVersion || features != 0) {
+    return absl::UnimplementedError(absl::StrCat("format version ", version, " with features ",
+                                                 features, " is newer than this program"));
+  }
+  slot.payload = std::string(bytes.substr(kHeaderBytes, length));
+  return slot;
+}
+
+absl::Status CreateSlotFile(Disk& disk, const SlotFile& file, absl::string_view payload) {
+  const std::string temporary = absl::StrCat(file.name, ".tmp");
+  absl::Status status = disk.Remove(temporary);
+  if (!status.ok() && !absl::IsNotFound(status)) return status;
+  absl::StatusOr<std::unique_ptr<File>> handle = disk.Create(temporary);
+  if (!handle.ok()) return handle.status();
+  status = (*handle)->Allocate(2 * kSlotBytes);
+  if (!status.ok()) return status;
+  for (uint64_t offset : {uint64_t{0}, kSlotBytes}) {
+    status = (*handle)->Write(offset, EncodeSlot(file, offset, {1, std::string(payload)}));
+    if (!status.ok()) return status;
+  }
+  status = (*handle)->Sync();
+  if (!status.ok()) return status;
+  return disk.Rename(temporary, file.name);
+}
+
+absl::StatusOr<SlotsRead> ReadSlots(Disk& disk, const SlotFile& file) {
+  absl::StatusOr<std::unique_ptr<File>> handle = disk.Open(file.name, Disk::Mode::kRead);
+  if (!handle.ok()) return handle.status();
+  return ReadBoth(disk, **handle, file);
+}
+
+SlotPair::SlotPair(SlotFile file, std::unique_ptr<File> handle, Slot current)
+    : file_(std::move(file)), handle_(std::move(handle)), current_(std::move(current)) {}
+
+absl::StatusOr<SlotPair> SlotPair::Open(Disk& disk, const SlotFile& file,
+                                        std::vector<RecoveryEvent>* events) {
+  absl::StatusOr<std::unique_ptr<File>> handle = disk.Open(file.name, Disk::Mode::kReadWrite);
+  if (!handle.ok()) return handle.status();
+  absl::StatusOr<SlotsRead> read = ReadBoth(disk, **handle, file);
+  if (!read.ok()) return read.status();
+  SlotPair pair(file, *std::move(handle), std::move(read->slot));
+  if (!read->equal) {
+    const uint64_t number = read->bad[0] ? 0 : 1;
+    events->push_back(
+        {RecoveryEvent::Kind::kSlotRepaired, file.name, number * kSlotBytes, kSlotBytes,
+         absl::StrCat(read->bad[number] ? "unreadable" : "old",
+                      " copy of the record written again, generation ", pair.current_.generation)});
+  }
+  // The order never overwrites the only slot that is certain: a bad slot 1 goes first, because slot
+  // 0 was synced before it was begun; otherwise slot 0, whose newer generation may exist in the
+  // cache only while slot 1 is durable.
+  std::vector<uint64_t> order = {1};
+  if (read->bad[1]) order = {1, 0};
+  if (!read->equal && !read->bad[1]) order = {0, 1};
+  for (uint64_t number : order) {
+    absl::Status status = pair.WriteSlot(number);
+    if (!status.ok()) return status;
+  }
+  return pair;
+}
+
+absl::Status SlotPair::Write(absl::string_view payload) {
+  ++current_.generation;
+  current_.payload = std::string(payload);
+  absl::Status status = WriteSlot(0);
+  if (!status.ok()) return status;
+  return WriteSlot(1);
+}
+
+absl::Status SlotPair::WriteSlot(uint64_t number) {
+  const uint64_t offset = number * kSlotBytes;
+  absl::Status status = handle_->Write(offset, EncodeSlot(file_, offset, current_));
+  if (!status.ok()) return status;
+  return handle_->Sync();
+}
+
+}  // namespace raftkv::storage
