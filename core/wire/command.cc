@@ -226,42 +226,33 @@ class CommandEncoder::Impl {
   }
 
   Structs<fb::GuardHead> WriteGuards(const kv::Command& command) {
-    if (command.guards.empty()) return 0;
-    fb::GuardHead* head = nullptr;
-    const auto vector =
-        builder_.CreateUninitializedVectorOfStructs<fb::GuardHead>(command.guards.size(), &head);
-    for (const kv::Guard& guard : command.guards) {
-      *head++ = fb::GuardHead(guard.version, Size(guard.key), Size(guard.value), Number(guard.kind),
-                              /*reserved=*/0);
-    }
-    return vector;
+    return WriteStructs<fb::GuardHead>(
+        builder_, command.guards.size(), [next = command.guards.begin()]() mutable {
+          const kv::Guard& guard = *next++;
+          return fb::GuardHead(guard.version, Size(guard.key), Size(guard.value),
+                               Number(guard.kind), /*reserved=*/0);
+        });
   }
 
   Structs<fb::OpHead> WriteOps(const kv::Command& command) {
-    if (command.ops.empty()) return 0;
-    fb::OpHead* head = nullptr;
-    const auto vector =
-        builder_.CreateUninitializedVectorOfStructs<fb::OpHead>(command.ops.size(), &head);
-    for (const kv::Op& op : command.ops) {
-      const int flags = (op.keys_only ? kKeysOnly : 0) | (NeedsExtra(op) ? kHasExtra : 0);
-      *head++ = fb::OpHead(Size(op.key), Size(op.value), Number(op.kind), Number(op.condition),
-                           static_cast<uint8_t>(flags), /*reserved=*/0);
-    }
-    return vector;
+    return WriteStructs<fb::OpHead>(
+        builder_, command.ops.size(), [next = command.ops.begin()]() mutable {
+          const kv::Op& op = *next++;
+          const int flags = (op.keys_only ? kKeysOnly : 0) | (NeedsExtra(op) ? kHasExtra : 0);
+          return fb::OpHead(Size(op.key), Size(op.value), Number(op.kind), Number(op.condition),
+                            static_cast<uint8_t>(flags), /*reserved=*/0);
+        });
   }
 
   Structs<fb::OpExtra> WriteExtras(const kv::Command& command) {
-    size_t count = 0;
-    for (const kv::Op& op : command.ops) count += NeedsExtra(op) ? 1u : 0u;
-    if (count == 0) return 0;
-    fb::OpExtra* extra = nullptr;
-    const auto vector = builder_.CreateUninitializedVectorOfStructs<fb::OpExtra>(count, &extra);
-    for (const kv::Op& op : command.ops) {
-      if (!NeedsExtra(op)) continue;
-      *extra++ = fb::OpExtra(op.delta, op.version, Size(op.end), Size(op.cursor), op.limit,
+    const auto count = std::count_if(command.ops.begin(), command.ops.end(), NeedsExtra);
+    return WriteStructs<fb::OpExtra>(
+        builder_, static_cast<size_t>(count), [next = command.ops.begin()]() mutable {
+          while (!NeedsExtra(*next)) ++next;
+          const kv::Op& op = *next++;
+          return fb::OpExtra(op.delta, op.version, Size(op.end), Size(op.cursor), op.limit,
                              /*reserved=*/0);
-    }
-    return vector;
+        });
   }
 
   flatbuffers::FlatBufferBuilder builder_;
@@ -290,6 +281,10 @@ CommandDecode DecodeCommand(absl::string_view bytes, kv::Command* command, std::
     return refuse(
         CommandDecode::kMalformed,
         absl::StrCat("command of ", bytes.size(), " bytes, the limit is ", kMaxCommandBytes));
+  }
+  if (bytes.size() % sizeof(uint64_t) != 0) {
+    return refuse(CommandDecode::kMalformed,
+                  absl::StrCat("command of ", bytes.size(), " bytes, no multiple of 8"));
   }
   if (!IsAligned(bytes)) return refuse(CommandDecode::kMalformed, "command bytes are not aligned");
   // The identifier is at offset 4; all layouts share its first three characters.

@@ -26,7 +26,7 @@ inline bool IsAligned(absl::string_view buffer) {
 // Of the elements of a vector that may be absent.
 template <typename T>
 bool IsAligned(const flatbuffers::Vector<T>* vector) {
-  return vector == nullptr || IsAligned(vector->Data(), sizeof(uint64_t));
+  return vector == nullptr || vector->size() == 0 || IsAligned(vector->Data(), sizeof(uint64_t));
 }
 
 class AlignedCopy {
@@ -47,6 +47,17 @@ inline flatbuffers::Offset<flatbuffers::Vector<uint8_t>> WriteBytes(
     flatbuffers::FlatBufferBuilder& builder, absl::string_view bytes) {
   if (bytes.empty()) return 0;
   return builder.CreateVector(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+}
+
+// `next` is called `count` times and returns the elements in order. (The library's
+// CreateUninitializedVectorOfStructs takes the size of the struct for its alignment, which breaks
+// the buffer for every size that is no power of two.)
+template <typename T, typename Next>
+flatbuffers::Offset<flatbuffers::Vector<const T*>> WriteStructs(
+    flatbuffers::FlatBufferBuilder& builder, size_t count, Next next) {
+  if (count == 0) return 0;
+  return builder.CreateVectorOfStructs<T>(
+      count, [](size_t, T* element, Next* state) { *element = (*state)(); }, &next);
 }
 
 inline absl::string_view ViewBytes(const flatbuffers::Vector<uint8_t>* vector) {

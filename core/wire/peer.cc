@@ -60,21 +60,26 @@ EntryVectors Write(FlatBufferBuilder& builder, const std::vector<raft::Entry>& e
       bytes += payload.size();
     }
   }
-  fb::EntryHead* heads = nullptr;
-  vectors.heads = builder.CreateUninitializedVectorOfStructs<fb::EntryHead>(entries.size(), &heads);
-  for (const raft::Entry& entry : entries) {
-    *heads++ = fb::EntryHead(entry.term, static_cast<uint32_t>(entry.payload.size()),
-                             static_cast<uint32_t>(entry.type));
-  }
+  vectors.heads =
+      WriteStructs<fb::EntryHead>(builder, entries.size(), [entry = entries.begin()]() mutable {
+        const raft::Entry& from = *entry++;
+        return fb::EntryHead(from.term, static_cast<uint32_t>(from.payload.size()),
+                             static_cast<uint32_t>(from.type));
+      });
   return vectors;
+}
+
+Offset<Numbers> WriteMembers(FlatBufferBuilder& builder, const std::vector<NodeId>& members) {
+  if (members.empty()) return 0;
+  return builder.CreateVector(members);
 }
 
 Offset<fb::SnapshotMeta> Write(FlatBufferBuilder& builder, const raft::SnapshotMeta& meta) {
   const raft::ConfState& conf = meta.conf;
-  const auto voters = builder.CreateVector(conf.voters);
-  const auto outgoing = builder.CreateVector(conf.voters_outgoing);
-  const auto learners = builder.CreateVector(conf.learners);
-  const auto learners_next = builder.CreateVector(conf.learners_next);
+  const auto voters = WriteMembers(builder, conf.voters);
+  const auto outgoing = WriteMembers(builder, conf.voters_outgoing);
+  const auto learners = WriteMembers(builder, conf.learners);
+  const auto learners_next = WriteMembers(builder, conf.learners_next);
   const auto written =
       fb::CreateConf(builder, voters, outgoing, learners, learners_next, conf.auto_leave);
   return fb::CreateSnapshotMeta(builder, meta.index, meta.term, written);
@@ -631,9 +636,10 @@ void PeerEncoder::AppendTo(const Envelope& envelope, const raft::Message& messag
 }
 
 absl::StatusOr<PeerMessage> DecodePeer(absl::string_view body) {
-  if (body.size() > kMaxFrameBody) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("peer message: ", body.size(), " bytes, the limit is ", kMaxFrameBody));
+  if (body.size() > kMaxFrameBody || body.size() % kFrameAlignment != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("peer message: ", body.size(),
+                                                   " bytes; the limit is ", kMaxFrameBody,
+                                                   ", in multiples of ", kFrameAlignment));
   }
   if (IsAligned(body)) return DecodeAligned(body);
   const AlignedCopy copy(body);
