@@ -557,32 +557,8 @@ absl::StatusOr<PeerMessage> DecodeAligned(absl::string_view body) {
 
 class PeerEncoder::Impl {
  public:
-  absl::string_view Encode(const Envelope& envelope, const raft::Message& message) {
-    RAFTKV_CHECK(message.from == envelope.from && message.to == envelope.to);
-    Begin();
-    return std::visit(
-        [&](const auto& body) { return Finish(envelope, message.term, Write(builder_, body)); },
-        message.body);
-  }
-
-  absl::string_view Encode(const PeerMessage& message) {
-    if (const auto* raft_message = std::get_if<raft::Message>(&message.body)) {
-      return Encode(message.envelope, *raft_message);
-    }
-    Begin();
-    return std::visit(
-        [&](const auto& body) -> absl::string_view {
-          using Value = std::decay_t<decltype(body)>;
-          if constexpr (std::is_same_v<Value, raft::Message>) {
-            return {};  // handled above
-          } else if constexpr (std::is_same_v<Value, SnapshotChunk>) {
-            return Finish(message.envelope, body.term, Write(builder_, body));
-          } else {
-            return Finish(message.envelope, 0, Write(builder_, body));
-          }
-        },
-        message.body);
-  }
+  absl::string_view Encode(const Envelope& envelope, const raft::Message& message);
+  absl::string_view Encode(const PeerMessage& message);
 
  private:
   void Begin() {
@@ -612,6 +588,34 @@ class PeerEncoder::Impl {
 
   FlatBufferBuilder builder_;
 };
+
+absl::string_view PeerEncoder::Impl::Encode(const Envelope& envelope,
+                                            const raft::Message& message) {
+  RAFTKV_CHECK(message.from == envelope.from && message.to == envelope.to);
+  Begin();
+  return std::visit(
+      [&](const auto& body) { return Finish(envelope, message.term, Write(builder_, body)); },
+      message.body);
+}
+
+absl::string_view PeerEncoder::Impl::Encode(const PeerMessage& message) {
+  if (const auto* raft_message = std::get_if<raft::Message>(&message.body)) {
+    return Encode(message.envelope, *raft_message);
+  }
+  Begin();
+  return std::visit(
+      [&](const auto& body) -> absl::string_view {
+        using Value = std::decay_t<decltype(body)>;
+        if constexpr (std::is_same_v<Value, raft::Message>) {
+          return {};  // handled above
+        } else if constexpr (std::is_same_v<Value, SnapshotChunk>) {
+          return Finish(message.envelope, body.term, Write(builder_, body));
+        } else {
+          return Finish(message.envelope, 0, Write(builder_, body));
+        }
+      },
+      message.body);
+}
 
 PeerEncoder::PeerEncoder() : impl_(std::make_unique<Impl>()) {}
 PeerEncoder::~PeerEncoder() = default;
