@@ -107,6 +107,7 @@ class Raft {
   bool is_leader() const { return role() == RoleName::kLeader; }
   Index commit() const { return commit_; }
   Index applied() const { return applied_; }
+  Index handed_out() const { return handed_out_; }  // committed entries given out in a Ready so far
   Index durable() const { return durable_; }  // entries up to here are on this node's disk
   const Log& log() const { return log_; }
   const ConfState& conf() const { return conf_; }

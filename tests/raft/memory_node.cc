@@ -1,0 +1,135 @@
+#include "tests/raft/memory_node.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
+
+namespace raftkv::raft {
+
+void MemoryDisk::WriteHardState(const PersistJob& job) {
+  if (job.hard_state) hard_state = *job.hard_state;
+}
+
+void MemoryDisk::WriteLog(const PersistJob& job, const MemorySnapshot& staged) {
+  WriteHardState(job);
+  commit = std::max(commit, job.commit);
+  if (job.snapshot) {
+    RAFTKV_CHECK(staged.meta == *job.snapshot);
+    snapshot = staged;
+    entries.clear();
+  }
+  if (!job.writes_log) return;
+  RAFTKV_CHECK(job.keep_through >= snapshot.meta.index && job.keep_through <= last());
+  entries.resize(job.keep_through - snapshot.meta.index);
+  for (const Entry& entry : job.entries) {
+    RAFTKV_CHECK(entry.index == last() + 1);
+    entries.push_back(entry);
+  }
+}
+
+MemoryNode::MemoryNode(const Options& options, MemoryDisk disk, uint64_t seed)
+    : disk_(std::move(disk)), state_(disk_.snapshot.state), conf_(disk_.snapshot.meta.conf) {
+  snapshots_[disk_.snapshot.meta.index] = disk_.snapshot;
+  absl::StatusOr<Raft> raft = Raft::Create(
+      options, Recovered{disk_.hard_state, disk_.snapshot.meta, disk_.entries, disk_.commit}, seed);
+  RAFTKV_CHECK(raft.ok());
+  raft_.emplace(*std::move(raft));
+}
+
+Outcome MemoryNode::Step(const Envelope& envelope) {
+  if (const auto* install = std::get_if<InstallSnapshot>(&envelope.message.body)) {
+    received_[install->meta.index] = MemorySnapshot{install->meta, envelope.snapshot_state};
+  }
+  return raft_->Step(envelope.message);
+}
+
+Ready MemoryNode::Begin(std::vector<Envelope>& outbox) {
+  Ready ready = raft_->TakeReady();
+  std::vector<Message> send_now = ready.send_now;
+  Post(send_now, outbox);
+
+  // A Ready taken while a ticket is out may hand out entries of that ticket.
+  if (ready.persist) {
+    RAFTKV_CHECK(!ticket_.has_value());
+    ticket_.emplace();
+    ticket_->job = *ready.persist;
+    if (ready.persist->snapshot) ticket_->staged = received_.at(ready.persist->snapshot->index);
+  }
+  std::vector<Message> after = ready.send_after_persist;
+  if (ticket_.has_value()) {
+    std::move(after.begin(), after.end(), std::back_inserter(ticket_->send_after));
+  } else {
+    Post(after, outbox);
+  }
+  for (const Entry& entry : ready.committed) {
+    if (entry.index <= ready.apply_now) {
+      Apply(entry);
+    } else {
+      RAFTKV_CHECK(ticket_.has_value());
+      ticket_->apply_after.push_back(entry);
+    }
+  }
+  return ready;
+}
+
+void MemoryNode::FinishWrite(std::vector<Envelope>& outbox) {
+  RAFTKV_CHECK(ticket_.has_value());
+  Ticket ticket = *std::exchange(ticket_, std::nullopt);
+  disk_.WriteLog(ticket.job, ticket.staged);
+  raft_->Persisted(ticket.job.ticket);
+  Post(ticket.send_after, outbox);
+  if (ticket.job.snapshot) {
+    state_ = ticket.staged.state;
+    conf_ = ticket.staged.meta.conf;
+    snapshots_[ticket.staged.meta.index] = ticket.staged;
+    received_.erase(received_.begin(), received_.upper_bound(ticket.staged.meta.index));
+    raft_->Applied(ticket.staged.meta.index);
+  }
+  for (const Entry& entry : ticket.apply_after) Apply(entry);
+}
+
+void MemoryNode::Compact(Index through) {
+  raft_->Compact(through);
+  const Index base = disk_.snapshot.meta.index;
+  if (through <= base) return;
+  RAFTKV_CHECK(through <= disk_.last());
+  disk_.entries.erase(disk_.entries.begin(),
+                      disk_.entries.begin() + static_cast<std::ptrdiff_t>(through - base));
+  disk_.snapshot = snapshots_.at(through);
+}
+
+MemoryDisk MemoryNode::Crash(Written written) {
+  if (ticket_.has_value()) {
+    if (written == Written::kTermAndVote) disk_.WriteHardState(ticket_->job);
+    if (written == Written::kAll) disk_.WriteLog(ticket_->job, ticket_->staged);
+  }
+  return std::move(disk_);
+}
+
+void MemoryNode::Post(std::vector<Message>& messages, std::vector<Envelope>& outbox) const {
+  for (Message& message : messages) {
+    Envelope envelope{std::move(message), {}};
+    if (const auto* install = std::get_if<InstallSnapshot>(&envelope.message.body)) {
+      envelope.snapshot_state = snapshots_.at(install->meta.index).state;
+    }
+    outbox.push_back(std::move(envelope));
+  }
+}
+
+void MemoryNode::Apply(const Entry& entry) {
+  if (entry.type == EntryType::kMembership) {
+    conf_ = raft_->ApplyMembership(entry.index);
+  } else {
+    absl::StrAppend(&state_, entry.payload.view());
+  }
+  applied_.push_back(entry);
+  raft_->Applied(entry.index);
+  const SnapshotMeta meta{entry.index, entry.term, conf_};
+  snapshots_[entry.index] = MemorySnapshot{meta, state_};
+  raft_->SnapshotAvailable(meta);
+}
+
+}  // namespace raftkv::raft

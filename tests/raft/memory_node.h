@@ -1,0 +1,88 @@
+// A consensus node with a disk and a state machine in memory: the smallest driver that obeys
+// ready.h to the letter. What it holds of each kind is plain data, so that a test can look at it,
+// break it or copy it.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/raft/raft.h"
+
+namespace raftkv::raft {
+
+// A snapshot of the state machine, which is the concatenation of every command applied.
+struct MemorySnapshot {
+  SnapshotMeta meta;
+  std::string state;
+};
+
+// What survives a crash. A job is written whole or not at all, but for its term and vote, which
+// come first.
+struct MemoryDisk {
+  HardState hard_state;
+  MemorySnapshot snapshot;
+  std::vector<Entry> entries;  // from snapshot.meta.index + 1 on
+  Index commit = 0;            // highest that was stored with a batch
+
+  Index last() const { return snapshot.meta.index + entries.size(); }
+  void WriteHardState(const PersistJob& job);
+  void WriteLog(const PersistJob& job, const MemorySnapshot& staged);
+};
+
+// A message and, with an InstallSnapshot, the bytes that a real driver streams ahead of it.
+struct Envelope {
+  Message message;
+  std::string snapshot_state;
+};
+
+class MemoryNode {
+ public:
+  MemoryNode(const Options& options, MemoryDisk disk, uint64_t seed);
+
+  Raft& raft() { return *raft_; }
+  const Raft& raft() const { return *raft_; }
+  const MemoryDisk& disk() const { return disk_; }
+  const std::string& state() const { return state_; }
+  const std::map<Index, MemorySnapshot>& snapshots() const { return snapshots_; }
+  const std::vector<Entry>& applied() const { return applied_; }  // since the last (re)start
+  bool writing() const { return ticket_.has_value(); }
+
+  Outcome Step(const Envelope& envelope);
+
+  // Takes a Ready and does everything that need not wait for the disk. A persist job stays out
+  // until FinishWrite; without one nothing is left to do. What goes out is added to `outbox`.
+  Ready Begin(std::vector<Envelope>& outbox);
+  // Writes the job that is out, says so, then sends and applies what waited for it.
+  void FinishWrite(std::vector<Envelope>& outbox);
+
+  // Takes a snapshot at `through` (applied) and drops the log before it, on disk and in memory.
+  void Compact(Index through);
+
+  // Loses everything but the disk. Of the job that is out `written` has arrived there.
+  enum class Written { kNothing, kTermAndVote, kAll };
+  MemoryDisk Crash(Written written);
+
+ private:
+  struct Ticket {
+    PersistJob job;
+    MemorySnapshot staged;
+    std::vector<Message> send_after;
+    std::vector<Entry> apply_after;
+  };
+
+  void Post(std::vector<Message>& messages, std::vector<Envelope>& outbox) const;
+  void Apply(const Entry& entry);
+
+  std::optional<Raft> raft_;
+  MemoryDisk disk_;
+  std::string state_;
+  ConfState conf_;                             // as of the last applied entry
+  std::map<Index, MemorySnapshot> snapshots_;  // the state after each entry applied in this life
+  std::map<Index, MemorySnapshot> received_;   // verified snapshots, not yet made the current one
+  std::vector<Entry> applied_;
+  std::optional<Ticket> ticket_;
+};
+
+}  // namespace raftkv::raft
