@@ -309,7 +309,7 @@ absl::Status Log::Recover(uint64_t first_segment, raft::Index snapshot_index, Re
     SegmentReader::Step step = reader.Next();
     for (; step == SegmentReader::Step::kBatch; step = reader.Next()) {
       const BatchHeader& batch = reader.batch();
-      recovery->commit = std::max(recovery->commit, batch.commit);
+      commit_ = std::max(commit_, batch.commit);
       while (!entries.empty() && entries.back().index > batch.keep_through) entries.pop_back();
       for (const EntryView& view : reader.entries()) {
         entries.push_back({view.term, view.index, raft::Payload::Copy(view.payload), view.type});
@@ -347,7 +347,7 @@ absl::Status Log::Recover(uint64_t first_segment, raft::Index snapshot_index, Re
     const raft::Entry* begin = entries.data();
     const raft::Entry* end = begin + entries.size();
     while (begin != end && begin->index <= cut) ++begin;
-    rewritten = Change{cut, begin, end, recovery->commit};
+    rewritten = Change{cut, begin, end, commit_};
     events->push_back({RecoveryEvent::Kind::kTailRewritten, SegmentName(sealed.id), sealed.end,
                        suspect_bytes,
                        absl::StrCat(suspects, suspects == 1 ? " batch" : " batches",
@@ -368,6 +368,7 @@ absl::Status Log::Recover(uint64_t first_segment, raft::Index snapshot_index, Re
     segments_[segments_.size() - 2].bytes = sealed.end;
   }
 
+  recovery->commit = commit_;
   auto kept = std::find_if(entries.begin(), entries.end(),
                            [&](const raft::Entry& entry) { return entry.index > snapshot_index; });
   recovery->entries.assign(std::make_move_iterator(kept), std::make_move_iterator(entries.end()));
@@ -428,7 +429,9 @@ uint32_t Log::Encode(const Change& change, const SegmentHeader& segment, uint64_
   header.durable_sequence = durable_sequence;
   header.durable_index = durable_index;
   header.keep_through = change.keep_through;
-  header.commit = change.commit;
+  // A commit index told once is true for ever; told again, it outlives the segment that held it.
+  commit_ = std::max(commit_, change.commit);
+  header.commit = commit_;
   ForEachBatch(change.begin, change.end,
                [&](const raft::Entry* begin, const raft::Entry* end, size_t) {
                  ++header.sequence;

@@ -162,6 +162,7 @@ class Log {
   uint64_t highest_segment_ = 0;  // ever seen, finished or not
   uint64_t sequence_ = 0;         // of the last batch
   raft::Index last_index_ = 0;
+  raft::Index commit_ = 0;  // highest ever told, not capped
   std::string buffer_;
   uint64_t batches_ = 0;
   uint64_t syncs_ = 0;

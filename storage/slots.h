@@ -5,15 +5,13 @@
 // syncs, writes slot 1, syncs, and only then is acknowledged. Hence at any moment at least one slot
 // holds the last acknowledged record or a newer one:
 //
-//   slot 0     slot 1     what happened                               what counts g          g
-//   nothing                                     g g + 1      g          crash between the two syncs
-//   g + 1 (never acknowledged; either would do) bad        g          torn while g + 1 was written,
-//   or slot 0     g
-//                         rotted after both were g
-//   g          bad        torn while slot 1 was written (slot 0 is    g
-//                         durable: it was synced before), or rot
-//   bad        bad        two faults                                  refuse: a lost vote cannot be
-//   guessed
+//   slot 0 | slot 1 | what happened                                    | what counts
+//   g      | g      | nothing                                          | g
+//   g + 1  | g      | crash between the syncs, g + 1 never acknowledged | g + 1, either would do
+//   bad    | g      | torn while g + 1 was written, or rot after g     | g
+//   g      | bad    | torn while g was written (slot 0 was synced      | g
+//          |        | before, so it is durable), or rot after g        |
+//   bad    | bad    | two faults                                       | nothing: refuse to start
 //
 // One fault never costs an acknowledged record, at the price of a second sync per change. Term and
 // vote change rarely.

@@ -53,15 +53,15 @@ inline constexpr uint32_t kMaxSnapshotChunk = 256 * 1024;
 inline constexpr uint32_t kMaxEntryBytes = 64u << 20;
 
 struct Options {
-  uint64_t segment_bytes =
-      64u << 20;  // preallocated size of a log segment; a bigger batch gets a bigger segment
+  // Preallocated size of a log segment, two blocks to 1 GiB; a bigger batch gets a bigger segment.
+  uint64_t segment_bytes = 64u << 20;
   // Batches begin on multiples of this and a block that holds synced bytes is never written again,
   // so a torn write cannot hurt them. A power of two, 512 to 65,536.
   uint32_t block_bytes = 4096;
-  uint32_t snapshot_chunk_bytes =
-      kMaxSnapshotChunk;  // unit of snapshot checksums, 64 to kMaxSnapshotChunk
-  uint64_t snapshot_sync_bytes =
-      8u << 20;  // a snapshot being written is synced this often: no sync is very long
+  // What one checksum of a snapshot covers: 64 to kMaxSnapshotChunk bytes.
+  uint32_t snapshot_chunk_bytes = kMaxSnapshotChunk;
+  // A snapshot being written is synced after so many bytes: no sync is very long.
+  uint64_t snapshot_sync_bytes = 8u << 20;
 
   // InvalidArgument names the field that is out of range.
   absl::Status Validate() const;

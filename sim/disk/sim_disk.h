@@ -31,8 +31,9 @@
 //   - sync: DataLoss. As on ext4 the dirty sectors are then *clean*: reads show the new bytes, the
 //     platter has the old ones, the next sync returns OK and changes nothing about it. Only writing
 //     the sectors again helps;
-//   - full: ResourceExhausted from Create, Allocate and writes that make the file longer. Bit rot
-//     is Corrupt(): it changes cache and platter.
+//   - full: ResourceExhausted from Create, Allocate and writes that make the file longer.
+//
+// Bit rot is Corrupt(): it changes cache and platter.
 //
 // Deterministic: the only chance is the Random handed to Crash() and, for random errors, to the
 // constructor.
