@@ -6,53 +6,32 @@
 namespace raftkv::kv {
 namespace {
 
-bool IsSessionOrLevel(OpKind kind) { return kind >= OpKind::kOpenSession; }
+bool MustBeAlone(OpKind kind) { return kind >= OpKind::kOpenSession; }
 
 std::optional<std::string> TooLarge(absl::string_view where, size_t position,
-                                    absl::string_view what, size_t size, size_t limit) {
-  return absl::StrCat(where, " ", position, ": ", what, " is ", size, " bytes, the limit is ",
-                      limit);
+                                    absl::string_view what, absl::string_view bytes, size_t limit) {
+  if (bytes.size() <= limit) return std::nullopt;
+  return absl::StrCat(where, " ", position, ": ", what, " is ", bytes.size(),
+                      " bytes, the limit is ", limit);
 }
 
-std::optional<std::string> ValidateGuard(const Guard& guard, size_t position) {
-  if (guard.kind > Guard::kLastKind) {
-    return absl::StrCat("guard ", position, ": unknown kind ", static_cast<int>(guard.kind));
+// Null if the operation may stand in this command.
+const char* OpStructureError(const Command& command, const Op& op) {
+  if (op.kind > kLastOpKind) return "unknown kind";
+  if (op.condition > kLastCondition) return "unknown condition";
+  if (op.condition != Condition::kAlways && (!IsWrite(op.kind) || MustBeAlone(op.kind))) {
+    return "only a write of a key may have a condition";
   }
-  if (guard.key.size() > kMaxKeyBytes) {
-    return TooLarge("guard", position, "key", guard.key.size(), kMaxKeyBytes);
+  if (MustBeAlone(op.kind) && (command.ops.size() > 1 || !command.guards.empty())) {
+    return "must be the only operation, without guards";
   }
-  if (guard.value.size() > kMaxValueBytes) {
-    return TooLarge("guard", position, "value", guard.value.size(), kMaxValueBytes);
+  if (op.kind == OpKind::kOpenSession && command.session != 0)
+    return "a session cannot be opened from inside one";
+  if (op.kind == OpKind::kCloseSession && command.session == 0) return "no session named to close";
+  if (op.kind == OpKind::kRaiseFeatureLevel && (op.delta < 0 || op.delta > int64_t{UINT32_MAX})) {
+    return "no feature level";
   }
-  return std::nullopt;
-}
-
-std::optional<std::string> ValidateOp(const Op& op, size_t position) {
-  if (op.kind > kLastOpKind) {
-    return absl::StrCat("op ", position, ": unknown kind ", static_cast<int>(op.kind));
-  }
-  if (op.condition > kLastCondition) {
-    return absl::StrCat("op ", position, ": unknown condition ", static_cast<int>(op.condition));
-  }
-  if (op.condition != Condition::kAlways && (!IsWrite(op.kind) || IsSessionOrLevel(op.kind))) {
-    return absl::StrCat("op ", position, ": only a write of a key may have a condition");
-  }
-  if (op.key.size() > kMaxKeyBytes)
-    return TooLarge("op", position, "key", op.key.size(), kMaxKeyBytes);
-  if (op.end.size() > kMaxKeyBytes)
-    return TooLarge("op", position, "end", op.end.size(), kMaxKeyBytes);
-  if (op.cursor.size() > kMaxKeyBytes) {
-    return TooLarge("op", position, "cursor", op.cursor.size(), kMaxKeyBytes);
-  }
-  if (op.value.size() > kMaxValueBytes) {
-    return TooLarge("op", position, "value", op.value.size(), kMaxValueBytes);
-  }
-  if (op.kind == OpKind::kRaiseFeatureLevel &&
-      (op.delta < 0 || op.delta > int64_t{kSupportedFeatureLevel})) {
-    return absl::StrCat("op ", position, ": feature level ", op.delta, " is not between 0 and ",
-                        kSupportedFeatureLevel);
-  }
-  return std::nullopt;
+  return nullptr;
 }
 
 }  // namespace
@@ -66,7 +45,7 @@ bool IsReadOnly(const Command& command) {
   return true;
 }
 
-std::optional<std::string> Validate(const Command& command) {
+std::optional<std::string> StructureError(const Command& command) {
   if (command.ops.empty()) return std::string("no operation");
   if (command.ops.size() > kMaxOps) {
     return absl::StrCat(command.ops.size(), " operations, the limit is ", kMaxOps);
@@ -74,33 +53,45 @@ std::optional<std::string> Validate(const Command& command) {
   if (command.guards.size() > kMaxGuards) {
     return absl::StrCat(command.guards.size(), " guards, the limit is ", kMaxGuards);
   }
+  for (size_t i = 0; i < command.guards.size(); ++i) {
+    if (command.guards[i].kind > Guard::kLastKind) {
+      return absl::StrCat("guard ", i, ": unknown kind ", static_cast<int>(command.guards[i].kind));
+    }
+  }
+  for (size_t i = 0; i < command.ops.size(); ++i) {
+    if (const char* wrong = OpStructureError(command, command.ops[i]))
+      return absl::StrCat("op ", i, ": ", wrong);
+  }
+  const bool closes = command.ops.front().kind == OpKind::kCloseSession;
+  if (command.session != 0 && command.sequence == 0 && !closes) {
+    return std::string("sequences of a session start at 1");
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Validate(const Command& command) {
+  if (auto wrong = StructureError(command)) return wrong;
   size_t bytes = 0;
   for (size_t i = 0; i < command.guards.size(); ++i) {
-    if (auto wrong = ValidateGuard(command.guards[i], i)) return wrong;
-    bytes += command.guards[i].key.size() + command.guards[i].value.size();
+    const Guard& guard = command.guards[i];
+    if (auto wrong = TooLarge("guard", i, "key", guard.key, kMaxKeyBytes)) return wrong;
+    if (auto wrong = TooLarge("guard", i, "value", guard.value, kMaxValueBytes)) return wrong;
+    bytes += guard.key.size() + guard.value.size();
   }
-  const bool alone = command.ops.size() == 1 && command.guards.empty();
-  OpKind only = OpKind::kGet;
   for (size_t i = 0; i < command.ops.size(); ++i) {
     const Op& op = command.ops[i];
-    if (auto wrong = ValidateOp(op, i)) return wrong;
-    if (IsSessionOrLevel(op.kind)) {
-      if (!alone) return absl::StrCat("op ", i, ": must be the only operation, without guards");
-      only = op.kind;
+    if (auto wrong = TooLarge("op", i, "key", op.key, kMaxKeyBytes)) return wrong;
+    if (auto wrong = TooLarge("op", i, "end", op.end, kMaxKeyBytes)) return wrong;
+    if (auto wrong = TooLarge("op", i, "cursor", op.cursor, kMaxKeyBytes)) return wrong;
+    if (auto wrong = TooLarge("op", i, "value", op.value, kMaxValueBytes)) return wrong;
+    if (op.kind == OpKind::kRaiseFeatureLevel && op.delta > int64_t{kSupportedFeatureLevel}) {
+      return absl::StrCat("op ", i, ": feature level ", op.delta, ", this node knows levels up to ",
+                          kSupportedFeatureLevel);
     }
     bytes += op.key.size() + op.value.size() + op.end.size() + op.cursor.size();
   }
   if (bytes > kMaxRequestBytes) {
     return absl::StrCat("keys and values are ", bytes, " bytes, the limit is ", kMaxRequestBytes);
-  }
-  if (only == OpKind::kOpenSession && command.session != 0) {
-    return std::string("a session cannot be opened from inside one");
-  }
-  if (only == OpKind::kCloseSession && command.session == 0) {
-    return std::string("no session named to close");
-  }
-  if (command.session != 0 && command.sequence == 0 && only != OpKind::kCloseSession) {
-    return std::string("sequences of a session start at 1");
   }
   return std::nullopt;
 }

@@ -114,9 +114,14 @@ bool IsWrite(OpKind kind);
 // through the log.
 bool IsReadOnly(const Command& command);
 
+// What is wrong with the shape of the command (counts, kinds, operations that may not stand
+// together), or nothing. Sizes of keys and values are not looked at: Store::Apply answers those per
+// operation, and anything with a wrong shape with kMalformed.
+std::optional<std::string> StructureError(const Command& command);
+
 // Nothing if the command may be proposed; otherwise what is wrong with it and where, for the client
-// ("op 2: key is 65537 bytes, the limit is 65536"). Admission calls this; Store::Apply does not
-// rely on it.
+// ("op 2: key is 65537 bytes, the limit is 65536"). Includes StructureError. Admission calls this;
+// Store::Apply does not rely on it.
 std::optional<std::string> Validate(const Command& command);
 
 }  // namespace raftkv::kv
