@@ -156,14 +156,17 @@ Offset<fb::ReadIndexResponse> Write(FlatBufferBuilder& builder,
 
 Offset<fb::ForwardRequest> Write(FlatBufferBuilder& builder, const ForwardRequest& request) {
   const auto command = WriteBytes(builder, request.command.view());
-  return fb::CreateForwardRequest(builder, request.id, static_cast<uint8_t>(request.kind), command);
+  return fb::CreateForwardRequest(builder, request.id, request.term,
+                                  static_cast<uint8_t>(request.kind), command);
 }
 
 Offset<fb::ForwardReply> Write(FlatBufferBuilder& builder, const ForwardReply& reply) {
+  RAFTKV_CHECK(reply.text.size() <= kMaxForwardText);
   const auto result = WriteBytes(builder, reply.result);
+  const auto text = builder.CreateString(reply.text);
   return fb::CreateForwardReply(builder, reply.id, static_cast<uint8_t>(reply.outcome),
                                 static_cast<uint8_t>(reply.reason), reply.leader, reply.index,
-                                result);
+                                result, text);
 }
 
 Offset<fb::SnapshotChunk> Write(FlatBufferBuilder& builder, const SnapshotChunk& chunk) {
@@ -394,7 +397,9 @@ Problem Read(const fb::ForwardRequest& in, ForwardRequest* request) {
   if (in.kind() > static_cast<uint8_t>(ForwardKind::kMembership)) {
     return Wrong("unknown kind ", in.kind());
   }
+  if (in.term() == 0) return Wrong("no term");
   request->id = in.id();
+  request->term = in.term();
   request->kind = static_cast<ForwardKind>(in.kind());
   request->command = raft::Payload::Copy(ViewBytes(in.command()));
   return std::nullopt;
@@ -421,6 +426,10 @@ Problem Read(const fb::ForwardReply& in, ForwardReply* reply) {
     return Wrong("a result for a command that was not applied");
   }
   reply->result.assign(result.data(), result.size());
+  if (in.text() != nullptr) {
+    if (in.text()->size() > kMaxForwardText) return Wrong("a text of ", in.text()->size(), " bytes");
+    reply->text.assign(in.text()->data(), in.text()->size());
+  }
   return std::nullopt;
 }
 

@@ -72,6 +72,9 @@ enum class ForwardKind : uint8_t {
 };
 struct ForwardRequest {
   uint64_t id = 0;
+  // Only the leader of this term may accept it, and only while it leads: so a late copy can do nothing
+  // that the leader's memory of the term does not catch. Never 0.
+  raft::Term term = 0;
   ForwardKind kind = ForwardKind::kCommand;
   raft::Payload command;  // a payload, because the leader appends it to its log as it is
   friend bool operator==(const ForwardRequest&, const ForwardRequest&) = default;
@@ -95,8 +98,10 @@ enum class ForwardReason : uint8_t {
   kLostLeadership = 9,  // it was in the log of a leader that is one no more
   kTransferring = 10,   // leadership is being handed over: try the next leader
   kRefused = 11,        // the core refused it, for example a second membership change at once
+  kTimeout = 12,        // patience ended before it was decided
 };
-inline constexpr ForwardReason kLastForwardReason = ForwardReason::kRefused;
+inline constexpr ForwardReason kLastForwardReason = ForwardReason::kTimeout;
+inline constexpr size_t kMaxForwardText = 255;
 struct ForwardReply {
   uint64_t id = 0;
   ForwardOutcome outcome = ForwardOutcome::kUnknown;
@@ -104,6 +109,8 @@ struct ForwardReply {
   NodeId leader = raft::kNoNode;  // whom the replier believes to lead; kNoNode: it does not know
   raft::Index index = 0;          // where it was applied; 0 unless applied
   std::string result;             // encoded kv result (wire/command.h); empty unless applied
+  std::string text;  // for a person, when there is more to say than the reason does; at most
+                     // kMaxForwardText bytes
   friend bool operator==(const ForwardReply&, const ForwardReply&) = default;
 };
 

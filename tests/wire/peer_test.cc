@@ -312,8 +312,8 @@ TEST(PeerTest, ForwardedAnswersMustBeDefinite) {
               HasSubstr("not applied"));
   EXPECT_THAT(refusal([](ForwardReply* r) { r->outcome = static_cast<ForwardOutcome>(3); }),
               HasSubstr("unknown outcome 3"));
-  EXPECT_THAT(refusal([](ForwardReply* r) { r->reason = static_cast<ForwardReason>(12); }),
-              HasSubstr("unknown reason 12"));
+  EXPECT_THAT(refusal([](ForwardReply* r) { r->reason = static_cast<ForwardReason>(13); }),
+              HasSubstr("unknown reason 13"));
   EXPECT_THAT(
       Refusal(PlainSample<ForwardRequest>(
           "forward_request", [](ForwardRequest* r) { r->kind = static_cast<ForwardKind>(2); })),

@@ -35,7 +35,7 @@ raft::SnapshotMeta RandomMeta(raft::Term term, Random* random) {
   meta.index = random->Between(1, ~uint64_t{0});
   meta.term = random->Between(1, term);
   meta.conf.voters = RandomMembers(random, 9, 0);
-  if (meta.conf.voters.empty()) meta.conf.voters = {7};
+  if (meta.conf.voters.empty()) meta.conf.voters = {2002};  // learners are odd
   meta.conf.learners = RandomMembers(random, 20, 1);
   if (random->Chance(1, 2)) {
     // Outgoing: a voter that stays, and 3000, which becomes a learner.
@@ -107,14 +107,14 @@ PeerBody RandomBody(size_t kind, const Envelope& envelope, Random* random) {
                    std::string(random->Below(kMaxAddress + 1), 'h')};
     }
     case 1:
-      return ForwardRequest{RandomNumber(random),
+      return ForwardRequest{RandomNumber(random), random->Between(1, 1000),
                             random->Chance(1, 2) ? ForwardKind::kCommand : ForwardKind::kMembership,
                             Payload::Copy(RandomBytes(300, random))};
     case 2:
       if (random->Chance(1, 2)) {
         return ForwardReply{RandomNumber(random), ForwardOutcome::kApplied,
                             ForwardReason::kNone, RandomNumber(random),
-                            RandomNumber(random), RandomBytes(300, random)};
+                            RandomNumber(random), RandomBytes(300, random), ""};
       }
       return ForwardReply{
           RandomNumber(random),
@@ -122,7 +122,8 @@ PeerBody RandomBody(size_t kind, const Envelope& envelope, Random* random) {
           static_cast<ForwardReason>(random->Between(1, static_cast<uint64_t>(kLastForwardReason))),
           RandomNumber(random),
           0,
-          ""};
+          "",
+          RandomBytes(kMaxForwardText, random)};
     case 3: {
       const std::string bytes = "x" + RandomBytes(2000, random);
       const uint64_t offset = RandomNumber(random) / 2;
@@ -206,13 +207,13 @@ Named<PeerMessage> PeerSamples() {
       {"forwarded_transfer", Message(0, raft::ForwardedTransfer{3})},
       {"read_index_request", Message(0, raft::ReadIndexRequest{17})},
       {"read_index_response", Message(7, raft::ReadIndexResponse{17, 44, false})},
-      {"forward_request", Plain(ForwardRequest{9, ForwardKind::kCommand, Payload::Copy("SET")})},
+      {"forward_request", Plain(ForwardRequest{9, 7, ForwardKind::kCommand, Payload::Copy("SET")})},
       {"forward_membership",
-       Plain(ForwardRequest{10, ForwardKind::kMembership, Payload::Copy("ADD")})},
+       Plain(ForwardRequest{10, 7, ForwardKind::kMembership, Payload::Copy("ADD")})},
       {"forward_reply",
-       Plain(ForwardReply{9, ForwardOutcome::kApplied, ForwardReason::kNone, 2, 45, "result"})},
+       Plain(ForwardReply{9, ForwardOutcome::kApplied, ForwardReason::kNone, 2, 45, "result", ""})},
       {"forward_reply_unknown",
-       Plain(ForwardReply{9, ForwardOutcome::kUnknown, ForwardReason::kLostLeadership, 3, 0, ""})},
+       Plain(ForwardReply{9, ForwardOutcome::kUnknown, ForwardReason::kLostLeadership, 3, 0, "", "a new leader was elected"})},
       {"snapshot_chunk", Plain(SnapshotChunk{7, JointMeta(), 77, 1000, 1010, 0xd1, "tenletters"})},
       {"snapshot_ack", Plain(SnapshotAck{77, SnapshotAckStatus::kDone, 1010})},
   };
