@@ -1,0 +1,71 @@
+// What a replica asks of its disk, and what comes back. The driver runs jobs against
+// storage::Storage (storage/run_job.h) one at a time: a Persist goes before every waiting job of
+// another kind, otherwise in order. Every other job is one step of at most 256 KiB.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "core/raft/ready.h"
+#include "core/raft/types.h"
+
+namespace raftkv::replica {
+
+enum class SnapshotOrigin : uint8_t { kLocal, kReceived };
+
+struct BeginSnapshot {
+  SnapshotOrigin origin = SnapshotOrigin::kLocal;
+  raft::SnapshotMeta meta;
+};
+struct AppendSnapshot {
+  SnapshotOrigin origin = SnapshotOrigin::kLocal;
+  uint64_t offset = 0;
+  std::string bytes;
+};
+// One step; asked again until the result has `finished`.
+struct FinishSnapshot {
+  SnapshotOrigin origin = SnapshotOrigin::kLocal;
+  std::optional<uint64_t> digest;  // expected
+};
+struct AbortSnapshot {
+  SnapshotOrigin origin = SnapshotOrigin::kLocal;
+};
+// Makes the finished local snapshot the current one.
+struct SwitchSnapshot {
+  raft::SnapshotMeta meta;
+};
+struct ReadSnapshot {
+  raft::Index index = 0;
+  uint64_t offset = 0;
+  uint64_t length = 0;
+};
+struct CompactLog {
+  raft::Index through = 0;
+};
+
+using JobBody = std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot,
+                             AbortSnapshot, SwitchSnapshot, ReadSnapshot, CompactLog>;
+
+struct Job {
+  uint64_t id = 0;  // unique within a run of the process
+  JobBody body;
+
+  bool is_persist() const { return std::holds_alternative<raft::PersistJob>(body); }
+};
+
+struct FinishedSnapshot {
+  uint64_t size = 0;
+  uint64_t digest = 0;
+};
+
+struct JobResult {
+  uint64_t id = 0;
+  absl::Status status;
+  std::string bytes;                         // ReadSnapshot
+  std::optional<FinishedSnapshot> finished;  // FinishSnapshot
+};
+
+}  // namespace raftkv::replica

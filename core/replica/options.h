@@ -1,0 +1,46 @@
+// How one replica behaves, and every limit that clients and peers meet. Defaults are those of the
+// shipped node; the simulator draws its own.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "core/kv/snapshot_points.h"
+#include "core/kv/store.h"
+#include "core/raft/options.h"
+#include "core/wire/peer.h"
+
+namespace raftkv::replica {
+
+struct Options {
+  // Who we are. raft.id is the node id.
+  wire::ClusterId cluster;
+  uint64_t incarnation = 0;  // not 0
+  uint64_t group = 0;
+  raft::Options raft;
+  kv::StoreOptions store;        // the same on every replica
+  kv::SnapshotPolicy snapshots;  // the same on every replica
+
+  uint64_t tick_us = 10'000;
+  uint64_t request_timeout_ms = 5'000;  // a client waits no longer for an answer
+  uint64_t read_retry_ms = 100;         // an unanswered read point is asked for again after this
+  uint64_t trailing_log_bytes =
+      16 << 20;  // of the log in memory kept behind a snapshot, for followers that lag a little
+  uint32_t snapshot_chunk_bytes = 256 << 10;
+  uint64_t snapshot_resend_ms = 1'000;  // a chunk without an answer is sent again after this,
+  uint32_t snapshot_resends = 10;       // and given up after so many times
+  uint64_t max_store_bytes = uint64_t{4}
+                             << 30;  // commands that may grow the store are refused above this
+  uint64_t max_waiting_bytes = 256 << 20;  // of commands admitted and not yet answered
+  uint32_t max_clients = 10'000;
+  uint64_t max_client_output_bytes = 8 << 20;  // unread replies of one client; more closes it
+  uint32_t max_client_pipeline = 4'096;  // unanswered requests of one client; more waits unparsed
+
+  bool record_applied = false;  // report every applied entry in Work::events
+};
+
+// InvalidArgument naming the field.
+absl::Status ValidateOptions(const Options& options);
+
+}  // namespace raftkv::replica

@@ -1,0 +1,457 @@
+// The loop: bytes to requests to decisions to jobs, messages, state and replies. TakeWork reads as
+// the flow does; what happens to one request is in requests.cc, what happens to snapshots in
+// snapshots.cc.
+#include "core/replica/replica.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/raft/check.h"
+#include "core/raft/random.h"
+
+namespace raftkv::replica {
+
+std::string Replica::FoundingState(const Members& members, const kv::StoreOptions& options) {
+  const Machine machine(kv::Store(options), members);
+  MachineSnapshotWriter writer(machine);
+  std::string bytes;
+  for (std::string piece = writer.Next(64 << 10); !piece.empty(); piece = writer.Next(64 << 10))
+    bytes += piece;
+  return bytes;
+}
+
+absl::StatusOr<std::unique_ptr<Replica>> Replica::Create(const Options& options, Boot boot) {
+  if (absl::Status status = ValidateOptions(options); !status.ok()) return status;
+  Machine machine(options.store);
+  if (boot.recovered.snapshot.index > 0) {
+    MachineSnapshotReader reader(options.store);
+    for (uint64_t offset = 0; offset < boot.snapshot_size;) {
+      absl::StatusOr<std::string> piece = boot.read_snapshot(offset, options.snapshot_chunk_bytes);
+      if (!piece.ok()) return piece.status();
+      if (piece->empty())
+        return absl::DataLossError(absl::StrCat("the snapshot ends at byte ", offset));
+      if (absl::Status status = reader.Feed(*piece); !status.ok()) return status;
+      offset += piece->size();
+    }
+    absl::StatusOr<Machine> loaded = reader.Finish();
+    if (!loaded.ok()) return loaded.status();
+    machine.Install(*std::move(loaded));
+  }
+  absl::StatusOr<raft::Raft> core =
+      raft::Raft::Create(options.raft, std::move(boot.recovered), boot.seed);
+  if (!core.ok()) return core.status();
+  return std::unique_ptr<Replica>(new Replica(options, *std::move(core), std::move(machine), boot));
+}
+
+Replica::Replica(const Options& options, raft::Raft raft, Machine machine, const Boot& boot)
+    : options_(options),
+      raft_(std::move(raft)),
+      machine_(std::move(machine)),
+      snapshot_points_(options.snapshots),
+      // Identifiers must not repeat in a later run of this process: a late answer to an earlier
+      // run's question would be taken for ours.
+      last_id_(Random::Stream(boot.seed, "identifiers").Next() & ~uint64_t{0xffffffff}),
+      boot_term_(raft_.term()),
+      current_snapshot_{boot.snapshot_size, boot.snapshot_digest} {
+  work_.members_changed = true;
+  last_role_ = RoleChanged{raft_.role(), raft_.term(), raft_.leader()};
+}
+
+// ---- Inputs
+// ------------------------------------------------------------------------------------------------------------------------
+
+void Replica::AdvanceTime(uint64_t now_us, uint64_t wall_ms) {
+  wall_ms_ = wall_ms;
+  now_us_ = std::max(now_us_, now_us);
+  if (!clock_started_) {
+    clock_started_ = true;
+    next_tick_us_ = now_us_ + options_.tick_us;
+  }
+  if (now_us_ < next_tick_us_) return;
+  // After a pause the ticks that were missed are not made up for: nobody was listening while they
+  // passed, and delivering them at once would let a follower campaign before it has read what its
+  // leader sent meanwhile.
+  const uint64_t missed = (now_us_ - next_tick_us_) / options_.tick_us;
+  for (uint64_t i = 0; i < std::min<uint64_t>(missed + 1, 2); ++i) Tick();
+  next_tick_us_ += (missed + 1) * options_.tick_us;
+}
+
+void Replica::Tick() {
+  if (!health_.ok()) return;
+  raft_.Tick();
+  TickSending();
+  ExpirePending();
+}
+
+void Replica::ReceivePeer(absl::string_view body) {
+  if (!health_.ok()) return;
+  absl::StatusOr<wire::PeerMessage> message = wire::DecodePeer(body);
+  if (!message.ok()) {
+    work_.events.push_back(PeerRefused{raft::kNoNode, std::string(message.status().message())});
+    return;
+  }
+  const wire::Envelope& envelope = message->envelope;
+  const Member* sender = members().Find(envelope.from);
+  // The address may have had another owner, and a node that lost its disk must not speak for the
+  // one it was.
+  const char* refusal = nullptr;
+  if (envelope.group != options_.group) {
+    refusal = "for another group";
+  } else if (envelope.to != raft_.id()) {
+    refusal = "for another node";
+  } else if (envelope.to_incarnation != 0 && envelope.to_incarnation != options_.incarnation) {
+    refusal = "for another incarnation of this node";
+  } else if (sender != nullptr && sender->incarnation != envelope.from_incarnation) {
+    refusal = "from another incarnation of that node";
+  }
+  if (refusal != nullptr) {
+    work_.events.push_back(PeerRefused{envelope.from, refusal});
+    return;
+  }
+  if (auto* consensus = std::get_if<raft::Message>(&message->body)) {
+    // A snapshot enters the core only through our own hands, once every byte of it is on the disk.
+    if (!std::holds_alternative<raft::InstallSnapshot>(consensus->body))
+      raft_.Step(*std::move(consensus));
+  } else if (const auto* request = std::get_if<wire::ForwardRequest>(&message->body)) {
+    OnForward(envelope.from, *request);
+  } else if (const auto* reply = std::get_if<wire::ForwardReply>(&message->body)) {
+    OnForwardReply(envelope.from, *reply);
+  } else if (auto* chunk = std::get_if<wire::SnapshotChunk>(&message->body)) {
+    OnSnapshotChunk(envelope.from, *chunk);
+  } else if (const auto* ack = std::get_if<wire::SnapshotAck>(&message->body)) {
+    OnSnapshotAck(envelope.from, *ack);
+  }
+}
+
+void Replica::PeerUnreachable(raft::NodeId peer) {
+  if (health_.ok()) raft_.ReportUnreachable(peer);
+}
+
+bool Replica::ClientOpened(ClientId id) {
+  if (clients_.size() >= options_.max_clients || !health_.ok()) return false;
+  const ClientConnection::Limits limits{options_.max_client_output_bytes,
+                                        options_.max_client_pipeline};
+  return clients_.emplace(id, std::make_unique<ClientConnection>(id, limits)).second;
+}
+
+void Replica::ClientBytes(ClientId id, absl::string_view bytes) {
+  if (ClientConnection* client = FindClient(id)) {
+    client->Feed(bytes);
+    Touch(id);
+  }
+}
+
+void Replica::ClientWritten(ClientId id, uint64_t bytes) {
+  if (ClientConnection* client = FindClient(id)) {
+    client->Written(bytes);
+    Touch(id);
+  }
+}
+
+void Replica::ClientClosed(ClientId id) {
+  clients_.erase(id);
+  paused_clients_.erase(id);
+}
+
+void Replica::JobDone(JobResult result) {
+  const auto it = jobs_.find(result.id);
+  RAFTKV_CHECK(it != jobs_.end());
+  const JobOwner owner = it->second;
+  jobs_.erase(it);
+  if (!health_.ok()) return;
+  switch (owner.kind) {
+    case JobKind::kPersist:
+      return PersistDone(result);
+    case JobKind::kLocalSnapshot:
+      return LocalSnapshotStep(result);
+    case JobKind::kReceivedSnapshot:
+      // A step of a transfer that was replaced meanwhile says nothing about the one that replaced
+      // it.
+      if (receiving_ && receiving_->transfer == owner.transfer) ReceiveStep(result);
+      return;
+    case JobKind::kSendChunk:
+      return ChunkRead(owner.peer, owner.transfer, result);
+    case JobKind::kLoadSnapshot:
+      return LoadStep(result);
+    case JobKind::kHousekeeping:
+      if (!result.status.ok()) Fail(result.status);
+      return;
+  }
+}
+
+void Replica::Stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  while (!parked_.empty())
+    Refuse(parked_.back(), wire::ForwardReason::kStopping, "this node is stopping");
+}
+
+bool Replica::Stopped() const {
+  if (!stopping_) return false;
+  if (!health_.ok()) return true;
+  const bool somebody_else = raft::AllVoters(raft_.conf()).size() > 1;
+  return pending_.empty() && (!raft_.is_leader() || !somebody_else);
+}
+
+// ---- The flow
+// ----------------------------------------------------------------------------------------------------------------------
+
+Work Replica::TakeWork() {
+  Parse();  // 1 parse, 2 admit
+  for (;;) {
+    NoticeRole();
+    AskForReadPoints();
+    if (!health_.ok() || !raft_.HasReady()) break;
+    raft::Ready ready = raft_.TakeReady();  // 3 decide
+    Persist(ready);          // 4 persist: the disk begins first, everything else overlaps with it
+    Send(ready.send_now);    // 5 send
+    Apply(ready.committed);  // 6 apply, what may be applied before the write
+    for (const raft::ReadPoint& read : ready.reads) {
+      const auto batch = read_batches_.find(read.context);
+      if (batch == read_batches_.end()) continue;  // asked again meanwhile
+      for (const PendingId id : batch->second.reads) pointed_reads_.emplace(read.index, id);
+      read_batches_.erase(batch);
+    }
+    for (const raft::FailedRead& read : ready.failed_reads) {
+      const auto batch = read_batches_.find(read.context);
+      if (batch == read_batches_.end()) continue;
+      new_reads_.insert(new_reads_.end(), batch->second.reads.begin(), batch->second.reads.end());
+      read_batches_.erase(batch);
+    }
+    ServeReads();
+  }
+  Reply();  // 7 reply
+  constexpr size_t kReleasedPerTurn = 1024;
+  machine_.ReleaseSome(kReleasedPerTurn);
+  return std::exchange(work_, {});
+}
+
+void Replica::Parse() {
+  // In the order in which the driver delivered.
+  std::vector<ClientId> touched = std::exchange(touched_clients_, {});
+  for (const ClientId id : touched) {
+    ClientConnection* client = FindClient(id);
+    if (client == nullptr) continue;
+    Request request;
+    uint64_t slot = 0;
+    while (health_.ok() && client->Next(&request, &slot)) Admit(*client, slot, request);
+    Touch(id);
+  }
+}
+
+void Replica::AskForReadPoints() {
+  // A few rounds at once keep the pipe full; what arrives meanwhile shares the next one.
+  constexpr size_t kRoundsOut = 4;
+  if (new_reads_.empty() || read_batches_.size() >= kRoundsOut) return;
+  const uint64_t context = NewId();
+  const raft::Outcome outcome = raft_.RequestRead(context);
+  if (outcome != raft::Outcome::kOk && outcome != raft::Outcome::kForwarded)
+    return;  // tried again with every turn
+  read_batches_[context] = ReadBatch{std::exchange(new_reads_, {}), now_us_};
+}
+
+// Starts the write, if there is one, and puts aside what has to wait for it.
+void Replica::Persist(raft::Ready& ready) {
+  const bool write = ready.persist && !ready.persist->nothing_to_write();
+  if (ready.persist && !write) raft_.Persisted(ready.persist->ticket);
+  if (write) {
+    after_persist_.ticket = ready.persist->ticket;
+    after_persist_.messages = std::move(ready.send_after_persist);
+    if (ready.persist->snapshot) after_persist_.snapshot = ready.persist->snapshot->index;
+    StartJob({JobKind::kPersist}, *std::move(ready.persist));
+  } else {
+    std::move(ready.send_after_persist.begin(), ready.send_after_persist.end(),
+              std::back_inserter(ready.send_now));
+  }
+  // Entries that this write, or the one that is out already, puts on the disk are applied after it.
+  const auto waits =
+      std::find_if(ready.committed.begin(), ready.committed.end(),
+                   [&](const raft::Entry& entry) { return entry.index > ready.apply_now; });
+  std::move(waits, ready.committed.end(), std::back_inserter(after_persist_.committed));
+  ready.committed.erase(waits, ready.committed.end());
+}
+
+void Replica::PersistDone(const JobResult& result) {
+  if (!result.status.ok()) return Fail(result.status);
+  AfterPersist after = std::exchange(after_persist_, {});
+  raft_.Persisted(after.ticket);
+  Send(after.messages);
+  // A snapshot that arrived meanwhile already stands for them.
+  if (!raft_.installing_snapshot()) Apply(after.committed);
+  if (after.snapshot) StartLoading(*after.snapshot);
+}
+
+void Replica::Send(std::vector<raft::Message>& messages) {
+  for (raft::Message& message : messages) {
+    if (const auto* offer = std::get_if<raft::InstallSnapshot>(&message.body)) {
+      StartSending(message.to, offer->meta);
+      continue;
+    }
+    work_.frames.push_back(
+        {message.to, std::string(peer_encoder_.Encode(EnvelopeTo(message.to), message))});
+  }
+}
+
+void Replica::Apply(absl::Span<const raft::Entry> entries) {
+  if (entries.empty()) return;
+  for (const raft::Entry& entry : entries) {
+    if (entry.type == raft::EntryType::kMembership) {
+      ApplyMembership(entry);
+    } else {
+      ApplyCommand(entry);
+    }
+    if (!health_.ok()) return;
+    if (options_.record_applied) {
+      const uint64_t hash = HashBytes(entry.payload.view(), static_cast<uint64_t>(entry.type));
+      work_.events.push_back(EntryApplied{entry.index, entry.term, hash});
+    }
+    raft_.Applied(entry.index);
+    MaybeTakeSnapshot(entry);
+  }
+}
+
+void Replica::ApplyCommand(const raft::Entry& entry) {
+  if (entry.payload.empty()) {  // the no-op of a new leader
+    ResolveIndex(entry.index, entry.term, nullptr);
+    return;
+  }
+  kv::Command command;
+  std::string problem;
+  kv::Result result;
+  switch (wire::DecodeCommand(entry.payload.view(), &command, &problem)) {
+    case wire::CommandDecode::kOk:
+      result = machine_.Apply(entry.index, command);
+      break;
+    case wire::CommandDecode::kMalformed:
+      result.outcome = kv::Outcome::kMalformed;  // on every replica alike
+      break;
+    case wire::CommandDecode::kUnsupported:
+      // Skipping it would let this replica's state differ from the others'.
+      Fail(absl::UnimplementedError(absl::StrCat(
+          "entry ", entry.index, " needs a newer version of this program: ", problem)));
+      return;
+  }
+  ResolveIndex(entry.index, entry.term, &result);
+}
+
+void Replica::ApplyMembership(const raft::Entry& entry) {
+  const raft::ConfState& conf = raft_.ApplyMembership(entry.index);
+  if (const std::optional<raft::MembershipChange> change =
+          raft::DecodeMembershipChange(entry.payload.view())) {
+    if (const std::optional<Members> added = Members::Decode(change->context)) {
+      for (const auto& [id, member] : added->all()) machine_.members().Set(id, member);
+    }
+  }
+  machine_.members().Retain(conf);
+  work_.members_changed = true;
+  work_.events.push_back(MembershipApplied{entry.index, conf});
+  ResolveIndex(entry.index, entry.term, nullptr);
+}
+
+void Replica::Reply() {
+  for (const ClientId id : std::exchange(touched_clients_, {})) {
+    ClientConnection* client = FindClient(id);
+    if (client == nullptr) continue;
+    if (std::string bytes = client->TakeOutput(); !bytes.empty())
+      work_.output.push_back({id, std::move(bytes)});
+    if (client->closing()) {
+      work_.close.push_back(id);
+      ClientClosed(id);
+      continue;
+    }
+    const bool pause = client->wants_pause();
+    if (pause ? paused_clients_.insert(id).second : paused_clients_.erase(id) > 0)
+      work_.pause.emplace_back(id, pause);
+    // Requests that waited for room in the pipeline are parsed in the next turn.
+    if (client->has_input()) Touch(id);
+  }
+}
+
+// Forwarded requests are remembered from the first moment of a leadership to its last.
+void Replica::NoticeLeadership() {
+  if (!raft_.is_leader() || led_term_ == raft_.term()) return;
+  led_term_ = raft_.term();
+  accepted_forwards_.clear();
+}
+
+// What a change of leader means for requests and transfers.
+void Replica::NoticeRole() {
+  const RoleChanged role{raft_.role(), raft_.term(), raft_.leader()};
+  if (role.role != last_role_.role || role.term != last_role_.term ||
+      role.leader != last_role_.leader) {
+    last_role_ = role;
+    work_.events.push_back(role);
+    NoticeLeadership();
+    if (!raft_.is_leader()) sending_.clear();
+    RouteParked();
+  }
+  if (stopping_ && raft_.is_leader() && raft_.transfer_target() == raft::kNoNode) {
+    // Whoever has most of the log needs least time to take over.
+    const raft::Progress* best = nullptr;
+    for (const raft::Progress& peer : *raft_.progress()) {
+      if (peer.id == raft_.id() || !raft::IsVoter(raft_.conf(), peer.id) || !peer.recently_active)
+        continue;
+      if (best == nullptr || peer.match > best->match) best = &peer;
+    }
+    if (best != nullptr) raft_.TransferLeadership(best->id);
+  }
+}
+
+// ---- Small things
+// ------------------------------------------------------------------------------------------------------------------
+
+void Replica::StartJob(JobOwner owner, JobBody body) {
+  Job job{NewId(), std::move(body)};
+  jobs_[job.id] = owner;
+  work_.jobs.push_back(std::move(job));
+}
+
+wire::Envelope Replica::EnvelopeTo(raft::NodeId to) const {
+  const Member* member = members().Find(to);
+  return wire::Envelope{options_.group, raft_.id(), options_.incarnation, to,
+                        member == nullptr ? 0 : member->incarnation};
+}
+
+void Replica::SendFrame(raft::NodeId to, wire::PeerBody body) {
+  const wire::PeerMessage message{EnvelopeTo(to), std::move(body)};
+  work_.frames.push_back({to, std::string(peer_encoder_.Encode(message))});
+}
+
+// From here on nothing is acknowledged: what this node believes and what its disk holds may differ.
+void Replica::Fail(absl::Status status) {
+  if (health_.ok()) health_ = std::move(status);
+}
+
+ClientConnection* Replica::FindClient(ClientId id) {
+  const auto it = clients_.find(id);
+  return it == clients_.end() ? nullptr : it->second.get();
+}
+
+NodeStatus Replica::Status() const {
+  NodeStatus status;
+  status.node = raft_.id();
+  status.incarnation = options_.incarnation;
+  status.cluster = absl::StrFormat("%016x%016x", options_.cluster.high, options_.cluster.low);
+  status.role = raft_.role();
+  status.term = raft_.term();
+  status.leader = raft_.leader();
+  status.commit = raft_.commit();
+  status.applied = raft_.applied();
+  status.durable = raft_.durable();
+  status.first = raft_.log().first();
+  status.last = raft_.log().last();
+  status.snapshot = raft_.offered_snapshot().index;
+  status.digest = machine_.Digest();
+  status.keys = machine_.store().size();
+  status.store_bytes = machine_.store().memory_bytes();
+  status.sessions = machine_.store().session_count();
+  status.clients = clients_.size();
+  status.stopping = stopping_;
+  status.conf = raft_.conf();
+  status.members = &members();
+  return status;
+}
+
+}  // namespace raftkv::replica

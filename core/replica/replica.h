@@ -1,0 +1,380 @@
+// The server without I/O: consensus, store, sessions, pending replies and client connections of one
+// node. The node on libuv and the simulator both drive exactly this.
+//
+//   loop:  AdvanceTime(now)                          what time it is, first in every turn
+//          ReceivePeer / ClientBytes / JobDone / ...  any number of inputs
+//          Work work = TakeWork()                    then carry it out: write, send, run jobs; in
+//          any order
+//
+// Nothing in here blocks, reads a clock or touches a file. Jobs come back through JobDone; until
+// then the driver owns nothing but the right to read what a job lent it. Not thread-safe: one
+// owner, and payloads in jobs must not be copied on another thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/raft/raft.h"
+#include "core/replica/client_connection.h"
+#include "core/replica/commands.h"
+#include "core/replica/jobs.h"
+#include "core/replica/machine.h"
+#include "core/replica/members.h"
+#include "core/replica/options.h"
+#include "core/wire/command.h"
+#include "core/wire/peer.h"
+
+namespace raftkv::replica {
+
+// What happened, for logs, metrics and oracles.
+struct RoleChanged {
+  raft::RoleName role;
+  raft::Term term;
+  raft::NodeId leader;
+};
+struct EntryApplied {  // only with Options::record_applied
+  raft::Index index;
+  raft::Term term;
+  uint64_t hash;  // of type and payload
+};
+struct SnapshotTaken {
+  raft::Index index;
+  uint64_t size;
+  uint64_t digest;
+};
+struct SnapshotInstalled {
+  raft::Index index;
+};
+struct MembershipApplied {
+  raft::Index index;
+  raft::ConfState conf;
+};
+struct PeerRefused {  // a frame that is not for us, or not from whom it says
+  raft::NodeId from;
+  std::string reason;
+};
+using Event = std::variant<RoleChanged, EntryApplied, SnapshotTaken, SnapshotInstalled,
+                           MembershipApplied, PeerRefused>;
+
+struct Work {
+  struct Frame {
+    raft::NodeId to;
+    std::string bytes;  // a whole frame (wire/frame.h)
+  };
+  struct Output {
+    ClientId client;
+    std::string bytes;
+  };
+  std::vector<Frame> frames;
+  std::vector<Job> jobs;
+  std::vector<Output> output;
+  // Write what `output` has for them, then close.
+  std::vector<ClientId> close;
+  // Clients whose reading must stop (true) or may go on (false): they are too far ahead with
+  // requests.
+  std::vector<std::pair<ClientId, bool>> pause;
+  std::vector<Event> events;
+  bool members_changed = false;  // members() differs from before: links have to be made or dropped
+
+  bool empty() const {
+    return frames.empty() && jobs.empty() && output.empty() && close.empty() && pause.empty() &&
+           events.empty() && !members_changed;
+  }
+};
+
+// What a node finds on its disk when it starts.
+struct Boot {
+  raft::Recovered recovered;
+  uint64_t snapshot_size = 0;
+  uint64_t snapshot_digest = 0;
+  // Reads up to `length` bytes of the recovered snapshot at `offset`. Called during Create only.
+  std::function<absl::StatusOr<std::string>(uint64_t offset, uint64_t length)> read_snapshot;
+  // Decides election timeouts and makes identifiers of this run of the process unlike those of
+  // every other: never the same twice.
+  uint64_t seed = 0;
+};
+
+class Replica {
+ public:
+  // Loads the snapshot and is ready to run. DataLoss when the snapshot's bytes are not what their
+  // checksums promised.
+  static absl::StatusOr<std::unique_ptr<Replica>> Create(const Options& options, Boot boot);
+
+  // The bytes of the state machine every founding member starts with (storage::Founding::state).
+  static std::string FoundingState(const Members& members, const kv::StoreOptions& options);
+
+  // ---- Inputs
+  // --------------------------------------------------------------------------------------------------------------------
+  // Monotonic time since any origin, and the wall clock (Unix epoch) that a leader stamps commands
+  // with. Time may jump: a long pause counts as at most two ticks, because the node has not
+  // listened meanwhile.
+  void AdvanceTime(uint64_t now_us, uint64_t wall_ms);
+
+  // The body of one frame from a peer, checked for integrity by FrameReader. Whom it is from and
+  // for is checked here.
+  void ReceivePeer(absl::string_view body);
+  // Frames for this node could not be delivered (no link, link broken, outbox full).
+  void PeerUnreachable(raft::NodeId peer);
+
+  // False, and nothing kept, when there are max_clients already. `id` is the driver's and must not
+  // be used again.
+  bool ClientOpened(ClientId id);
+  void ClientBytes(ClientId id, absl::string_view bytes);
+  void ClientWritten(ClientId id, uint64_t bytes);  // so many bytes of its output have left
+  void ClientClosed(ClientId id);
+
+  void JobDone(JobResult result);
+
+  // Refuses new requests, hands leadership over when leading. The driver goes on turning until
+  // Stopped() or until it has had enough.
+  void Stop();
+  bool Stopped()
+      const;  // Stop was called, no leadership is held and every accepted request is answered
+
+  // ---- Output
+  // --------------------------------------------------------------------------------------------------------------------
+  Work TakeWork();
+
+  // When AdvanceTime wants to be called next at the latest.
+  uint64_t next_deadline_us() const { return next_tick_us_; }
+
+  // ---- Observers
+  // -----------------------------------------------------------------------------------------------------------------
+  const raft::Raft& raft() const { return raft_; }
+  const Machine& machine() const { return machine_; }
+  const Members& members() const { return machine_.members(); }
+  const Options& options() const { return options_; }
+  // Not OK once the disk has failed or the log holds what this binary cannot execute: nothing is
+  // acknowledged any more and the process must end with this error.
+  const absl::Status& health() const { return health_; }
+  NodeStatus Status() const;
+
+ private:
+  // Who asked: a client of this node, or another node on behalf of a client of its own.
+  struct ClientOrigin {
+    ClientId client;
+    uint64_t slot;
+    ReplyShape shape;
+  };
+  struct PeerOrigin {
+    raft::NodeId node;
+    uint64_t forward_id;
+  };
+  using Origin = std::variant<ClientOrigin, PeerOrigin>;
+
+  // A request on its way. `command` is the log payload it becomes: a kv command, or a membership
+  // change.
+  struct Pending {
+    enum class Kind : uint8_t { kWrite, kMembership, kRead };
+    // What may be said when patience ends: a parked request and a read are definitely not applied,
+    // the others may be.
+    enum class Stage : uint8_t { kParked, kProposed, kForwarded };
+    Origin origin;
+    Kind kind = Kind::kWrite;
+    Stage stage = Stage::kParked;
+    raft::Payload command;
+    uint64_t deadline_us = 0;
+  };
+  using PendingId = uint64_t;
+  struct ProposedEntry {
+    PendingId pending;
+    raft::Term term;
+  };
+  struct ReadBatch {
+    std::vector<PendingId> reads;
+    uint64_t asked_us = 0;
+  };
+  // What waits for the ticket that is out.
+  struct AfterPersist {
+    uint64_t ticket = 0;
+    std::vector<raft::Message> messages;
+    std::vector<raft::Entry> committed;
+    std::optional<raft::Index> snapshot;
+  };
+  enum class JobKind : uint8_t {
+    kPersist,
+    kLocalSnapshot,
+    kReceivedSnapshot,
+    kSendChunk,
+    kLoadSnapshot,
+    kHousekeeping
+  };
+  struct JobOwner {
+    JobKind kind;
+    raft::NodeId peer = raft::kNoNode;  // kSendChunk
+    uint64_t transfer = 0;              // kSendChunk, kReceivedSnapshot
+  };
+
+  Replica(const Options& options, raft::Raft raft, Machine machine, const Boot& boot);
+
+  // replica.cc: the loop
+  void Parse();
+  void AskForReadPoints();
+  void Persist(raft::Ready& ready);
+  void Send(std::vector<raft::Message>& messages);
+  void Apply(absl::Span<const raft::Entry> entries);
+  void ApplyCommand(const raft::Entry& entry);
+  void ApplyMembership(const raft::Entry& entry);
+  void Reply();
+  void NoticeRole();
+  void NoticeLeadership();
+  void Tick();
+  void PersistDone(const JobResult& result);
+  uint64_t NewId() { return ++last_id_; }
+  void StartJob(JobOwner owner, JobBody body);
+  void SendFrame(raft::NodeId to, wire::PeerBody body);
+  wire::Envelope EnvelopeTo(raft::NodeId to) const;
+  void Fail(absl::Status status);
+
+  // requests.cc: from admission to answer
+  void Admit(ClientConnection& client, uint64_t slot, Request& request);
+  void AdmitData(const Origin& origin, const DataRequest& request);
+  void AdmitMembership(const Origin& origin, const MemberRequest& request);
+  void AdmitTransfer(ClientConnection& client, uint64_t slot, const TransferRequest& request);
+  PendingId AddPending(Origin origin, Pending::Kind kind, raft::Payload command);
+  void Route(PendingId id);
+  void ProposeHere(PendingId id, Pending& pending);
+  std::string MembershipFault(const raft::MembershipChange& change) const;
+  void RouteParked();
+  void ExpirePending();
+  void ResolveIndex(raft::Index index, raft::Term term, const kv::Result* result);
+  void ResolveThroughSnapshot(raft::Index index);
+  void ServeReads();
+  void ServeRead(PendingId id);
+  void Finish(PendingId id, const kv::Result& result);
+  void FinishMembership(PendingId id, raft::Index index);
+  // Definitely not applied, now or later.
+  void Refuse(PendingId id, wire::ForwardReason reason, absl::string_view text);
+  void Unknown(PendingId id, wire::ForwardReason reason, absl::string_view text);
+  Pending Take(PendingId id);
+  void OnForward(raft::NodeId from, const wire::ForwardRequest& request);
+  void OnForwardReply(raft::NodeId from, const wire::ForwardReply& reply);
+  void AnswerForward(const PeerOrigin& origin, wire::ForwardOutcome outcome,
+                     wire::ForwardReason reason, absl::string_view text);
+  void AnswerApplied(const PeerOrigin& origin, const kv::Result& result);
+  ClientConnection* FindClient(ClientId id);
+  void Touch(ClientId id) { touched_clients_.push_back(id); }
+
+  // snapshots.cc: taking, sending, receiving, loading
+  void MaybeTakeSnapshot(const raft::Entry& entry);
+  void LocalSnapshotStep(const JobResult& result);
+  void SnapshotBecameCurrent(const raft::SnapshotMeta& meta, const FinishedSnapshot& finished);
+  void StartSending(raft::NodeId peer, const raft::SnapshotMeta& meta);
+  void ReadNextChunk(raft::NodeId peer);
+  void ChunkRead(raft::NodeId peer, uint64_t transfer, const JobResult& result);
+  void OnSnapshotAck(raft::NodeId from, const wire::SnapshotAck& ack);
+  void EndSending(raft::NodeId peer, bool delivered);
+  void TickSending();
+  void OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk);
+  void ReceiveStep(const JobResult& result);
+  void AckChunk(wire::SnapshotAckStatus status);
+  void StartLoading(raft::Index index);
+  void LoadStep(const JobResult& result);
+
+  struct LocalSnapshot {
+    raft::SnapshotMeta meta;
+    MachineSnapshotWriter writer;
+    uint64_t offset = 0;
+    bool writing = true;  // then finishing, then switching
+    std::optional<FinishedSnapshot> finished;
+  };
+  struct Sending {
+    raft::SnapshotMeta meta;
+    uint64_t transfer = 0;
+    uint64_t offset = 0;  // acknowledged
+    uint64_t size = 0;
+    uint64_t digest = 0;
+    bool reading = false;  // a chunk is being read
+    uint64_t sent_us = 0;  // when the chunk at `offset` was sent last
+    uint32_t resends = 0;
+  };
+  struct Receiving {
+    raft::NodeId from = raft::kNoNode;
+    raft::Term term = 0;
+    uint64_t transfer = 0;
+    raft::SnapshotMeta meta;
+    uint64_t size = 0;
+    uint64_t digest = 0;
+    uint64_t offset = 0;   // written
+    uint64_t writing = 0;  // bytes in the job that is out
+    enum class Stage : uint8_t {
+      kBeginning,
+      kIdle,
+      kWriting,
+      kFinishing,
+      kDone
+    } stage = Stage::kBeginning;
+    std::string
+        first_bytes;  // of the chunk that began the transfer, written once BeginSnapshot is done
+  };
+  struct Loading {
+    raft::Index index = 0;
+    uint64_t offset = 0;
+    uint64_t size = 0;
+    std::unique_ptr<MachineSnapshotReader> reader;
+  };
+
+  Options options_;
+  raft::Raft raft_;
+  Machine machine_;
+  kv::SnapshotPoints snapshot_points_;
+  absl::Status health_;
+  bool stopping_ = false;
+
+  uint64_t now_us_ = 0;
+  uint64_t wall_ms_ = 0;
+  uint64_t next_tick_us_ = 0;
+  bool clock_started_ = false;
+  uint64_t last_stamp_ms_ = 0;  // a leader's stamps never run backwards
+  uint64_t last_id_;  // ids of jobs, reads, forwards and transfers: their upper half is unique to
+                      // this run
+
+  Work work_;
+  wire::PeerEncoder peer_encoder_;
+  wire::CommandEncoder command_encoder_;
+  std::map<uint64_t, JobOwner> jobs_;
+  AfterPersist after_persist_;
+
+  std::map<ClientId, std::unique_ptr<ClientConnection>> clients_;
+  std::vector<ClientId> touched_clients_;  // with new input or new replies
+  absl::flat_hash_set<ClientId> paused_clients_;
+
+  absl::flat_hash_map<PendingId, Pending> pending_;
+  std::deque<PendingId> by_age_;  // every pending request, oldest first; finished ones are skipped
+  uint64_t waiting_bytes_ = 0;
+  PendingId last_pending_ = 0;
+  std::vector<PendingId> parked_;
+  std::multimap<raft::Index, ProposedEntry> proposed_;
+  std::map<uint64_t, PendingId> forwarded_;              // by forward id
+  std::vector<PendingId> new_reads_;                     // no read point asked for yet
+  std::map<uint64_t, ReadBatch> read_batches_;           // by context
+  std::multimap<raft::Index, PendingId> pointed_reads_;  // wait until the index is applied
+
+  // Forwarded requests this node accepted while leading `led_term_`, so that a duplicate is not
+  // proposed again.
+  raft::Term led_term_ = 0;
+  raft::Term boot_term_ = 0;  // an earlier run of this process may have led terms up to this
+  absl::flat_hash_set<std::pair<raft::NodeId, uint64_t>> accepted_forwards_;
+
+  FinishedSnapshot current_snapshot_;   // of raft_.offered_snapshot()
+  FinishedSnapshot received_snapshot_;  // of the one received last, until it is switched to
+  std::optional<LocalSnapshot> local_snapshot_;
+  std::map<raft::NodeId, Sending> sending_;
+  std::optional<Receiving> receiving_;
+  std::optional<Loading> loading_;
+  RoleChanged last_role_{raft::RoleName::kFollower, 0, raft::kNoNode};
+};
+
+}  // namespace raftkv::replica

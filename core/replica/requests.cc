@@ -1,0 +1,494 @@
+// One request's way: admitted, proposed here or forwarded to the leader or parked until there is
+// one, and answered exactly once.
+//
+// What an error says is a promise. NOTAPPLIED: the command will never take effect; everything that
+// was at most parked, or refused by a leader that never put it into its log. UNKNOWN: it was in
+// somebody's log, or on the way there, when patience ended.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
+#include "core/replica/replica.h"
+
+namespace raftkv::replica {
+namespace {
+
+bool MayGrowStore(const kv::Command& command) {
+  return std::any_of(command.ops.begin(), command.ops.end(), [](const kv::Op& op) {
+    return op.kind == kv::OpKind::kSet || op.kind == kv::OpKind::kAppend ||
+           op.kind == kv::OpKind::kIncrBy || op.kind == kv::OpKind::kOpenSession;
+  });
+}
+
+absl::string_view ReasonText(wire::ForwardReason reason) {
+  switch (reason) {
+    case wire::ForwardReason::kNone:
+      return "no reason given";
+    case wire::ForwardReason::kNotLeader:
+      return "no leader";
+    case wire::ForwardReason::kBusy:
+      return "too many commands are waiting";
+    case wire::ForwardReason::kTooLarge:
+      return "the command is too large";
+    case wire::ForwardReason::kStoreFull:
+      return "the store has reached its memory limit";
+    case wire::ForwardReason::kDiskFull:
+      return "the disk is full";
+    case wire::ForwardReason::kMalformed:
+      return "the command does not decode";
+    case wire::ForwardReason::kUnsupported:
+      return "the command needs a later feature level";
+    case wire::ForwardReason::kStopping:
+      return "the leader is stopping";
+    case wire::ForwardReason::kLostLeadership:
+      return "the leader lost its leadership";
+    case wire::ForwardReason::kTransferring:
+      return "leadership is being transferred";
+    case wire::ForwardReason::kRefused:
+      return "the leader refused it";
+    case wire::ForwardReason::kTimeout:
+      return "no answer in time";
+  }
+  return "unknown reason";
+}
+
+}  // namespace
+
+// ---- Admission
+// ---------------------------------------------------------------------------------------------------------------------
+
+void Replica::Admit(ClientConnection& client, uint64_t slot, Request& request) {
+  if (const auto* status = std::get_if<StatusRequest>(&request))
+    return client.Status(slot, *status, Status());
+  if (stopping_) return client.Fail(slot, "NOTAPPLIED this node is stopping");
+  if (waiting_bytes_ > options_.max_waiting_bytes)
+    return client.Fail(slot, "NOTAPPLIED too many commands are waiting");
+  const ClientId id = client.state().id;
+  if (const auto* data = std::get_if<DataRequest>(&request)) {
+    AdmitData(ClientOrigin{id, slot, data->shape}, *data);
+  } else if (const auto* member = std::get_if<MemberRequest>(&request)) {
+    AdmitMembership(ClientOrigin{id, slot, ReplyShape::kOk}, *member);
+  } else if (const auto* transfer = std::get_if<TransferRequest>(&request)) {
+    AdmitTransfer(client, slot, *transfer);
+  }
+}
+
+void Replica::AdmitData(const Origin& origin, const DataRequest& request) {
+  if (const std::optional<std::string> fault = kv::Validate(request.command)) {
+    const auto& asker = std::get<ClientOrigin>(origin);
+    return FindClient(asker.client)->Fail(asker.slot, absl::StrCat("ERR ", *fault));
+  }
+  if (request.read_only && request.command.session == 0) {
+    // Kept as bytes: the words it was made of live no longer than this turn.
+    new_reads_.push_back(
+        AddPending(origin, Pending::Kind::kRead, command_encoder_.EncodePayload(request.command)));
+    return;
+  }
+  kv::Command command = request.command;
+  command.time_ms = last_stamp_ms_ = std::max(last_stamp_ms_, wall_ms_);
+  const PendingId id =
+      AddPending(origin, Pending::Kind::kWrite, command_encoder_.EncodePayload(command));
+  if (raft_.is_leader() && MayGrowStore(command) &&
+      machine_.store().memory_bytes() >= options_.max_store_bytes) {
+    return Refuse(id, wire::ForwardReason::kStoreFull, ReasonText(wire::ForwardReason::kStoreFull));
+  }
+  Route(id);
+}
+
+void Replica::AdmitMembership(const Origin& origin, const MemberRequest& request) {
+  raft::MembershipChange change;
+  Members added;
+  switch (request.kind) {
+    case MemberRequest::Kind::kAdd:
+      // New members learn first; a voter that has nothing yet would only make the quorum larger.
+      change.changes.push_back({raft::MemberChange::Kind::kAddLearner, request.node});
+      added.Set(request.node, request.member);
+      change.context = added.Encode();
+      break;
+    case MemberRequest::Kind::kPromote:
+      change.changes.push_back({raft::MemberChange::Kind::kAddVoter, request.node});
+      break;
+    case MemberRequest::Kind::kRemove:
+      change.changes.push_back({raft::MemberChange::Kind::kRemove, request.node});
+      break;
+  }
+  Route(AddPending(origin, Pending::Kind::kMembership,
+                   raft::Payload::Copy(raft::EncodeMembershipChange(change))));
+}
+
+void Replica::AdmitTransfer(ClientConnection& client, uint64_t slot,
+                            const TransferRequest& request) {
+  raft::NodeId target = request.target;
+  if (target == raft::kNoNode) {
+    if (!raft_.is_leader())
+      return client.Fail(slot, "ERR name a node, or ask the leader to choose one");
+    raft::Index best = 0;
+    for (const raft::Progress& peer : *raft_.progress()) {
+      if (peer.id == raft_.id() || !raft::IsVoter(raft_.conf(), peer.id) || peer.match < best)
+        continue;
+      best = peer.match;
+      target = peer.id;
+    }
+    if (target == raft::kNoNode) return client.Fail(slot, "ERR no other voter");
+  }
+  const raft::Outcome outcome = raft_.TransferLeadership(target);
+  if (outcome == raft::Outcome::kOk || outcome == raft::Outcome::kForwarded ||
+      outcome == raft::Outcome::kTransferring) {
+    return client.Ok(slot);
+  }
+  client.Fail(slot, absl::StrCat("ERR leadership is not transferred to node ", target, ": ",
+                                 raft::OutcomeText(outcome)));
+}
+
+Replica::PendingId Replica::AddPending(Origin origin, Pending::Kind kind, raft::Payload command) {
+  const PendingId id = ++last_pending_;
+  waiting_bytes_ += command.size();
+  pending_.emplace(id, Pending{std::move(origin), kind, Pending::Stage::kParked, std::move(command),
+                               now_us_ + options_.request_timeout_ms * 1000});
+  by_age_.push_back(id);
+  return id;
+}
+
+// ---- Routing
+// -----------------------------------------------------------------------------------------------------------------------
+
+void Replica::Route(PendingId id) {
+  Pending& pending = pending_.at(id);
+  if (raft_.is_leader()) return ProposeHere(id, pending);
+  const bool own_client = std::holds_alternative<ClientOrigin>(pending.origin);
+  RAFTKV_CHECK(own_client);  // a forwarded request is never forwarded again
+  if (raft_.leader() == raft::kNoNode) {
+    parked_.push_back(id);
+    return;
+  }
+  const uint64_t forward_id = NewId();
+  forwarded_[forward_id] = id;
+  pending.stage = Pending::Stage::kForwarded;
+  const wire::ForwardKind kind = pending.kind == Pending::Kind::kMembership
+                                     ? wire::ForwardKind::kMembership
+                                     : wire::ForwardKind::kCommand;
+  SendFrame(raft_.leader(), wire::ForwardRequest{forward_id, raft_.term(), kind, pending.command});
+}
+
+void Replica::ProposeHere(PendingId id, Pending& pending) {
+  raft::Proposed proposed;
+  if (pending.kind == Pending::Kind::kMembership) {
+    const std::optional<raft::MembershipChange> change =
+        raft::DecodeMembershipChange(pending.command.view());
+    if (!change)
+      return Refuse(id, wire::ForwardReason::kMalformed,
+                    ReasonText(wire::ForwardReason::kMalformed));
+    if (const std::string fault = MembershipFault(*change); !fault.empty()) {
+      return Refuse(id, wire::ForwardReason::kRefused, fault);
+    }
+    proposed = raft_.ProposeMembership(*change);
+  } else {
+    proposed = raft_.Propose(pending.command);
+  }
+  switch (proposed.outcome) {
+    case raft::Outcome::kOk:
+      pending.stage = Pending::Stage::kProposed;
+      proposed_.emplace(proposed.index, ProposedEntry{id, proposed.term});
+      return;
+    case raft::Outcome::kTransferring:
+    case raft::Outcome::kNotMember:
+      // The next leader will take it.
+      if (std::holds_alternative<ClientOrigin>(pending.origin)) {
+        parked_.push_back(id);
+      } else {
+        Refuse(id, wire::ForwardReason::kTransferring, raft::OutcomeText(proposed.outcome));
+      }
+      return;
+    case raft::Outcome::kQuotaExceeded:
+      return Refuse(id, wire::ForwardReason::kBusy, raft::OutcomeText(proposed.outcome));
+    default:
+      return Refuse(id, wire::ForwardReason::kRefused, raft::OutcomeText(proposed.outcome));
+  }
+}
+
+// What a person who asked for this change got wrong, as far as the configuration in force tells;
+// empty when nothing.
+std::string Replica::MembershipFault(const raft::MembershipChange& change) const {
+  for (const raft::MemberChange& member : change.changes) {
+    const auto fault = [&](absl::string_view text) {
+      return absl::StrCat("node ", member.node, " ", text);
+    };
+    const bool is_member = raft::IsMember(raft_.conf(), member.node);
+    switch (member.kind) {
+      case raft::MemberChange::Kind::kAddLearner:
+        if (is_member) return fault("is a member already");
+        break;
+      case raft::MemberChange::Kind::kAddVoter:
+        if (!is_member) return fault("is not a member: add it first");
+        if (raft::IsVoter(raft_.conf(), member.node)) return fault("is a voter already");
+        break;
+      case raft::MemberChange::Kind::kRemove:
+        if (!is_member) return fault("is not a member");
+        break;
+      case raft::MemberChange::Kind::kUpdate:
+        break;
+    }
+  }
+  return {};
+}
+
+void Replica::RouteParked() {
+  if (raft_.leader() == raft::kNoNode) return;
+  if (raft_.is_leader() && raft_.transfer_target() != raft::kNoNode) return;
+  for (const PendingId id : std::exchange(parked_, {})) {
+    if (pending_.contains(id)) Route(id);
+  }
+}
+
+// ---- Forwarding
+// --------------------------------------------------------------------------------------------------------------------
+//
+// A request is forwarded to the leader of a term, and only that leader in that term may accept it.
+// So a duplicate or late copy can do nothing that the leader's memory of the term does not catch,
+// and a refusal is definite.
+
+void Replica::OnForward(raft::NodeId from, const wire::ForwardRequest& request) {
+  const PeerOrigin origin{from, request.id};
+  NoticeLeadership();
+  const bool leads = raft_.is_leader() && raft_.term() == request.term;
+  if (!leads) {
+    // Had this node led that term and forgotten, it could not promise anything.
+    if (request.term < led_term_ || (request.term <= boot_term_ && request.term != led_term_))
+      return;
+    if (request.term == led_term_ && accepted_forwards_.contains({from, request.id})) return;
+    return AnswerForward(origin, wire::ForwardOutcome::kNotApplied, wire::ForwardReason::kNotLeader,
+                         "not the leader of that term");
+  }
+  if (!accepted_forwards_.emplace(from, request.id).second)
+    return;  // a copy; the first one is answered
+  wire::ForwardReason refusal = wire::ForwardReason::kNone;
+  raft::Payload command = request.command;
+  if (stopping_) {
+    refusal = wire::ForwardReason::kStopping;
+  } else if (waiting_bytes_ > options_.max_waiting_bytes) {
+    refusal = wire::ForwardReason::kBusy;
+  } else if (request.kind == wire::ForwardKind::kCommand) {
+    kv::Command decoded;
+    const wire::CommandDecode decode = wire::DecodeCommand(command.view(), &decoded);
+    if (decode == wire::CommandDecode::kUnsupported) {
+      refusal = wire::ForwardReason::kUnsupported;
+    } else if (decode == wire::CommandDecode::kMalformed || kv::Validate(decoded)) {
+      refusal = wire::ForwardReason::kMalformed;
+    } else if (MayGrowStore(decoded) &&
+               machine_.store().memory_bytes() >= options_.max_store_bytes) {
+      refusal = wire::ForwardReason::kStoreFull;
+    } else {
+      // Log time is the leader's time, whoever took the command.
+      decoded.time_ms = last_stamp_ms_ = std::max(last_stamp_ms_, wall_ms_);
+      command = command_encoder_.EncodePayload(decoded);
+    }
+  }
+  if (refusal != wire::ForwardReason::kNone) {
+    return AnswerForward(origin, wire::ForwardOutcome::kNotApplied, refusal, ReasonText(refusal));
+  }
+  const Pending::Kind kind = request.kind == wire::ForwardKind::kMembership
+                                 ? Pending::Kind::kMembership
+                                 : Pending::Kind::kWrite;
+  const PendingId id = AddPending(origin, kind, std::move(command));
+  ProposeHere(id, pending_.at(id));
+}
+
+void Replica::OnForwardReply(raft::NodeId, const wire::ForwardReply& reply) {
+  const auto it = forwarded_.find(reply.id);
+  if (it == forwarded_.end()) return;  // answered or given up
+  const PendingId id = it->second;
+  forwarded_.erase(it);
+  const auto pending = pending_.find(id);
+  if (pending == pending_.end()) return;
+  const absl::string_view text =
+      reply.text.empty() ? ReasonText(reply.reason) : absl::string_view(reply.text);
+  switch (reply.outcome) {
+    case wire::ForwardOutcome::kApplied:
+      if (pending->second.kind == Pending::Kind::kMembership)
+        return FinishMembership(id, reply.index);
+      if (const std::optional<kv::Result> result = kv::DecodeResult(reply.result))
+        return Finish(id, *result);
+      return Unknown(id, wire::ForwardReason::kMalformed, "the leader's answer does not decode");
+    case wire::ForwardOutcome::kUnknown:
+      return Unknown(id, reply.reason, text);
+    case wire::ForwardOutcome::kNotApplied:
+      break;
+  }
+  const bool next_leader_may = reply.reason == wire::ForwardReason::kNotLeader ||
+                               reply.reason == wire::ForwardReason::kTransferring ||
+                               reply.reason == wire::ForwardReason::kStopping;
+  if (!next_leader_may || stopping_) return Refuse(id, reply.reason, text);
+  // Tried again with the next tick, or as soon as there is another leader.
+  pending->second.stage = Pending::Stage::kParked;
+  parked_.push_back(id);
+}
+
+void Replica::AnswerForward(const PeerOrigin& origin, wire::ForwardOutcome outcome,
+                            wire::ForwardReason reason, absl::string_view text) {
+  SendFrame(origin.node,
+            wire::ForwardReply{.id = origin.forward_id,
+                               .outcome = outcome,
+                               .reason = reason,
+                               .leader = raft_.leader(),
+                               .index = 0,
+                               .result = {},
+                               .text = std::string(text.substr(0, wire::kMaxForwardText))});
+}
+
+void Replica::AnswerApplied(const PeerOrigin& origin, const kv::Result& result) {
+  SendFrame(origin.node, wire::ForwardReply{.id = origin.forward_id,
+                                            .outcome = wire::ForwardOutcome::kApplied,
+                                            .reason = wire::ForwardReason::kNone,
+                                            .leader = raft_.leader(),
+                                            .index = result.index,
+                                            .result = kv::EncodeResult(result),
+                                            .text = {}});
+}
+
+// ---- Answers
+// -----------------------------------------------------------------------------------------------------------------------
+
+Replica::Pending Replica::Take(PendingId id) {
+  const auto it = pending_.find(id);
+  RAFTKV_CHECK(it != pending_.end());
+  Pending pending = std::move(it->second);
+  pending_.erase(it);
+  waiting_bytes_ -= pending.command.size();
+  if (pending.stage == Pending::Stage::kParked) std::erase(parked_, id);
+  return pending;
+}
+
+void Replica::Finish(PendingId id, const kv::Result& result) {
+  const Pending pending = Take(id);
+  if (const auto* asker = std::get_if<ClientOrigin>(&pending.origin)) {
+    if (ClientConnection* client = FindClient(asker->client)) {
+      client->Complete(asker->slot, asker->shape, result);
+      Touch(asker->client);
+    }
+    return;
+  }
+  AnswerApplied(std::get<PeerOrigin>(pending.origin), result);
+}
+
+void Replica::FinishMembership(PendingId id, raft::Index index) {
+  const Pending pending = Take(id);
+  if (const auto* asker = std::get_if<ClientOrigin>(&pending.origin)) {
+    if (ClientConnection* client = FindClient(asker->client)) {
+      client->Ok(asker->slot);
+      Touch(asker->client);
+    }
+    return;
+  }
+  kv::Result done;
+  done.index = index;
+  AnswerApplied(std::get<PeerOrigin>(pending.origin), done);
+}
+
+void Replica::Refuse(PendingId id, wire::ForwardReason reason, absl::string_view text) {
+  const Pending pending = Take(id);
+  if (const auto* asker = std::get_if<ClientOrigin>(&pending.origin)) {
+    if (ClientConnection* client = FindClient(asker->client)) {
+      client->Fail(asker->slot, absl::StrCat("NOTAPPLIED ", text));
+      Touch(asker->client);
+    }
+    return;
+  }
+  AnswerForward(std::get<PeerOrigin>(pending.origin), wire::ForwardOutcome::kNotApplied, reason,
+                text);
+}
+
+void Replica::Unknown(PendingId id, wire::ForwardReason reason, absl::string_view text) {
+  const Pending pending = Take(id);
+  if (const auto* asker = std::get_if<ClientOrigin>(&pending.origin)) {
+    if (ClientConnection* client = FindClient(asker->client)) {
+      client->Fail(asker->slot, absl::StrCat("UNKNOWN ", text));
+      Touch(asker->client);
+    }
+    return;
+  }
+  AnswerForward(std::get<PeerOrigin>(pending.origin), wire::ForwardOutcome::kUnknown, reason, text);
+}
+
+// Who proposed an entry at `index` learns whether it was this one. Another entry there means that
+// theirs will never be committed: indexes are decided once.
+void Replica::ResolveIndex(raft::Index index, raft::Term term, const kv::Result* result) {
+  while (!proposed_.empty() && proposed_.begin()->first <= index) {
+    const ProposedEntry entry = proposed_.begin()->second;
+    RAFTKV_CHECK(proposed_.begin()->first == index);
+    proposed_.erase(proposed_.begin());
+    const auto pending = pending_.find(entry.pending);
+    if (pending == pending_.end()) continue;  // gave up waiting
+    if (entry.term != term) {
+      Refuse(entry.pending, wire::ForwardReason::kNotLeader,
+             "another leader's entry took its place");
+    } else if (pending->second.kind == Pending::Kind::kMembership) {
+      FinishMembership(entry.pending, index);
+    } else {
+      RAFTKV_CHECK(result != nullptr);
+      Finish(entry.pending, *result);
+    }
+  }
+}
+
+// A snapshot covers `index`: whether an entry of ours is in it cannot be told any more.
+void Replica::ResolveThroughSnapshot(raft::Index index) {
+  while (!proposed_.empty() && proposed_.begin()->first <= index) {
+    const PendingId id = proposed_.begin()->second.pending;
+    proposed_.erase(proposed_.begin());
+    if (pending_.contains(id))
+      Unknown(id, wire::ForwardReason::kLostLeadership, "a snapshot replaced the log it was in");
+  }
+}
+
+void Replica::ServeReads() {
+  if (loading_) return;
+  while (!pointed_reads_.empty() && pointed_reads_.begin()->first <= raft_.applied()) {
+    const PendingId id = pointed_reads_.begin()->second;
+    pointed_reads_.erase(pointed_reads_.begin());
+    if (pending_.contains(id)) ServeRead(id);
+  }
+}
+
+void Replica::ServeRead(PendingId id) {
+  kv::Command command;
+  const raft::Payload bytes = pending_.at(id).command;
+  RAFTKV_CHECK(wire::DecodeCommand(bytes.view(), &command) == wire::CommandDecode::kOk);
+  Finish(id, machine_.Read(command));
+}
+
+void Replica::ExpirePending() {
+  bool expired = false;
+  while (!by_age_.empty()) {
+    const PendingId id = by_age_.front();
+    const auto pending = pending_.find(id);
+    if (pending != pending_.end()) {
+      if (pending->second.deadline_us > now_us_) break;
+      expired = true;
+      if (pending->second.kind == Pending::Kind::kRead) {
+        Refuse(id, wire::ForwardReason::kNotLeader, "no quorum confirmed the read in time");
+      } else if (pending->second.stage == Pending::Stage::kParked) {
+        Refuse(id, wire::ForwardReason::kNotLeader, "no leader in time");
+      } else {
+        Unknown(id, wire::ForwardReason::kTimeout, ReasonText(wire::ForwardReason::kTimeout));
+      }
+    }
+    by_age_.pop_front();
+  }
+  // Read points whose question or answer was lost are asked for again, parked requests tried again.
+  std::erase_if(read_batches_, [this](const auto& row) {
+    const ReadBatch& batch = row.second;
+    if (now_us_ - batch.asked_us < options_.read_retry_ms * 1000) return false;
+    new_reads_.insert(new_reads_.end(), batch.reads.begin(), batch.reads.end());
+    return true;
+  });
+  if (expired) {
+    const auto given_up = [this](PendingId id) { return !pending_.contains(id); };
+    std::erase_if(new_reads_, given_up);
+    std::erase_if(pointed_reads_, [&](const auto& row) { return given_up(row.second); });
+    std::erase_if(forwarded_, [&](const auto& row) { return given_up(row.second); });
+  }
+  RouteParked();
+}
+
+}  // namespace raftkv::replica

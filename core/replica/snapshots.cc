@@ -1,0 +1,311 @@
+// Snapshots: taking our own, sending the current one to a follower, receiving one from a leader,
+// and loading it.
+//
+// All four are chains of small jobs: each step's completion starts the next, so that a log batch
+// can go between any two.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
+#include "core/replica/replica.h"
+
+namespace raftkv::replica {
+
+// ---- Taking
+// ------------------------------------------------------------------------------------------------------------------------
+
+// Where a snapshot is taken is decided by the log alone (a count of bytes folded over its entries),
+// so that equal indexes mean equal bytes on every replica that takes one there. A point that passes
+// while the previous snapshot is still being written is left out.
+void Replica::MaybeTakeSnapshot(const raft::Entry& entry) {
+  if (!snapshot_points_.Fold(entry.payload.size(), machine_.store().memory_bytes())) return;
+  if (local_snapshot_ || raft_.installing_snapshot()) return;
+  local_snapshot_.emplace(LocalSnapshot{.meta = {entry.index, entry.term, raft_.conf()},
+                                        .writer = MachineSnapshotWriter(machine_),
+                                        .finished = {}});
+  StartJob({JobKind::kLocalSnapshot}, BeginSnapshot{SnapshotOrigin::kLocal, local_snapshot_->meta});
+}
+
+void Replica::LocalSnapshotStep(const JobResult& result) {
+  if (!local_snapshot_) return;  // given up for one from the leader
+  LocalSnapshot& snapshot = *local_snapshot_;
+  if (absl::IsResourceExhausted(result.status)) {
+    // No room: the log simply stays longer. The next point tries again.
+    local_snapshot_.reset();
+    StartJob({JobKind::kHousekeeping}, AbortSnapshot{SnapshotOrigin::kLocal});
+    return;
+  }
+  if (!result.status.ok()) return Fail(result.status);
+  if (snapshot.writing) {
+    std::string bytes = snapshot.writer.Next(options_.snapshot_chunk_bytes);
+    if (!bytes.empty()) {
+      const uint64_t offset = snapshot.offset;
+      snapshot.offset += bytes.size();
+      StartJob({JobKind::kLocalSnapshot},
+               AppendSnapshot{SnapshotOrigin::kLocal, offset, std::move(bytes)});
+      return;
+    }
+    snapshot.writing = false;
+    StartJob({JobKind::kLocalSnapshot}, FinishSnapshot{SnapshotOrigin::kLocal, {}});
+  } else if (snapshot.finished) {
+    const raft::SnapshotMeta meta = snapshot.meta;
+    const FinishedSnapshot finished = *snapshot.finished;
+    local_snapshot_.reset();
+    SnapshotBecameCurrent(meta, finished);
+  } else if (result.finished) {
+    snapshot.finished = result.finished;
+    StartJob({JobKind::kLocalSnapshot}, SwitchSnapshot{snapshot.meta});
+  } else {
+    StartJob({JobKind::kLocalSnapshot}, FinishSnapshot{SnapshotOrigin::kLocal, {}});
+  }
+}
+
+void Replica::SnapshotBecameCurrent(const raft::SnapshotMeta& meta,
+                                    const FinishedSnapshot& finished) {
+  current_snapshot_ = finished;
+  raft_.SnapshotAvailable(meta);
+  // A little of the log is kept in memory for followers that lag: entries are cheaper than a
+  // snapshot.
+  raft::Index keep_from = meta.index + 1;
+  uint64_t bytes = 0;
+  while (keep_from > raft_.log().first()) {
+    bytes += raft::EntryBytes(raft_.log().At(keep_from - 1));
+    if (bytes > options_.trailing_log_bytes) break;
+    --keep_from;
+  }
+  raft_.Compact(keep_from - 1);
+  StartJob({JobKind::kHousekeeping}, CompactLog{meta.index});
+  work_.events.push_back(SnapshotTaken{meta.index, finished.size, finished.digest});
+}
+
+// ---- Sending
+// -----------------------------------------------------------------------------------------------------------------------
+
+void Replica::StartSending(raft::NodeId peer, const raft::SnapshotMeta& meta) {
+  if (meta.index != raft_.offered_snapshot().index) {
+    raft_.ReportSnapshot(peer, false);
+    return;
+  }
+  Sending& sending = sending_[peer];
+  sending = Sending{.meta = meta,
+                    .transfer = NewId(),
+                    .size = current_snapshot_.size,
+                    .digest = current_snapshot_.digest};
+  ReadNextChunk(peer);
+}
+
+void Replica::ReadNextChunk(raft::NodeId peer) {
+  Sending& sending = sending_.at(peer);
+  if (sending.reading) return;
+  sending.reading = true;
+  const uint64_t length =
+      std::min<uint64_t>(options_.snapshot_chunk_bytes, sending.size - sending.offset);
+  StartJob({JobKind::kSendChunk, peer, sending.transfer},
+           ReadSnapshot{sending.meta.index, sending.offset, length});
+}
+
+void Replica::ChunkRead(raft::NodeId peer, uint64_t transfer, const JobResult& result) {
+  const auto it = sending_.find(peer);
+  if (it == sending_.end() || it->second.transfer != transfer) return;
+  Sending& sending = it->second;
+  sending.reading = false;
+  // Superseded or unreadable: the core asks again and is offered the newest.
+  if (!result.status.ok()) return EndSending(peer, false);
+  sending.sent_us = now_us_;
+  SendFrame(peer, wire::SnapshotChunk{.term = raft_.term(),
+                                      .meta = sending.meta,
+                                      .transfer = sending.transfer,
+                                      .offset = sending.offset,
+                                      .total_size = sending.size,
+                                      .digest = sending.digest,
+                                      .bytes = result.bytes});
+}
+
+void Replica::OnSnapshotAck(raft::NodeId from, const wire::SnapshotAck& ack) {
+  const auto it = sending_.find(from);
+  if (it == sending_.end() || it->second.transfer != ack.transfer) return;
+  Sending& sending = it->second;
+  switch (ack.status) {
+    case wire::SnapshotAckStatus::kDone:
+    case wire::SnapshotAckStatus::kRefused:  // it has come further by other means: probe it behind
+                                             // the snapshot
+      return EndSending(from, true);
+    case wire::SnapshotAckStatus::kFailed:
+      return EndSending(from, false);
+    case wire::SnapshotAckStatus::kContinue:
+      // Backwards only to the start: a follower that restarted begins anew. Anything else is a late
+      // answer.
+      if (ack.next_offset > sending.size ||
+          (ack.next_offset <= sending.offset && ack.next_offset != 0))
+        return;
+      if (ack.next_offset == sending.offset) return;
+      sending.offset = ack.next_offset;
+      sending.resends = 0;
+      return ReadNextChunk(from);
+  }
+}
+
+void Replica::EndSending(raft::NodeId peer, bool delivered) {
+  sending_.erase(peer);
+  raft_.ReportSnapshot(peer, delivered);
+}
+
+void Replica::TickSending() {
+  std::vector<raft::NodeId> lost;
+  for (auto it = sending_.begin(); it != sending_.end();) {
+    auto& [peer, sending] = *it;
+    const raft::Progress* progress = raft_.is_leader() ? raft_.progress()->Find(peer) : nullptr;
+    if (progress == nullptr || progress->state != raft::ProgressState::kSnapshot) {
+      it = sending_.erase(it);  // no longer needed
+      continue;
+    }
+    if (!sending.reading && now_us_ - sending.sent_us >= options_.snapshot_resend_ms * 1000) {
+      if (++sending.resends > options_.snapshot_resends) {
+        lost.push_back(peer);
+      } else {
+        ReadNextChunk(peer);
+      }
+    }
+    ++it;
+  }
+  for (const raft::NodeId peer : lost) EndSending(peer, false);
+}
+
+// ---- Receiving
+// ---------------------------------------------------------------------------------------------------------------------
+
+void Replica::OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk) {
+  const auto answer = [&](wire::SnapshotAckStatus status, uint64_t next_offset) {
+    SendFrame(from, wire::SnapshotAck{chunk.transfer, status, next_offset});
+  };
+  if (chunk.term < raft_.term() || raft_.installing_snapshot() || loading_) {
+    return;  // of a deposed leader, or not now: its next copy finds us ready
+  }
+  if (chunk.meta.index <= raft_.commit()) return answer(wire::SnapshotAckStatus::kRefused, 0);
+
+  // Transfers are numbered upwards by each leader, leaders by their terms: a late chunk of an older
+  // transfer opens nothing.
+  const auto order = std::pair(chunk.term, chunk.transfer);
+  const bool current = receiving_ && order == std::pair(receiving_->term, receiving_->transfer);
+  if (receiving_ && !current && order < std::pair(receiving_->term, receiving_->transfer)) return;
+  if (!current) {
+    if (chunk.offset != 0) return answer(wire::SnapshotAckStatus::kContinue, 0);
+    receiving_ = Receiving{.from = from,
+                           .term = chunk.term,
+                           .transfer = chunk.transfer,
+                           .meta = chunk.meta,
+                           .size = chunk.total_size,
+                           .digest = chunk.digest,
+                           .first_bytes = std::move(chunk.bytes)};
+    StartJob({JobKind::kReceivedSnapshot, from, chunk.transfer},
+             BeginSnapshot{SnapshotOrigin::kReceived, receiving_->meta});
+    return;
+  }
+  Receiving& receiving = *receiving_;
+  if (receiving.stage == Receiving::Stage::kDone) return AckChunk(wire::SnapshotAckStatus::kDone);
+  if (receiving.stage != Receiving::Stage::kIdle)
+    return;  // answered when the step that is out is done
+  if (chunk.offset != receiving.offset) return AckChunk(wire::SnapshotAckStatus::kContinue);
+  receiving.stage = Receiving::Stage::kWriting;
+  receiving.writing = chunk.bytes.size();
+  StartJob({JobKind::kReceivedSnapshot, from, receiving.transfer},
+           AppendSnapshot{SnapshotOrigin::kReceived, receiving.offset, std::move(chunk.bytes)});
+}
+
+void Replica::ReceiveStep(const JobResult& result) {
+  Receiving& receiving = *receiving_;
+  const JobOwner owner{JobKind::kReceivedSnapshot, receiving.from, receiving.transfer};
+  if (absl::IsResourceExhausted(result.status) || absl::IsDataLoss(result.status) ||
+      absl::IsFailedPrecondition(result.status)) {
+    // No room, damaged on the way, or older than what is here by now. The storage is none the worse
+    // for it.
+    AckChunk(wire::SnapshotAckStatus::kFailed);
+    receiving_.reset();
+    StartJob({JobKind::kHousekeeping}, AbortSnapshot{SnapshotOrigin::kReceived});
+    return;
+  }
+  if (!result.status.ok()) return Fail(result.status);
+  switch (receiving.stage) {
+    case Receiving::Stage::kBeginning:
+      receiving.stage = Receiving::Stage::kWriting;
+      receiving.writing = receiving.first_bytes.size();
+      StartJob(owner, AppendSnapshot{SnapshotOrigin::kReceived, 0,
+                                     std::exchange(receiving.first_bytes, {})});
+      return;
+    case Receiving::Stage::kWriting:
+      receiving.offset += std::exchange(receiving.writing, 0);
+      if (receiving.offset < receiving.size) {
+        receiving.stage = Receiving::Stage::kIdle;
+        return AckChunk(wire::SnapshotAckStatus::kContinue);
+      }
+      receiving.stage = Receiving::Stage::kFinishing;
+      StartJob(owner, FinishSnapshot{SnapshotOrigin::kReceived, receiving.digest});
+      return;
+    case Receiving::Stage::kFinishing: {
+      if (!result.finished) {
+        StartJob(owner, FinishSnapshot{SnapshotOrigin::kReceived, receiving.digest});
+        return;
+      }
+      receiving.stage = Receiving::Stage::kDone;
+      AckChunk(wire::SnapshotAckStatus::kDone);
+      received_snapshot_ = *result.finished;
+      // Only now does the core hear of it: everything it may rely on is on the disk. It may still
+      // find that it knows better.
+      raft_.Step(raft::Message{receiving.from, raft_.id(), receiving.term,
+                               raft::InstallSnapshot{receiving.meta}});
+      if (raft_.installing_snapshot() && local_snapshot_) {
+        local_snapshot_.reset();  // of a state that is about to be replaced
+        StartJob({JobKind::kHousekeeping}, AbortSnapshot{SnapshotOrigin::kLocal});
+      }
+      return;
+    }
+    case Receiving::Stage::kIdle:
+    case Receiving::Stage::kDone:
+      RAFTKV_CHECK(false);  // no job is out in these
+  }
+}
+
+void Replica::AckChunk(wire::SnapshotAckStatus status) {
+  SendFrame(receiving_->from, wire::SnapshotAck{receiving_->transfer, status, receiving_->offset});
+}
+
+// ---- Loading
+// -----------------------------------------------------------------------------------------------------------------------
+
+void Replica::StartLoading(raft::Index index) {
+  current_snapshot_ = received_snapshot_;
+  loading_.emplace(Loading{index, 0, current_snapshot_.size,
+                           std::make_unique<MachineSnapshotReader>(options_.store)});
+  StartJob(
+      {JobKind::kLoadSnapshot},
+      ReadSnapshot{index, 0, std::min<uint64_t>(options_.snapshot_chunk_bytes, loading_->size)});
+}
+
+void Replica::LoadStep(const JobResult& result) {
+  // From here there is no way back: the log that led to the old state is gone.
+  if (!result.status.ok()) return Fail(result.status);
+  Loading& loading = *loading_;
+  if (absl::Status status = loading.reader->Feed(result.bytes); !status.ok()) return Fail(status);
+  loading.offset += result.bytes.size();
+  if (loading.offset < loading.size) {
+    const uint64_t length =
+        std::min<uint64_t>(options_.snapshot_chunk_bytes, loading.size - loading.offset);
+    StartJob({JobKind::kLoadSnapshot}, ReadSnapshot{loading.index, loading.offset, length});
+    return;
+  }
+  absl::StatusOr<Machine> machine = loading.reader->Finish();
+  if (!machine.ok()) return Fail(machine.status());
+  machine_.Install(*std::move(machine));
+  snapshot_points_.Restart();
+  const raft::Index index = loading.index;
+  loading_.reset();
+  raft_.Applied(index);
+  ResolveThroughSnapshot(index);
+  StartJob({JobKind::kHousekeeping}, CompactLog{index});
+  work_.members_changed = true;
+  work_.events.push_back(SnapshotInstalled{index});
+  ServeReads();
+}
+
+}  // namespace raftkv::replica
