@@ -1,10 +1,13 @@
-// Micro-benchmarks of the ordered tree at a million keys of 16 bytes with values of 100.
+// Micro-benchmarks of the store's tree at a million keys of 16 bytes with values of 100, and of
+// whole commands on top of it.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "core/kv/snapshot.h"
+#include "core/kv/store.h"
 #include "core/kv/tree.h"
 #include "core/raft/random.h"
 
@@ -101,6 +104,61 @@ void BM_Scan(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kKeys));
 }
 BENCHMARK(BM_Scan)->Unit(benchmark::kMillisecond);
+
+// SET through Apply, alone (0) or exactly-once in one of a thousand sessions (1).
+void BM_Apply(benchmark::State& state) {
+  Store store((StoreOptions()));
+  constexpr uint64_t kSessions = 1000;
+  raft::Index index = 0;
+  Command open;
+  open.ops.resize(1);
+  open.ops[0].kind = OpKind::kOpenSession;
+  for (uint64_t i = 0; i < kSessions; ++i) store.Apply(++index, open);
+  Random random(1);
+  const std::string value(kValueBytes, 'v');
+  Command command;
+  command.ops.resize(1);
+  command.ops[0].kind = OpKind::kSet;
+  command.ops[0].value = value;
+  for (auto _ : state) {
+    const KeyName key(random.Below(kKeys));
+    command.ops[0].key = key.view();
+    if (state.range(0) != 0) {
+      command.session = index % kSessions + 1;
+      command.sequence = index / kSessions;
+    }
+    benchmark::DoNotOptimize(store.Apply(++index, command).outcome);
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_Apply)->ArgName("session")->Arg(0)->Arg(1);
+
+void BM_SnapshotRoundTrip(benchmark::State& state) {
+  Store store((StoreOptions()));
+  const std::string value(kValueBytes, 'v');
+  Command command;
+  command.ops.resize(1);
+  command.ops[0].kind = OpKind::kSet;
+  command.ops[0].value = value;
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    const KeyName key(i);
+    command.ops[0].key = key.view();
+    store.Apply(i + 1, command);
+  }
+  int64_t bytes = 0;
+  for (auto _ : state) {
+    SnapshotWriter writer(store.View());
+    SnapshotReader reader(store.options());
+    while (!writer.done()) {
+      std::string chunk;
+      bytes += static_cast<int64_t>(writer.Next(256 << 10, &chunk));
+      benchmark::DoNotOptimize(reader.Add(chunk).ok());
+    }
+    benchmark::DoNotOptimize(reader.Finish().ok());
+  }
+  state.SetBytesProcessed(bytes);
+}
+BENCHMARK(BM_SnapshotRoundTrip)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace raftkv::kv

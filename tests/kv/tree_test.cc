@@ -202,6 +202,40 @@ TEST(TreeTest, AscendingLoadFillsItsNodes) {
   EXPECT_LT(tree.live_nodes(), 100'000u / 30);
 }
 
+// Four levels high, so that inner nodes are split, evened out and joined below the root as well.
+TEST(TreeTest, ATallTreeShrinksInAnyOrderWhileViewsStay) {
+  constexpr uint64_t kKeys = 100'003;  // a prime
+  for (const uint64_t stride : {uint64_t{1}, kKeys - 1, uint64_t{7919}}) {
+    Tree tree;
+    for (uint64_t i = 0; i < kKeys; ++i) {
+      Put(tree, nullptr, absl::StrCat("tall/", i * 31 % kKeys), "v", i + 1);
+    }
+    const TreeView full = tree.view();
+    const uint64_t digest = full.digest();
+    TreeView half;
+    for (uint64_t i = 0; i < kKeys; ++i) {
+      ASSERT_TRUE(tree.Erase(absl::StrCat("tall/", i * stride % kKeys)));
+      if (i == kKeys / 2) half = tree.view();
+      if (i % 20'000 == 0) tree.CheckStructure();
+    }
+    EXPECT_EQ(tree.view().size(), 0u);
+    EXPECT_EQ(full.digest(), digest);
+    for (const TreeView* view : {&full, static_cast<const TreeView*>(&half)}) {
+      size_t count = 0;
+      std::string last;
+      for (TreeCursor cursor = view->Seek(""); cursor.valid(); cursor.Next(), ++count) {
+        ASSERT_LT(last, cursor.entry().key);
+        last = std::string(cursor.entry().key);
+      }
+      EXPECT_EQ(count, view->size());
+    }
+    half = TreeView();
+    while (tree.ReleaseSome(1000) > 0) {
+    }
+    EXPECT_EQ(tree.live_entries(), kKeys);
+  }
+}
+
 TEST(TreeTest, DigestSeesKeyValueAndVersion) {
   const auto digest = [](const std::string& key, const std::string& value, Version version) {
     Tree tree;
