@@ -156,7 +156,7 @@ absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment) {
 Log::Log(Disk& disk, const Identity& owner, const Options& options, Marks marks)
     : disk_(disk), owner_(owner), options_(options), marks_(std::move(marks)) {}
 
-absl::Status Log::Create(Disk& disk, const Identity& owner) {
+absl::Status Log::Create(Disk& disk, const Identity& owner, raft::Index base_index) {
   const std::string name = SegmentName(1);
   const std::string temporary = absl::StrCat(name, kTemporary);
   absl::Status status = disk.Remove(temporary);
@@ -166,6 +166,7 @@ absl::Status Log::Create(Disk& disk, const Identity& owner) {
   SegmentHeader header;
   header.owner = owner;
   header.segment = 1;
+  header.base_index = base_index;
   header.segment_bytes = header.block_bytes;
   status = (*file)->Write(0, EncodeSegmentHeader(header));
   if (!status.ok()) return status;

@@ -77,8 +77,8 @@ class Log {
     raft::Index commit = 0;            // highest found, not capped
   };
 
-  // The first, empty segment of a new directory.
-  static absl::Status Create(Disk& disk, const Identity& owner);
+  // The first, empty segment of a new directory, behind the snapshot of entry `base_index`.
+  static absl::Status Create(Disk& disk, const Identity& owner, raft::Index base_index);
 
   // `first_segment` and `snapshot_index` come from the manifest. Leaves a new, durable segment to
   // append to.

@@ -104,9 +104,8 @@ absl::StatusOr<SlotPair> OpenSlots(Disk& disk, const SlotFile& file,
 
 absl::Status WriteFoundingSnapshot(Disk& disk, const Identity& identity, const Founding& founding,
                                    SnapshotInfo* info) {
-  const raft::SnapshotMeta meta{0, 0, founding.conf};
   absl::StatusOr<std::unique_ptr<SnapshotWriter>> writer =
-      SnapshotWriter::Create(disk, identity, Options{}, SnapshotSource::kLocal, meta);
+      SnapshotWriter::Create(disk, identity, Options{}, SnapshotSource::kLocal, founding.meta);
   if (!writer.ok()) return writer.status();
   absl::Status status = (*writer)->Append(founding.state);
   if (!status.ok()) return status;
@@ -487,13 +486,13 @@ absl::Status Storage::Init(Disk& disk, const Identity& identity, const Founding&
   RAFTKV_CHECK(encoded.has_value());
   status = CreateSlotFile(disk, ManifestFile(identity.cluster), *encoded);
   if (!status.ok()) return status;
-  status = CreateSlotFile(
-      disk, VoteFile(identity.cluster),
-      EncodeVote({raft::HardState{}, identity.node, identity.incarnation, identity.group}));
+  status = CreateSlotFile(disk, VoteFile(identity.cluster),
+                          EncodeVote({raft::HardState{founding.meta.term, raft::kNoNode},
+                                      identity.node, identity.incarnation, identity.group}));
   if (!status.ok()) return status;
   status = Marks::Create(disk, identity.cluster);
   if (!status.ok()) return status;
-  status = Log::Create(disk, identity);
+  status = Log::Create(disk, identity, founding.meta.index);
   if (!status.ok()) return status;
   status = disk.SyncDir();
   if (!status.ok()) return status;

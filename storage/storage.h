@@ -71,7 +71,7 @@ struct Options {
 enum class SnapshotSource : uint8_t { kLocal = 1, kReceived = 2 };
 
 struct SnapshotInfo {
-  raft::SnapshotMeta meta;  // index 0: the founding state of the cluster
+  raft::SnapshotMeta meta;  // index 0: none yet, as on a node that is to join
   uint64_t size = 0;        // bytes
   uint64_t digest = 0;      // XXH3 (64 bits, seed 0) of the bytes
   SnapshotSource source = SnapshotSource::kLocal;
@@ -79,10 +79,12 @@ struct SnapshotInfo {
   friend bool operator==(const SnapshotInfo&, const SnapshotInfo&) = default;
 };
 
-// What every founding member starts with: the configuration at index 0, and the bytes of the state
-// machine there (may be empty).
+// What a node starts with. A founding member has the founding snapshot, equal on all of them: index
+// 1, term 1, the configuration, and the state machine's bytes. So the log of every cluster begins
+// at index 2, and a node that joins later (no snapshot: the default) cannot mistake an empty log
+// for a short one; it is sent a snapshot, which tells it who is in the cluster.
 struct Founding {
-  raft::ConfState conf;
+  raft::SnapshotMeta meta;
   std::string state;
 };
 

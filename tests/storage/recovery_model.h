@@ -75,10 +75,13 @@ class Life {
 
   // nullopt, or what went wrong.
   std::optional<std::string> Start() {
-    const absl::Status status = Storage::Init(disk_, TestIdentity(), {FoundingConf(), "founding"});
+    const absl::Status status =
+        Storage::Init(disk_, TestIdentity(), {{1, 1, FoundingConf()}, "founding"});
     if (!status.ok()) return absl::StrCat("init: ", status.ToString());
     DurableState founding;
-    founding.snapshot.conf = FoundingConf();
+    founding.hard_state.term = 1;
+    founding.snapshot = {1, 1, FoundingConf()};
+    founding.commit = 1;
     founding.snapshot_bytes = "founding";
     candidates_ = {founding};
     return Recover();
@@ -358,7 +361,7 @@ class Life {
   Options options_ = SmallOptions();
   std::unique_ptr<Storage> storage_;
   std::vector<DurableState> candidates_;  // the first is the state the node believes in
-  raft::Index committed_ = 0;             // nothing at or below is ever cut
+  raft::Index committed_ = 1;             // nothing at or below is ever cut
   bool finished_ = false;
   int recoveries_ = 0;
 };
