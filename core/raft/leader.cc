@@ -79,13 +79,11 @@ Proposed Raft::AppendProposals(std::vector<Entry>& entries) {
   }
   if (!IsMember(conf_, options_.id)) return {Outcome::kNotMember};
   if (leader->transfer_target != kNoNode) return {Outcome::kTransferring};
-  Index index = log_.last();
-  for (Entry& entry : entries) {
-    ++index;
-    if (entry.type == EntryType::kMembership) leader->last_membership = index;
-  }
   const Proposed proposed{Outcome::kOk, hard_.term, log_.last() + 1};
   if (!AppendOwn(*leader, entries)) return {Outcome::kQuotaExceeded};
+  for (Index index = proposed.index; index <= log_.last(); ++index) {
+    if (log_.At(index).type == EntryType::kMembership) leader->last_membership = index;
+  }
   BroadcastAppend(*leader);
   return proposed;
 }
@@ -113,13 +111,17 @@ bool Raft::AppendOwn(Leader& leader, std::vector<Entry>& entries) {
 
 Outcome Raft::On(const Message&, ForwardedProposal& forwarded) {
   if (forwarded.entries.empty()) return Outcome::kMalformed;
+  bool has_change = false;
   for (Entry& entry : forwarded.entries) {
     if (entry.type != EntryType::kMembership) continue;
     const std::optional<MembershipChange> change = DecodeMembershipChange(entry.payload.view());
     if (!change) return Outcome::kMalformed;
-    // A batch may hold one change at most; a refused one leaves an empty entry, so that the others
+    if (leading() == nullptr) continue;
+    // A batch holds one change at most; a refused one leaves an empty entry, so that the others
     // keep their places.
-    if (leading() != nullptr && CheckMembership(*change) != Outcome::kOk) entry = Entry();
+    const bool second = has_change && options_.validate_membership;
+    if (second || CheckMembership(*change) != Outcome::kOk) entry = Entry();
+    has_change = has_change || entry.type == EntryType::kMembership;
   }
   return AppendProposals(forwarded.entries).outcome;
 }
@@ -394,6 +396,8 @@ Outcome Raft::ForgetLeader() {
 
 const ConfState& Raft::ApplyMembership(Index index) {
   RAFTKV_CHECK(index > applied_ && index <= handed_out_);
+  // Handed out before a snapshot replaced the log: the snapshot's configuration knows of it.
+  if (index <= log_.base()) return conf_;
   const Entry& entry = log_.At(index);
   RAFTKV_CHECK(entry.type == EntryType::kMembership);
   // An entry that no configuration can follow is skipped, on every node alike.
