@@ -74,7 +74,10 @@ Ready Raft::TakeReady() {
 void Raft::Persisted(uint64_t ticket) {
   RAFTKV_CHECK(ticket_out_ && ticket == last_ticket_);
   ticket_out_ = false;
-  if (!installing_ || installing_->ticket == ticket) durable_ = written_;
+  // A ticket older than the switch to a snapshot says nothing about the log that begins with it.
+  const bool before_switch =
+      installing_ && (installing_->ticket == 0 || ticket < installing_->ticket);
+  if (!before_switch) durable_ = written_;
   if (installing_ && installing_->ticket == ticket) installing_->persisted = true;
 
   std::vector<OwnAnswer> answers = std::exchange(ticket_own_answers_, {});

@@ -59,9 +59,11 @@ class ClientConnection {
   void CloseIfStuck();
 
   bool wants_pause() const;  // stop reading: too many unanswered requests or unread replies
-  bool closing() const { return closing_; }  // after TakeOutput is written, close: QUIT, a protocol
-                                             // error, output above the limit
-  bool has_input() const;                    // Next may give something
+  bool closing() const {
+    return closing_;
+  }                        // after TakeOutput is written, close: QUIT, a protocol
+                           // error, output above the limit
+  bool has_input() const;  // Next may give something
   uint64_t unanswered() const { return next_ - front_; }  // or answered and waiting for room
   const ConnectionState& state() const { return state_; }
 
@@ -104,8 +106,8 @@ class ClientConnection {
   bool paused_ = false;
   bool closing_ = false;
 
-  // Slots front_ (the oldest without its reply in out_) up to next_, in a ring whose size is a power
-  // of two.
+  // Slots front_ (the oldest without its reply in out_) up to next_, in a ring whose size is a
+  // power of two.
   std::vector<Slot> ring_;
   uint64_t front_ = 0;
   uint64_t next_ = 0;

@@ -18,18 +18,18 @@ namespace raftkv::replica {
 
 // How the result of a data command is told to a client.
 enum class ReplyShape : uint8_t {
-  kOk,            // +OK: MSET, KV.SESSION CLOSE
-  kSet,           // +OK, or null when the condition did not hold: SET
-  kSetGet,        // the value before, or null: SET ... GET, GETSET, GETDEL
-  kSetNx,         // 1 or 0: SETNX, MSETNX
-  kValue,         // bytes or null: GET
-  kInteger,       // APPEND, STRLEN, INCRBY, DBSIZE, KV.SESSION OPEN
-  kSum,           // sum of all results: DEL, EXISTS
-  kValues,        // array of bytes or null: MGET
-  kVersioned,     // [version, value] or null: KV.GET
-  kSwap,          // [1, new version] or [0, version found]: KV.CAS
-  kPage,          // [next cursor or null, [key, value, key, value, ...]]: KV.RANGE, KV.PREFIX
-  kKeys,          // the same without values
+  kOk,         // +OK: MSET, KV.SESSION CLOSE
+  kSet,        // +OK, or null when the condition did not hold: SET
+  kSetGet,     // the value before, or null: SET ... GET, GETSET, GETDEL
+  kSetNx,      // 1 or 0: SETNX, MSETNX
+  kValue,      // bytes or null: GET
+  kInteger,    // APPEND, STRLEN, INCRBY, DBSIZE, KV.SESSION OPEN
+  kSum,        // sum of all results: DEL, EXISTS
+  kValues,     // array of bytes or null: MGET
+  kVersioned,  // [version, value] or null: KV.GET
+  kSwap,       // [1, new version] or [0, version found]: KV.CAS
+  kPage,       // [next cursor or null, [key, value, key, value, ...]]: KV.RANGE, KV.PREFIX
+  kKeys,       // the same without values
 };
 
 struct DataRequest {
@@ -51,9 +51,9 @@ struct TransferRequest {
 
 // Answered from this node's own state, not through the log.
 enum class StatusRequest : uint8_t {
-  kStatus,        // KV.STATUS: a map of field and value
-  kMembers,       // KV.MEMBER LIST
-  kInfo,          // INFO: all sections, or the one that was asked for
+  kStatus,   // KV.STATUS: a map of field and value
+  kMembers,  // KV.MEMBER LIST
+  kInfo,     // INFO: all sections, or the one that was asked for
   kInfoServer,
   kInfoClients,
   kInfoMemory,
@@ -72,7 +72,7 @@ enum class StatusRequest : uint8_t {
 
 // Answered by the connection itself; nothing else has to be done.
 struct Answered {
-  std::string reply;  // RESP, in the connection's version
+  std::string reply;   // RESP, in the connection's version
   bool close = false;  // after the reply: QUIT, protocol errors
 };
 
@@ -87,9 +87,11 @@ struct ConnectionState {
   std::string library_version;
 };
 
-// Total: whatever the words, the answer is a Request (an Answered with an error when they make none).
+// Total: whatever the words, the answer is a Request (an Answered with an error when they make
+// none).
 Request ParseCommand(absl::Span<const absl::string_view> words, ConnectionState* connection);
-// The same into a request that is used again and again: a data command reuses the memory of the one before.
+// The same into a request that is used again and again: a data command reuses the memory of the one
+// before.
 void ParseCommand(absl::Span<const absl::string_view> words, ConnectionState* connection,
                   Request* request);
 
@@ -102,7 +104,8 @@ struct NodeStatus {
   raft::Term term = 0;
   raft::NodeId leader = raft::kNoNode;
   raft::Index commit = 0, applied = 0, durable = 0, first = 0, last = 0, snapshot = 0;
-  std::string digest;  // of the store at `applied`: equal digests at equal indexes mean equal stores
+  std::string
+      digest;  // of the store at `applied`: equal digests at equal indexes mean equal stores
   uint64_t keys = 0, store_bytes = 0, sessions = 0, clients = 0;
   bool stopping = false;
   raft::ConfState conf;
@@ -111,12 +114,13 @@ struct NodeStatus {
 
 void WriteStatus(StatusRequest what, const NodeStatus& status, wire::RespWriter* writer);
 
-// Any outcome gives one reply: the value, or an error whose first word tells what the client may conclude.
+// Any outcome gives one reply: the value, or an error whose first word tells what the client may
+// conclude.
 //   -NOTAPPLIED ...      definitely not applied, now or later: trying again is safe
 //   -UNKNOWN ...         may have been applied: only a session makes trying again safe
-//   -APPLIED ...         applied by an earlier try of the session; only the reply is no longer known
-//   -SESSIONUNKNOWN ...  the session does not exist (expired, evicted, closed); the command was not executed by this try
-//   -ERR, -WRONGTYPE ... the command itself is wrong
+//   -APPLIED ...         applied by an earlier try of the session; only the reply is no longer
+//   known -SESSIONUNKNOWN ...  the session does not exist (expired, evicted, closed); the command
+//   was not executed by this try -ERR, -WRONGTYPE ... the command itself is wrong
 void WriteResult(ReplyShape shape, const kv::Result& result, wire::RespWriter* writer);
 
 // About how many bytes that reply takes.

@@ -165,7 +165,9 @@ void Replica::JobDone(JobResult result) {
     case JobKind::kPersist:
       return PersistDone(result);
     case JobKind::kLocalSnapshot:
-      return LocalSnapshotStep(result);
+      // The same for a step of a snapshot that was given up.
+      if (local_snapshot_ && local_snapshot_->number == owner.transfer) LocalSnapshotStep(result);
+      return;
     case JobKind::kReceivedSnapshot:
       // A step of a transfer that was replaced meanwhile says nothing about the one that replaced
       // it.

@@ -214,7 +214,7 @@ class Replica {
   struct JobOwner {
     JobKind kind;
     raft::NodeId peer = raft::kNoNode;  // kSendChunk
-    uint64_t transfer = 0;              // kSendChunk, kReceivedSnapshot
+    uint64_t transfer = 0;              // which one: kSendChunk, kReceivedSnapshot, kLocalSnapshot
   };
 
   Replica(const Options& options, raft::Raft raft, Machine machine, const Boot& boot);
@@ -284,6 +284,7 @@ class Replica {
   void LoadStep(const JobResult& result);
 
   struct LocalSnapshot {
+    uint64_t number = 0;
     raft::SnapshotMeta meta;
     MachineSnapshotWriter writer;
     uint64_t offset = 0;

@@ -21,14 +21,15 @@ namespace raftkv::replica {
 void Replica::MaybeTakeSnapshot(const raft::Entry& entry) {
   if (!snapshot_points_.Fold(entry.payload.size(), machine_.store().memory_bytes())) return;
   if (local_snapshot_ || raft_.installing_snapshot()) return;
-  local_snapshot_.emplace(LocalSnapshot{.meta = {entry.index, entry.term, raft_.conf()},
+  local_snapshot_.emplace(LocalSnapshot{.number = NewId(),
+                                        .meta = {entry.index, entry.term, raft_.conf()},
                                         .writer = MachineSnapshotWriter(machine_),
                                         .finished = {}});
-  StartJob({JobKind::kLocalSnapshot}, BeginSnapshot{SnapshotOrigin::kLocal, local_snapshot_->meta});
+  StartJob({JobKind::kLocalSnapshot, raft_.id(), local_snapshot_->number},
+           BeginSnapshot{SnapshotOrigin::kLocal, local_snapshot_->meta});
 }
 
 void Replica::LocalSnapshotStep(const JobResult& result) {
-  if (!local_snapshot_) return;  // given up for one from the leader
   LocalSnapshot& snapshot = *local_snapshot_;
   if (absl::IsResourceExhausted(result.status)) {
     // No room: the log simply stays longer. The next point tries again.
@@ -47,7 +48,8 @@ void Replica::LocalSnapshotStep(const JobResult& result) {
       return;
     }
     snapshot.writing = false;
-    StartJob({JobKind::kLocalSnapshot}, FinishSnapshot{SnapshotOrigin::kLocal, {}});
+    StartJob({JobKind::kLocalSnapshot, raft_.id(), local_snapshot_->number},
+             FinishSnapshot{SnapshotOrigin::kLocal, {}});
   } else if (snapshot.finished) {
     const raft::SnapshotMeta meta = snapshot.meta;
     const FinishedSnapshot finished = *snapshot.finished;
@@ -55,9 +57,11 @@ void Replica::LocalSnapshotStep(const JobResult& result) {
     SnapshotBecameCurrent(meta, finished);
   } else if (result.finished) {
     snapshot.finished = result.finished;
-    StartJob({JobKind::kLocalSnapshot}, SwitchSnapshot{snapshot.meta});
+    StartJob({JobKind::kLocalSnapshot, raft_.id(), local_snapshot_->number},
+             SwitchSnapshot{snapshot.meta});
   } else {
-    StartJob({JobKind::kLocalSnapshot}, FinishSnapshot{SnapshotOrigin::kLocal, {}});
+    StartJob({JobKind::kLocalSnapshot, raft_.id(), local_snapshot_->number},
+             FinishSnapshot{SnapshotOrigin::kLocal, {}});
   }
 }
 
