@@ -36,8 +36,7 @@ void Raft::TickLeader(Leader& leader) {
   }
 }
 
-// ---- Proposals
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- Proposals ----
 
 Proposed Raft::Propose(Payload command) {
   std::vector<Entry> entries(1);
@@ -126,8 +125,7 @@ Outcome Raft::On(const Message&, ForwardedProposal& forwarded) {
   return AppendProposals(forwarded.entries).outcome;
 }
 
-// ---- Replication
-// -------------------------------------------------------------------------------------------------------------------
+// ---- Replication ----
 
 Outcome Raft::On(const Message& message, const AppendResponse& response) {
   Leader* leader = leading();
@@ -353,8 +351,7 @@ Outcome Raft::ReportSnapshot(NodeId id, bool delivered) {
   return Outcome::kOk;
 }
 
-// ---- Transfer
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- Transfer ----
 
 Outcome Raft::TransferLeadership(NodeId target) {
   Leader* leader = leading();
@@ -391,8 +388,7 @@ Outcome Raft::ForgetLeader() {
   return Outcome::kOk;
 }
 
-// ---- Membership
-// --------------------------------------------------------------------------------------------------------------------
+// ---- Membership ----
 
 const ConfState& Raft::ApplyMembership(Index index) {
   RAFTKV_CHECK(index > applied_ && index <= handed_out_);

@@ -91,8 +91,7 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
   return raft;
 }
 
-// ---- Roles
-// -------------------------------------------------------------------------------------------------------------------------
+// ---- Roles ----
 
 void Raft::EnterTerm(Term term) {
   RAFTKV_CHECK(term >= hard_.term);
@@ -144,8 +143,7 @@ NodeId Raft::transfer_target() const {
   return leading() == nullptr ? kNoNode : leading()->transfer_target;
 }
 
-// ---- Dispatch
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- Dispatch ----
 
 void Raft::Tick() {
   ++now_;

@@ -61,8 +61,7 @@ class Raft {
   // decides the election timeouts.
   static absl::StatusOr<Raft> Create(const Options& options, Recovered recovered, uint64_t seed);
 
-  // ---- Inputs
-  // --------------------------------------------------------------------------------------------------------------------
+  // ---- Inputs ----
   void Tick();
   Outcome Step(Message message);
   Proposed Propose(Payload command);
@@ -78,8 +77,7 @@ class Raft {
   Outcome ReportUnreachable(NodeId peer);
   Outcome ReportSnapshot(NodeId peer, bool delivered);
 
-  // ---- Completions
-  // ---------------------------------------------------------------------------------------------------------------
+  // ---- Completions ----
   void Persisted(uint64_t ticket);  // the ticket that is out
   // The membership entry at `index` is being applied: switches to its configuration and returns it.
   // In order, before Applied(index).
@@ -91,13 +89,11 @@ class Raft {
   void SnapshotAvailable(SnapshotMeta meta);
   void Compact(Index through);  // at most the applied index and the offered snapshot's index
 
-  // ---- Output
-  // --------------------------------------------------------------------------------------------------------------------
+  // ---- Output ----
   bool HasReady() const;
   Ready TakeReady();
 
-  // ---- Observers
-  // -----------------------------------------------------------------------------------------------------------------
+  // ---- Observers ----
   NodeId id() const { return options_.id; }
   Term term() const { return hard_.term; }
   NodeId vote() const { return hard_.vote; }

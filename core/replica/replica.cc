@@ -59,8 +59,7 @@ Replica::Replica(const Options& options, raft::Raft raft, Machine machine, const
   last_role_ = RoleChanged{raft_.role(), raft_.term(), raft_.leader()};
 }
 
-// ---- Inputs
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- Inputs ----
 
 void Replica::AdvanceTime(uint64_t now_us, uint64_t wall_ms) {
   wall_ms_ = wall_ms;
@@ -197,8 +196,7 @@ bool Replica::Stopped() const {
   return pending_.empty() && (!raft_.is_leader() || !somebody_else);
 }
 
-// ---- The flow
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- The flow ----
 
 Work Replica::TakeWork() {
   Parse();  // 1 parse, 2 admit
@@ -401,8 +399,7 @@ void Replica::NoticeRole() {
   }
 }
 
-// ---- Small things
-// ------------------------------------------------------------------------------------------------------------------
+// ---- Small things ----
 
 void Replica::StartJob(JobOwner owner, JobBody body) {
   Job job{NewId(), std::move(body)};

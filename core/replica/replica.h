@@ -115,8 +115,7 @@ class Replica {
   // The bytes of the state machine every founding member starts with (storage::Founding::state).
   static std::string FoundingState(const Members& members, const kv::StoreOptions& options);
 
-  // ---- Inputs
-  // --------------------------------------------------------------------------------------------------------------------
+  // ---- Inputs ----
   // Monotonic time since any origin, and the wall clock (Unix epoch) that a leader stamps commands
   // with. Time may jump: a long pause counts as at most two ticks, because the node has not
   // listened meanwhile.
@@ -143,15 +142,13 @@ class Replica {
   bool Stopped()
       const;  // Stop was called, no leadership is held and every accepted request is answered
 
-  // ---- Output
-  // --------------------------------------------------------------------------------------------------------------------
+  // ---- Output ----
   Work TakeWork();
 
   // When AdvanceTime wants to be called next at the latest.
   uint64_t next_deadline_us() const { return next_tick_us_; }
 
-  // ---- Observers
-  // -----------------------------------------------------------------------------------------------------------------
+  // ---- Observers ----
   const raft::Raft& raft() const { return raft_; }
   const Machine& machine() const { return machine_; }
   const Members& members() const { return machine_.members(); }
@@ -269,6 +266,7 @@ class Replica {
 
   // snapshots.cc: taking, sending, receiving, loading
   void MaybeTakeSnapshot(const raft::Entry& entry);
+  void LocalSnapshotJob(JobBody body);
   void LocalSnapshotStep(const JobResult& result);
   void SnapshotBecameCurrent(const raft::SnapshotMeta& meta, const FinishedSnapshot& finished);
   void StartSending(raft::NodeId peer, const raft::SnapshotMeta& meta);

@@ -55,8 +55,7 @@ absl::string_view ReasonText(wire::ForwardReason reason) {
 
 }  // namespace
 
-// ---- Admission
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- Admission ----
 
 void Replica::Admit(ClientConnection& client, uint64_t slot, Request& request) {
   if (const auto* status = std::get_if<StatusRequest>(&request))
@@ -150,8 +149,7 @@ Replica::PendingId Replica::AddPending(Origin origin, Pending::Kind kind, raft::
   return id;
 }
 
-// ---- Routing
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- Routing ----
 
 void Replica::Route(PendingId id) {
   Pending& pending = pending_.at(id);
@@ -241,8 +239,7 @@ void Replica::RouteParked() {
   }
 }
 
-// ---- Forwarding
-// --------------------------------------------------------------------------------------------------------------------
+// ---- Forwarding ----
 //
 // A request is forwarded to the leader of a term, and only that leader in that term may accept it.
 // So a duplicate or late copy can do nothing that the leader's memory of the term does not catch,
@@ -346,8 +343,7 @@ void Replica::AnswerApplied(const PeerOrigin& origin, const kv::Result& result) 
                                             .text = {}});
 }
 
-// ---- Answers
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- Answers ----
 
 Replica::Pending Replica::Take(PendingId id) {
   const auto it = pending_.find(id);

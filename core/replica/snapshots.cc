@@ -12,8 +12,7 @@
 
 namespace raftkv::replica {
 
-// ---- Taking
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- Taking ----
 
 // Where a snapshot is taken is decided by the log alone (a count of bytes folded over its entries),
 // so that equal indexes mean equal bytes on every replica that takes one there. A point that passes
@@ -25,8 +24,11 @@ void Replica::MaybeTakeSnapshot(const raft::Entry& entry) {
                                         .meta = {entry.index, entry.term, raft_.conf()},
                                         .writer = MachineSnapshotWriter(machine_),
                                         .finished = {}});
-  StartJob({JobKind::kLocalSnapshot, raft_.id(), local_snapshot_->number},
-           BeginSnapshot{SnapshotOrigin::kLocal, local_snapshot_->meta});
+  LocalSnapshotJob(BeginSnapshot{SnapshotOrigin::kLocal, local_snapshot_->meta});
+}
+
+void Replica::LocalSnapshotJob(JobBody body) {
+  StartJob({JobKind::kLocalSnapshot, raft_.id(), local_snapshot_->number}, std::move(body));
 }
 
 void Replica::LocalSnapshotStep(const JobResult& result) {
@@ -43,13 +45,11 @@ void Replica::LocalSnapshotStep(const JobResult& result) {
     if (!bytes.empty()) {
       const uint64_t offset = snapshot.offset;
       snapshot.offset += bytes.size();
-      StartJob({JobKind::kLocalSnapshot},
-               AppendSnapshot{SnapshotOrigin::kLocal, offset, std::move(bytes)});
+      LocalSnapshotJob(AppendSnapshot{SnapshotOrigin::kLocal, offset, std::move(bytes)});
       return;
     }
     snapshot.writing = false;
-    StartJob({JobKind::kLocalSnapshot, raft_.id(), local_snapshot_->number},
-             FinishSnapshot{SnapshotOrigin::kLocal, {}});
+    LocalSnapshotJob(FinishSnapshot{SnapshotOrigin::kLocal, {}});
   } else if (snapshot.finished) {
     const raft::SnapshotMeta meta = snapshot.meta;
     const FinishedSnapshot finished = *snapshot.finished;
@@ -57,11 +57,9 @@ void Replica::LocalSnapshotStep(const JobResult& result) {
     SnapshotBecameCurrent(meta, finished);
   } else if (result.finished) {
     snapshot.finished = result.finished;
-    StartJob({JobKind::kLocalSnapshot, raft_.id(), local_snapshot_->number},
-             SwitchSnapshot{snapshot.meta});
+    LocalSnapshotJob(SwitchSnapshot{snapshot.meta});
   } else {
-    StartJob({JobKind::kLocalSnapshot, raft_.id(), local_snapshot_->number},
-             FinishSnapshot{SnapshotOrigin::kLocal, {}});
+    LocalSnapshotJob(FinishSnapshot{SnapshotOrigin::kLocal, {}});
   }
 }
 
@@ -83,8 +81,7 @@ void Replica::SnapshotBecameCurrent(const raft::SnapshotMeta& meta,
   work_.events.push_back(SnapshotTaken{meta.index, finished.size, finished.digest});
 }
 
-// ---- Sending
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- Sending ----
 
 void Replica::StartSending(raft::NodeId peer, const raft::SnapshotMeta& meta) {
   if (meta.index != raft_.offered_snapshot().index) {
@@ -176,8 +173,7 @@ void Replica::TickSending() {
   for (const raft::NodeId peer : lost) EndSending(peer, false);
 }
 
-// ---- Receiving
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- Receiving ----
 
 void Replica::OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk) {
   const auto answer = [&](wire::SnapshotAckStatus status, uint64_t next_offset) {
@@ -274,8 +270,7 @@ void Replica::AckChunk(wire::SnapshotAckStatus status) {
   SendFrame(receiving_->from, wire::SnapshotAck{receiving_->transfer, status, receiving_->offset});
 }
 
-// ---- Loading
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- Loading ----
 
 void Replica::StartLoading(raft::Index index) {
   current_snapshot_ = received_snapshot_;
