@@ -6,7 +6,10 @@
 namespace raftkv::kv {
 namespace {
 
-bool MustBeAlone(OpKind kind) { return kind >= OpKind::kOpenSession; }
+bool MustBeAlone(OpKind kind) {
+  return kind == OpKind::kOpenSession || kind == OpKind::kCloseSession ||
+         kind == OpKind::kRaiseFeatureLevel;
+}
 
 std::optional<std::string> TooLarge(absl::string_view where, size_t position,
                                     absl::string_view what, absl::string_view bytes, size_t limit) {
@@ -36,7 +39,26 @@ const char* OpStructureError(const Command& command, const Op& op) {
 
 }  // namespace
 
-bool IsWrite(OpKind kind) { return kind >= OpKind::kSet; }
+bool IsWrite(OpKind kind) {
+  switch (kind) {
+    case OpKind::kGet:
+    case OpKind::kExists:
+    case OpKind::kStrlen:
+    case OpKind::kRange:
+    case OpKind::kPrefix:
+    case OpKind::kSize:
+      return false;
+    case OpKind::kSet:
+    case OpKind::kDelete:
+    case OpKind::kAppend:
+    case OpKind::kIncrBy:
+    case OpKind::kOpenSession:
+    case OpKind::kCloseSession:
+    case OpKind::kRaiseFeatureLevel:
+      break;
+  }
+  return true;  // an unknown operation must not pass for harmless
+}
 
 bool IsReadOnly(const Command& command) {
   for (const Op& op : command.ops) {

@@ -76,16 +76,14 @@ inline constexpr Condition kLastCondition = Condition::kIfVersionIs;
 struct Op {
   OpKind kind = OpKind::kGet;
   Condition condition = Condition::kAlways;
-  bool keys_only = false;   // kRange, kPrefix: leave the values out
-  absl::string_view key;    // kRange: the first key wanted; kPrefix: the prefix
-  absl::string_view value;  // kSet, kAppend
-  absl::string_view end;    // kRange
-  absl::string_view
-      cursor;           // kRange, kPrefix: Page::next of the page before; empty for the first page
-  int64_t delta = 0;    // kIncrBy, kRaiseFeatureLevel
-  Version version = 0;  // Condition::kIfVersionIs
-  uint32_t limit =
-      0;  // kRange, kPrefix: entries per page; 0 means kDefaultPageEntries, at most kMaxPageEntries
+  bool keys_only = false;    // kRange, kPrefix: leave the values out
+  absl::string_view key;     // kRange: the first key wanted; kPrefix: the prefix
+  absl::string_view value;   // kSet, kAppend
+  absl::string_view end;     // kRange
+  absl::string_view cursor;  // kRange, kPrefix: Page::next of the page before; empty at first
+  int64_t delta = 0;         // kIncrBy, kRaiseFeatureLevel
+  Version version = 0;       // Condition::kIfVersionIs
+  uint32_t limit = 0;        // kRange, kPrefix: entries per page; 0: kDefaultPageEntries
 
   friend bool operator==(const Op&, const Op&) = default;
 };
@@ -98,8 +96,8 @@ struct Command {
   uint64_t session = 0;
   uint64_t sequence = 0;
   uint64_t acknowledged = 0;
-  uint64_t time_ms = 0;  // the proposing leader's clock, ms since the Unix epoch; the store's time
-                         // is the maximum seen so far
+  // The proposing leader's clock, ms since the Unix epoch. The store's time is the largest seen.
+  uint64_t time_ms = 0;
   uint32_t feature_level = 0;  // refused by a store whose cluster has not been raised to it
   std::vector<Guard> guards;
   std::vector<Op> ops;

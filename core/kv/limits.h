@@ -9,17 +9,15 @@
 
 namespace raftkv::kv {
 
-inline constexpr size_t kMaxKeyBytes = 64 << 10;  // 0-byte keys are keys like any other
-inline constexpr size_t kMaxValueBytes =
-    8 << 20;  // what a key may hold, however it got there (SET, APPEND, INCRBY)
+inline constexpr size_t kMaxKeyBytes = 64 << 10;      // 0-byte keys are keys like any other
+inline constexpr size_t kMaxValueBytes = 8 << 20;     // however the value came to be (APPEND too)
 inline constexpr size_t kMaxRequestBytes = 16 << 20;  // all keys and values of one command together
 inline constexpr size_t kMaxOps = 65'536;    // operations in one command: an MSET of so many pairs
 inline constexpr size_t kMaxGuards = 4'096;  // guards in one command: a WATCH of so many keys
 
 inline constexpr uint32_t kDefaultPageEntries = 100;  // when a scan names no limit
 inline constexpr uint32_t kMaxPageEntries = 10'000;   // larger limits are cut to this
-inline constexpr size_t kMaxPageBytes =
-    1 << 20;  // keys and values of one page; a page holds at least one entry
+inline constexpr size_t kMaxPageBytes = 1 << 20;      // of one page; it holds at least one entry
 
 // All keys and values one command may return. Operations past it answer kReplyTooLarge in place.
 // Chosen so that an encoded Result, with the overhead of kMaxOps operations, stays below

@@ -15,11 +15,11 @@
 // depend on the log alone. A session that has ended answers "unknown", for ever.
 //
 // Sessions are kept in a Tree of their own (snapshots and digest come from there):
-//   session id, 8 bytes big-endian                  -> last use in log time, highest sequence,
-//   floor: 3 x 8 bytes little-endian;
-//                                                      version: index of its last command
-//   session id, then sequence, 8 bytes big-endian   -> the encoded Result; version: the index where
-//   it ran
+//   session id, 8 bytes big-endian
+//       -> last use in log time, highest sequence, floor: 3 x 8 bytes little-endian;
+//          version: index of its last command
+//   session id, then sequence, 8 bytes big-endian each
+//       -> the encoded Result; version: the index where it ran
 #pragma once
 
 #include <cstdint>

@@ -272,6 +272,7 @@ class Pool {
     const uint32_t size = CommonPrefix(left, right) + 1;
     auto* separator = new (::operator new(sizeof(Separator) + size)) Separator{1, size};
     std::memcpy(separator + 1, right.data(), size);
+    ++separators_;
     return separator;
   }
 
@@ -306,7 +307,9 @@ class Pool {
     ::operator delete(record);
   }
   void Drop(Separator* separator) {
-    if (separator != nullptr && --separator->references == 0) ::operator delete(separator);
+    if (separator == nullptr || --separator->references > 0) return;
+    --separators_;
+    ::operator delete(separator);
   }
   void Drop(Node* node) {
     if (--node->references == 0) garbage_.push_back(node);
@@ -333,6 +336,7 @@ class Pool {
 
   size_t nodes() const { return nodes_; }
   size_t records() const { return records_; }
+  size_t separators() const { return separators_; }
 
  private:
   static void AddReferences(Leaf* leaf) {
@@ -348,6 +352,7 @@ class Pool {
   std::vector<Node*> garbage_;  // roots of dead subtrees
   size_t nodes_ = 0;
   size_t records_ = 0;
+  size_t separators_ = 0;
 };
 
 // ---- moving slots ----
@@ -752,6 +757,12 @@ size_t Tree::live_entries() const {
   size_t records = pool_->records();
   for (const auto& pool : retired_) records += pool->records();
   return records;
+}
+
+size_t Tree::live_separators() const {
+  size_t separators = pool_->separators();
+  for (const auto& pool : retired_) separators += pool->separators();
+  return separators;
 }
 
 void Tree::CheckStructure() const {

@@ -123,6 +123,7 @@ class Tree {
   // for ReleaseSome included.
   size_t live_nodes() const;
   size_t live_entries() const;
+  size_t live_separators() const;  // keys that inner nodes hold
 
   // For tests: aborts if the structure breaks one of its own rules (order, bounds, heights, fill,
   // counters). O(n).

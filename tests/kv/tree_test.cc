@@ -168,6 +168,7 @@ TEST_P(TreeModelTest, AgreesWithAMapAndItsViewsNeverChange) {
   }
   EXPECT_EQ(tree.live_nodes(), 0u);
   EXPECT_EQ(tree.live_entries(), 0u);
+  EXPECT_EQ(tree.live_separators(), 0u);
   EXPECT_EQ(tree.view().digest(), 0u);
   EXPECT_EQ(tree.view().bytes(), 0u);
 }
@@ -255,6 +256,7 @@ TEST(TreeTest, DroppedVersionsAreFreedInSlices) {
   Tree tree;
   for (uint64_t i = 0; i < 20'000; ++i) Put(tree, nullptr, absl::StrCat(i), "old", i + 1);
   const size_t nodes = tree.live_nodes();
+  const size_t separators = tree.live_separators();
   TreeView view = tree.view();
   for (uint64_t i = 0; i < 20'000; ++i) Put(tree, nullptr, absl::StrCat(i), "new", i + 1);
   EXPECT_EQ(tree.live_entries(), 40'000u);
@@ -273,6 +275,7 @@ TEST(TreeTest, DroppedVersionsAreFreedInSlices) {
   EXPECT_GE(slices, 20'000u / 166);
   EXPECT_EQ(tree.live_entries(), 20'000u);
   EXPECT_EQ(tree.live_nodes(), nodes);
+  EXPECT_EQ(tree.live_separators(), separators);
   tree.CheckStructure();
 }
 
