@@ -163,7 +163,8 @@ Offset<fb::ForwardRequest> Write(FlatBufferBuilder& builder, const ForwardReques
 Offset<fb::ForwardReply> Write(FlatBufferBuilder& builder, const ForwardReply& reply) {
   RAFTKV_CHECK(reply.text.size() <= kMaxForwardText);
   const auto result = WriteBytes(builder, reply.result);
-  const auto text = builder.CreateString(reply.text);
+  const auto text =
+      reply.text.empty() ? Offset<flatbuffers::String>() : builder.CreateString(reply.text);
   return fb::CreateForwardReply(builder, reply.id, static_cast<uint8_t>(reply.outcome),
                                 static_cast<uint8_t>(reply.reason), reply.leader, reply.index,
                                 result, text);
@@ -427,7 +428,8 @@ Problem Read(const fb::ForwardReply& in, ForwardReply* reply) {
   }
   reply->result.assign(result.data(), result.size());
   if (in.text() != nullptr) {
-    if (in.text()->size() > kMaxForwardText) return Wrong("a text of ", in.text()->size(), " bytes");
+    if (in.text()->size() > kMaxForwardText)
+      return Wrong("a text of ", in.text()->size(), " bytes");
     reply->text.assign(in.text()->data(), in.text()->size());
   }
   return std::nullopt;

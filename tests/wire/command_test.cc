@@ -149,6 +149,50 @@ TEST(CommandTest, WhatALaterVersionWroteIsUnsupportedAndKeepsItsSession) {
   EXPECT_THAT(decoded.problem, HasSubstr("RKC2"));
 }
 
+// The bytes of a sample with one place changed.
+std::string Patched(absl::string_view sample, absl::string_view from, absl::string_view to) {
+  CommandEncoder encoder;
+  for (const auto& [name, command] : CommandSamples()) {
+    if (name != sample) continue;
+    std::string bytes(encoder.Encode(command));
+    const size_t at = bytes.find(from.data(), 0, from.size());
+    EXPECT_NE(at, std::string::npos) << sample;
+    return bytes.replace(at, to.size(), to.data(), to.size());
+  }
+  ADD_FAILURE() << "no sample " << sample;
+  return "";
+}
+
+TEST(CommandTest, ExtrasBelongToTheOperationsThatNeedThem) {
+  // The tail of an operation's head: kind, condition, flags, reserved.
+  const absl::string_view incr_by("\x09\0\x02\0", 4);
+  EXPECT_THAT(DecodeCopy(Patched("incr_by", incr_by, {"\x09\0\0\0", 4})).problem,
+              HasSubstr("1 extras belong to no operation"));
+  EXPECT_THAT(DecodeCopy(Patched("set", {"\x06\0\0\0", 4}, {"\x06\0\x02\0", 4})).problem,
+              HasSubstr("operation 0 misses its extra"));
+  const std::string minus_three = "\xfd" + std::string(7, '\xff');
+  EXPECT_THAT(DecodeCopy(Patched("incr_by", minus_three, std::string(8, '\0'))).problem,
+              HasSubstr("operation 0 has an empty extra"));
+}
+
+// A verified vector may still start where its elements cannot be read in place.
+TEST(CommandTest, MisplacedVectorsAreRefused) {
+  kv::Command command;
+  command.ops.resize(1);
+  command.ops[0].kind = kv::OpKind::kIncrBy;
+  command.ops[0].key = "a key long enough to be mistaken for an extra";
+  command.ops[0].delta = 1;  // four bytes further on, this is a vector of one element
+  CommandEncoder encoder;
+  const std::string encoded(encoder.Encode(command));
+  size_t refused = 0;
+  for (size_t i = 0; i + 4 <= encoded.size(); i += 4) {
+    std::string damaged = encoded;
+    damaged[i] = static_cast<char>(damaged[i] + 4);
+    refused += DecodeCopy(damaged).problem == "the extras are not aligned" ? 1u : 0u;
+  }
+  EXPECT_EQ(refused, 1u);
+}
+
 TEST(CommandTest, UnalignedBytesAreRefusedRatherThanCopiedBehindTheCallersBack) {
   CommandEncoder encoder;
   const absl::string_view encoded = encoder.Encode(CommandSamples().front().second);

@@ -205,6 +205,27 @@ TEST(PeerTest, EntriesMustBeWhatALeaderCanHave) {
               HasSubstr("leaves no room"));
 }
 
+// A verified vector may still start where its elements cannot be read in place.
+TEST(PeerTest, MisplacedVectorsAreRefused) {
+  PeerMessage message = Sample("append_request");
+  auto& raft_message = std::get<raft::Message>(message.body);
+  // Four bytes further on, the term of the first entry is a vector's length.
+  raft_message.term = 1;
+  raft_message.body =
+      raft::AppendRequest{0, 0, 0, {{1, 1, Payload::Copy("0123456789"), {}}, {1, 2, {}, {}}}};
+  PeerEncoder encoder;
+  const std::string body(encoder.Encode(message).substr(kFrameHeaderSize));
+  size_t refused = 0;
+  for (size_t i = 0; i + 4 <= body.size(); i += 4) {
+    std::string damaged = body;
+    damaged[i] = static_cast<char>(damaged[i] + 4);
+    const absl::StatusOr<PeerMessage> decoded = DecodePeer(damaged);
+    const std::string text(decoded.status().message());
+    refused += text.find("the entries are not aligned") != std::string::npos ? 1u : 0u;
+  }
+  EXPECT_EQ(refused, 1u);
+}
+
 TEST(PeerTest, PositionsHintsAndTermsMustFitTogether) {
   EXPECT_THAT(
       Refusal(RaftSample<raft::AppendResponse>(
@@ -318,6 +339,9 @@ TEST(PeerTest, ForwardedAnswersMustBeDefinite) {
       Refusal(PlainSample<ForwardRequest>(
           "forward_request", [](ForwardRequest* r) { r->kind = static_cast<ForwardKind>(2); })),
       HasSubstr("unknown kind 2"));
+  EXPECT_THAT(Refusal(PlainSample<ForwardRequest>("forward_request",
+                                                  [](ForwardRequest* r) { r->term = 0; })),
+              HasSubstr("no term"));
 }
 
 TEST(PeerTest, SnapshotPiecesMustLieInsideTheirSnapshot) {

@@ -112,9 +112,13 @@ PeerBody RandomBody(size_t kind, const Envelope& envelope, Random* random) {
                             Payload::Copy(RandomBytes(300, random))};
     case 2:
       if (random->Chance(1, 2)) {
-        return ForwardReply{RandomNumber(random), ForwardOutcome::kApplied,
-                            ForwardReason::kNone, RandomNumber(random),
-                            RandomNumber(random), RandomBytes(300, random), ""};
+        return ForwardReply{RandomNumber(random),
+                            ForwardOutcome::kApplied,
+                            ForwardReason::kNone,
+                            RandomNumber(random),
+                            RandomNumber(random),
+                            RandomBytes(300, random),
+                            ""};
       }
       return ForwardReply{
           RandomNumber(random),
@@ -213,7 +217,8 @@ Named<PeerMessage> PeerSamples() {
       {"forward_reply",
        Plain(ForwardReply{9, ForwardOutcome::kApplied, ForwardReason::kNone, 2, 45, "result", ""})},
       {"forward_reply_unknown",
-       Plain(ForwardReply{9, ForwardOutcome::kUnknown, ForwardReason::kLostLeadership, 3, 0, "", "a new leader was elected"})},
+       Plain(ForwardReply{9, ForwardOutcome::kUnknown, ForwardReason::kLostLeadership, 3, 0, "",
+                          "a new leader was elected"})},
       {"snapshot_chunk", Plain(SnapshotChunk{7, JointMeta(), 77, 1000, 1010, 0xd1, "tenletters"})},
       {"snapshot_ack", Plain(SnapshotAck{77, SnapshotAckStatus::kDone, 1010})},
   };
