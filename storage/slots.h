@@ -46,6 +46,8 @@ struct SlotFile {
 struct Slot {
   uint64_t generation = 0;
   std::string payload;
+
+  friend bool operator==(const Slot&, const Slot&) = default;
 };
 
 // The bytes of one slot, a multiple of 512 long.

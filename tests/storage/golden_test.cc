@@ -1,0 +1,171 @@
+// The formats do not change by accident. tests/golden/storage holds, for each released version of
+// the formats, the files of one small directory as hexadecimal text, and what recovery and
+// inspection make of them. Version 1 must be written byte for byte as it is there, and read for
+// ever.
+//
+// RAFTKV_UPDATE_GOLDEN=1 writes the files anew: only for a version that was never released.
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "gtest/gtest.h"
+#include "storage/inspect.h"
+#include "tests/storage/storage_fixture.h"
+
+namespace raftkv::storage {
+namespace {
+
+const char* const kFolder = RAFTKV_SOURCE_DIR "/tests/golden/storage/v1/";
+
+bool Updating() { return std::getenv("RAFTKV_UPDATE_GOLDEN") != nullptr; }
+
+std::string ReadText(const std::string& name) {
+  std::ifstream in(kFolder + name);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+void Compare(const std::string& name, const std::string& text) {
+  if (Updating()) std::ofstream(kFolder + name) << text;
+  EXPECT_EQ(ReadText(name), text) << name << " is not written as it was";
+}
+
+// "size 8192", then lines of offset and 32 bytes; lines of zeros are left out.
+std::string ToHexText(const std::string& bytes) {
+  std::string text = absl::StrCat("size ", bytes.size(), "\n");
+  for (size_t at = 0; at < bytes.size(); at += 32) {
+    const std::string line = bytes.substr(at, 32);
+    if (line.find_first_not_of('\0') == std::string::npos) continue;
+    absl::StrAppendFormat(&text, "%08x %s\n", at, absl::BytesToHexString(line));
+  }
+  return text;
+}
+
+std::string FromHexText(const std::string& text) {
+  std::string bytes;
+  const std::vector<std::string> lines = absl::StrSplit(text, '\n', absl::SkipEmpty());
+  for (const std::string& line : lines) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    if (words[0] == "size") {
+      uint64_t size = 0;
+      EXPECT_TRUE(absl::SimpleAtoi(words[1], &size));
+      bytes.resize(size);
+      continue;
+    }
+    uint64_t at = 0;
+    EXPECT_TRUE(absl::SimpleHexAtoi(words[0], &at));
+    const std::string piece = absl::HexStringToBytes(words[1]);
+    bytes.replace(at, piece.size(), piece);
+  }
+  return bytes;
+}
+
+class GoldenTest : public StorageTest {
+ protected:
+  // A short life that leaves every kind of record behind.
+  void Live() {
+    const absl::Status status = Storage::Init(
+        disk_, TestIdentity(), {{1, 1, {{1, 2, 3}, {}, {}, {}, false}}, "founding state"});
+    ASSERT_TRUE(status.ok()) << status;
+    Open();
+    ASSERT_TRUE(Vote(2, 3).ok());
+    raft::PersistJob job;
+    job.writes_log = true;
+    job.keep_through = 1;
+    job.commit = 1;
+    job.entries = {MakeEntry(2, 2, ""), MakeEntry(2, 3, "set k v"),
+                   MakeEntry(2, 4, "+4", raft::EntryType::kMembership)};
+    ASSERT_TRUE(storage_->Persist(job).ok());
+    ASSERT_TRUE(Write(2, 3, 1, "instead", 2).ok());
+    TakeSnapshot(2, 2, "the state of the store at entry 2");
+    Kill();
+    Open();
+    Append(3, 1, "last words", 3);
+    Kill();
+  }
+};
+
+TEST_F(GoldenTest, EveryFileIsWrittenAsItWas) {
+  Live();
+  std::string names;
+  const std::vector<std::string> listed = *disk_.List();
+  for (const std::string& name : listed) {
+    absl::StrAppend(&names, name, "\n");
+    Compare(name + ".hex", ToHexText(FileBytes(name)));
+  }
+  Compare("FILES", names);
+  absl::StatusOr<Inspection> inspection = InspectAll(disk_, {.verify_snapshots = true});
+  ASSERT_TRUE(inspection.ok()) << inspection.status();
+  EXPECT_FALSE(inspection->damaged);
+  Compare("inspect.txt", inspection->text);
+}
+
+TEST_F(GoldenTest, EveryFileIsStillRead) {
+  const std::vector<std::string> names = absl::StrSplit(ReadText("FILES"), '\n', absl::SkipEmpty());
+  ASSERT_GE(names.size(), 6u);
+  for (const std::string& name : names) {
+    ASSERT_TRUE(disk_.Create(name).ok());
+    Put(name, 0, FromHexText(ReadText(name + ".hex")));
+  }
+  absl::StatusOr<Inspection> inspection = InspectAll(disk_, {.verify_snapshots = true});
+  ASSERT_TRUE(inspection.ok()) << inspection.status();
+  EXPECT_EQ(inspection->text, ReadText("inspect.txt"));
+  Open();
+  EXPECT_EQ(recovered_.identity, TestIdentity());
+  EXPECT_EQ(recovered_.hard_state, (raft::HardState{2, 3}));
+  EXPECT_EQ(recovered_.commit, 3u);
+  EXPECT_EQ(recovered_.snapshot.meta.index, 2u);
+  EXPECT_EQ(SnapshotBytes(2), "the state of the store at entry 2");
+  EXPECT_EQ(Log(), "3@3 4@3");
+  EXPECT_EQ(recovered_.entries[0].payload.view(), "instead");
+  EXPECT_EQ(recovered_.entries[1].payload.view(), "last words");
+  EXPECT_TRUE(recovered_.events.empty());
+}
+
+TEST_F(GoldenTest, InspectionShowsDamageAndGoesOn) {
+  Live();
+  absl::StatusOr<Inspection> whole = InspectAll(disk_, {});
+  ASSERT_TRUE(whole.ok());
+  Flip("vote", 40);
+  Flip("marks", 40);
+  Flip("marks", kSlotBytes + 40);
+  Flip("manifest", kSlotBytes + 40);
+  Flip(NewestSegment(), 512 + 70);
+  Flip(Names("log-").front(), 20);
+  Flip(Names("snapshot-").back(), 4096 + 32);
+  absl::StatusOr<Inspection> damaged = InspectAll(disk_, {.verify_snapshots = true});
+  ASSERT_TRUE(damaged.ok());
+  EXPECT_TRUE(damaged->damaged);
+  for (absl::string_view expected :
+       {"vote: BAD copy 0 is unreadable", "vote: term 2 vote 3", "marks: BAD unreadable",
+        "manifest: BAD copy 1 is unreadable", "512: BAD entry header: checksum mismatch",
+        "log-0000000000000001: BAD", "chunk 0 of the snapshot of entry 2: checksum mismatch",
+        "batch 1 keep-through 1"}) {
+    EXPECT_TRUE(absl::StrContains(damaged->text, expected)) << expected << "\n" << damaged->text;
+  }
+}
+
+TEST_F(GoldenTest, InspectionFiltersEntriesAndShortensPayloads) {
+  Live();
+  absl::StatusOr<Inspection> log =
+      InspectLog(disk_, {.first_index = 4, .last_index = 4, .payload_bytes = 4});
+  ASSERT_TRUE(log.ok());
+  EXPECT_TRUE(absl::StrContains(log->text, "4 term 3 command bytes 10 \"last\"..."));
+  EXPECT_FALSE(absl::StrContains(log->text, "3 term 2"));
+}
+
+TEST_F(GoldenTest, InspectionOfNoDataDirectory) {
+  EXPECT_TRUE(absl::IsNotFound(InspectAll(disk_, {}).status()));
+  EXPECT_TRUE(absl::IsNotFound(InspectLog(disk_, {}).status()));
+}
+
+}  // namespace
+}  // namespace raftkv::storage
