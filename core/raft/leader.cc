@@ -207,7 +207,7 @@ bool Raft::SendAppend(Leader& leader, Progress& peer, bool even_if_empty) {
   const bool room = peer.state != ProgressState::kReplicate || !peer.inflights.Full();
   const bool has_entries = room && peer.next <= log_.last();
   if (!has_entries && !even_if_empty) return false;
-  if (options_.merge_messages && ExtendQueuedAppend(leader, peer)) return true;
+  if (options_.merge_messages && ExtendQueuedAppend(leader, peer, room)) return true;
 
   AppendRequest request{
       .prev_index = prev, .prev_term = *prev_term, .commit = commit_, .entries = {}};
@@ -230,16 +230,17 @@ bool Raft::SendAppend(Leader& leader, Progress& peer, bool even_if_empty) {
 
 // Adds what is new to the append that is still queued for `peer`. Without this, proposals that
 // arrive one by one would each take a place in the window before the driver has sent anything.
-bool Raft::ExtendQueuedAppend(Leader& leader, Progress& peer) {
+bool Raft::ExtendQueuedAppend(Leader& leader, Progress& peer, bool room) {
   if (peer.state != ProgressState::kReplicate) return false;
   QueuedFor& queued = QueuedTo(leader, peer.id);
   if (!queued.append) return false;
   auto& request = std::get<AppendRequest>(send_now_[*queued.append].body);
   if (request.prev_index + request.entries.size() + 1 != peer.next) return false;
-  const bool had_entries = !request.entries.empty();
+  // Without a place in the window of its own, what is added takes one.
+  const bool has_place = !request.entries.empty() && peer.inflights.count() > 0;
   uint64_t added = 0;
   uint64_t added_bytes = 0;
-  while (peer.next + added <= log_.last()) {
+  while (room && peer.next + added <= log_.last()) {
     const Entry& entry = log_.At(peer.next + added);
     const uint64_t bytes = EntryBytes(entry);
     const bool first = request.entries.empty();
@@ -248,12 +249,11 @@ bool Raft::ExtendQueuedAppend(Leader& leader, Progress& peer) {
     ++added;
     added_bytes += bytes;
   }
-  if (added == 0 && peer.next <= log_.last()) return false;  // full: begin another message
+  if (room && added == 0 && peer.next <= log_.last()) return false;  // full: begin another message
   queued.append_bytes += added_bytes;
   request.commit = commit_;
   peer.sent_commit = commit_;
-  if (added == 0) return true;
-  if (had_entries) {
+  if (added > 0 && has_place) {
     peer.ExtendedAppend(added, added_bytes);
   } else {
     peer.SentAppend(added, added_bytes);

@@ -79,6 +79,13 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
     }
     raft.log_.Append(std::move(entry));
   }
+  // A term is written before what is of it. Only the snapshot that founds a node is of term 1
+  // before there was any.
+  const Term founded = recovered.entries.empty() ? 1 : 0;
+  if (raft.log_.last_term() > std::max(raft.hard_.term, founded)) {
+    return absl::DataLossError(absl::StrCat("recovered log: term ", raft.log_.last_term(),
+                                            " is above the node's own, ", raft.hard_.term));
+  }
   raft.commit_ = std::min(std::max(recovered.commit, recovered.snapshot.index), raft.log_.last());
   raft.applied_ = raft.handed_out_ = recovered.snapshot.index;
   raft.offer_ = std::move(recovered.snapshot);

@@ -223,7 +223,7 @@ class Raft {
   void BroadcastAppend(Leader& leader);
   bool SendAppend(Leader& leader, Progress& peer, bool even_if_empty);
   bool SendSnapshot(Progress& peer);
-  bool ExtendQueuedAppend(Leader& leader, Progress& peer);
+  bool ExtendQueuedAppend(Leader& leader, Progress& peer, bool room);
   void BroadcastHeartbeat(Leader& leader);
   void SwitchConfiguration(ConfigurationUpdate update);
   QueuedFor& QueuedTo(Leader& leader, NodeId peer);
