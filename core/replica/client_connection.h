@@ -35,6 +35,8 @@ class ClientConnection {
   ClientConnection(ClientId id, const Limits& limits);
 
   void Feed(absl::string_view bytes);  // ignored after the last request that will be served
+  // Nothing more will be fed: the connection closes when what was asked is answered.
+  void Finish();
 
   // The next request that the connection cannot answer alone, with the slot to answer it by; false
   // when there is none (all bytes are parsed, too many requests are unanswered, or the connection
@@ -102,6 +104,7 @@ class ClientConnection {
   wire::RespRequestReader reader_;
   std::vector<absl::string_view> words_;
   bool exhausted_ = true;  // the reader wants more bytes
+  bool finished_ = false;  // and will not get them
   bool last_ = false;      // no request after this one is served
   bool paused_ = false;
   bool closing_ = false;
