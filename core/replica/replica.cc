@@ -149,6 +149,13 @@ void Replica::ClientWritten(ClientId id, uint64_t bytes) {
   }
 }
 
+void Replica::ClientFinished(ClientId id) {
+  if (ClientConnection* client = FindClient(id)) {
+    client->Finish();
+    Touch(id);
+  }
+}
+
 void Replica::ClientClosed(ClientId id) {
   clients_.erase(id);
   paused_clients_.erase(id);

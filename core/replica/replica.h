@@ -132,6 +132,8 @@ class Replica {
   bool ClientOpened(ClientId id);
   void ClientBytes(ClientId id, absl::string_view bytes);
   void ClientWritten(ClientId id, uint64_t bytes);  // so many bytes of its output have left
+  // It sends no more and still wants its answers: it is in Work::close when it has them.
+  void ClientFinished(ClientId id);
   void ClientClosed(ClientId id);
 
   void JobDone(JobResult result);
