@@ -88,8 +88,8 @@ Outcome Raft::On(const Message& message, const InstallSnapshot& install) {
 
 bool Raft::Restore(const SnapshotMeta& meta) {
   if (meta.index <= commit_) return false;
-  // A member only: a node that is not in the snapshot's configuration has no use for it.
-  if (!IsMember(meta.conf, options_.id)) return false;
+  // The node need not be in the snapshot's configuration: one that joins is sent the newest
+  // snapshot there is, which may be older than the entry that adds it.
   if (log_.Has(meta.index, meta.term)) {
     // Everything is here already; the snapshot only proves that it is committed.
     commit_ = meta.index;

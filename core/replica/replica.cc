@@ -330,6 +330,11 @@ void Replica::ApplyCommand(const raft::Entry& entry) {
   switch (wire::DecodeCommand(entry.payload.view(), &command, &problem)) {
     case wire::CommandDecode::kOk:
       result = machine_.Apply(entry.index, command);
+      if (!machine_.store().Supported()) {
+        return Fail(absl::UnimplementedError(absl::StrCat(
+            "entry ", entry.index, " raised the cluster to feature level ",
+            machine_.store().feature_level(), ", which needs a newer version of this program")));
+      }
       break;
     case wire::CommandDecode::kMalformed:
       result.outcome = kv::Outcome::kMalformed;  // on every replica alike

@@ -1,0 +1,496 @@
+// The replica as its drivers see it: a few of them in one thread over simulated disks, messages
+// delivered at once unless a test interferes.
+#include "core/replica/replica.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "core/wire/frame.h"
+#include "sim/disk/sim_disk.h"
+#include "storage/run_job.h"
+#include "storage/storage.h"
+
+namespace raftkv::replica {
+namespace {
+
+constexpr wire::ClusterId kCluster{0x1111, 0x2222};
+
+std::string Resp(const std::vector<std::string>& words) {
+  std::string bytes = absl::StrCat("*", words.size(), "\r\n");
+  for (const std::string& word : words)
+    absl::StrAppend(&bytes, "$", word.size(), "\r\n", word, "\r\n");
+  return bytes;
+}
+
+class Cluster {
+ public:
+  struct Node {
+    std::unique_ptr<sim::SimDisk> disk;
+    std::unique_ptr<storage::Storage> storage;
+    std::unique_ptr<Replica> replica;
+    std::deque<Job> jobs;
+    std::map<ClientId, std::string> output;
+    std::set<ClientId> closed;
+    std::vector<Event> events;
+    uint64_t life = 0;
+  };
+
+  explicit Cluster(size_t voters, std::function<void(Options&)> tune = {})
+      : tune_(std::move(tune)) {
+    Members members;
+    raft::SnapshotMeta meta{1, 1, {}};
+    for (raft::NodeId id = 1; id <= voters; ++id) {
+      members.Set(id, MemberOf(id));
+      meta.conf.voters.push_back(id);
+    }
+    founding_ = {meta, Replica::FoundingState(members, {})};
+    for (raft::NodeId id = 1; id <= voters; ++id) Create(id, founding_);
+  }
+
+  static Member MemberOf(raft::NodeId id) {
+    return {100 + id, absl::StrCat("127.0.0.1:", 7401 + 10 * id),
+            absl::StrCat("127.0.0.1:", 7400 + 10 * id)};
+  }
+
+  void Create(raft::NodeId id, const storage::Founding& founding) {
+    Node& node = nodes[id];
+    node.disk = std::make_unique<sim::SimDisk>(sim::SimDisk::Options{});
+    const storage::Identity identity{{kCluster.high, kCluster.low}, id, 100 + id, 0, 1};
+    ASSERT_TRUE(storage::Storage::Init(*node.disk, identity, founding).ok());
+    Start(id);
+  }
+
+  void Start(raft::NodeId id) {
+    Node& node = nodes[id];
+    storage::Options storage_options;
+    storage_options.segment_bytes = 64 << 10;
+    storage_options.block_bytes = 512;
+    auto storage = storage::Storage::Open(*node.disk, storage_options);
+    ASSERT_TRUE(storage.ok()) << storage.status();
+    node.storage = *std::move(storage);
+    storage::Recovered found = node.storage->TakeRecovered();
+    Boot boot;
+    boot.recovered = {found.hard_state, found.snapshot.meta, found.entries, found.commit};
+    boot.snapshot_size = found.snapshot.size;
+    boot.snapshot_digest = found.snapshot.digest;
+    boot.read_snapshot = [&](uint64_t offset, uint64_t length) {
+      return node.storage->ReadSnapshot(found.snapshot.meta.index, offset, length);
+    };
+    boot.seed = id * 1000 + ++node.life;
+    Options options;
+    options.cluster = kCluster;
+    options.incarnation = 100 + id;
+    options.raft.id = id;
+    options.record_applied = true;
+    if (tune_) tune_(options);
+    auto replica = Replica::Create(options, std::move(boot));
+    ASSERT_TRUE(replica.ok()) << replica.status();
+    node.replica = *std::move(replica);
+    node.replica->AdvanceTime(now_us, 1'700'000'000'000 + now_us / 1000);
+  }
+
+  void Kill(raft::NodeId id) {
+    Node& node = nodes.at(id);
+    node.replica.reset();
+    node.jobs.clear();
+    node.storage.reset();
+    Random random(id);
+    node.disk->Crash(random);
+    node.output.clear();
+  }
+
+  Replica& operator[](raft::NodeId id) { return *nodes.at(id).replica; }
+
+  // Carries out everything until nothing is left to do. Time stands still.
+  void Settle() {
+    for (int turns = 0; turns < 10'000; ++turns) {
+      bool idle = true;
+      for (auto& [id, node] : nodes) {
+        if (node.replica == nullptr) continue;
+        Work work = node.replica->TakeWork();
+        idle = idle && work.empty();
+        for (Work::Frame& frame : work.frames) {
+          frames_sent[{id, frame.to}] += 1;
+          for (int copy = 0; copy < (duplicate ? 2 : 1); ++copy) {
+            if (!drop || !drop(id, frame.to)) network_.push_back({id, frame.to, frame.bytes});
+          }
+        }
+        for (Work::Output& output : work.output) {
+          node.output[output.client] += output.bytes;
+          node.replica->ClientWritten(output.client, output.bytes.size());
+        }
+        for (const ClientId client : work.close) node.closed.insert(client);
+        for (Event& event : work.events) node.events.push_back(std::move(event));
+        for (Job& job : work.jobs) node.jobs.push_back(std::move(job));
+        if (!hold_disk.contains(id) && !node.jobs.empty()) {
+          const Job job = std::move(node.jobs.front());
+          node.jobs.pop_front();
+          node.replica->JobDone(storage::RunJob(*node.storage, job));
+          idle = false;
+        }
+      }
+      for (size_t left = network_.size(); left > 0; --left) {
+        Packet packet = std::move(network_.front());
+        network_.pop_front();
+        idle = false;
+        const auto to = nodes.find(packet.to);
+        if (to == nodes.end() || to->second.replica == nullptr) continue;
+        to->second.replica->ReceivePeer(
+            absl::string_view(packet.bytes).substr(wire::kFrameHeaderSize));
+      }
+      if (idle) return;
+    }
+    FAIL() << "never settles";
+  }
+
+  void Run(uint64_t ms) {
+    for (uint64_t i = 0; i < ms / 10; ++i) {
+      now_us += 10'000;
+      for (auto& [id, node] : nodes) {
+        if (node.replica != nullptr)
+          node.replica->AdvanceTime(now_us, 1'700'000'000'000 + now_us / 1000);
+      }
+      Settle();
+    }
+  }
+
+  raft::NodeId Leader() {
+    for (int i = 0; i < 300; ++i) {
+      for (auto& [id, node] : nodes) {
+        if (node.replica != nullptr && node.replica->raft().is_leader() &&
+            node.replica->raft().committed_in_term())
+          return id;
+      }
+      Run(10);
+    }
+    ADD_FAILURE() << "no leader";
+    return 1;
+  }
+
+  raft::NodeId Follower() {
+    const raft::NodeId leader = Leader();
+    for (auto& [id, node] : nodes) {
+      if (id != leader && node.replica != nullptr) return id;
+    }
+    return raft::kNoNode;
+  }
+
+  ClientId Connect(raft::NodeId id) {
+    const ClientId client = ++last_client_;
+    EXPECT_TRUE((*this)[id].ClientOpened(client));
+    return client;
+  }
+  void Say(raft::NodeId id, ClientId client, const std::vector<std::string>& words) {
+    (*this)[id].ClientBytes(client, Resp(words));
+  }
+  std::string Heard(raft::NodeId id, ClientId client) {
+    return std::exchange(nodes.at(id).output[client], {});
+  }
+  // One command on a connection of its own, waiting at most five seconds for the answer.
+  std::string Ask(raft::NodeId id, const std::vector<std::string>& words) {
+    const ClientId client = Connect(id);
+    Say(id, client, words);
+    Settle();
+    for (int i = 0; i < 600 && nodes.at(id).output[client].empty(); ++i) Run(10);
+    (*this)[id].ClientClosed(client);
+    return Heard(id, client);
+  }
+
+  std::map<raft::NodeId, Node> nodes;
+  std::map<std::pair<raft::NodeId, raft::NodeId>, uint64_t> frames_sent;
+  std::function<bool(raft::NodeId from, raft::NodeId to)> drop;
+  bool duplicate = false;
+  std::set<raft::NodeId> hold_disk;
+  uint64_t now_us = 1'000'000;
+
+ private:
+  struct Packet {
+    raft::NodeId from, to;
+    std::string bytes;
+  };
+  std::deque<Packet> network_;
+  std::function<void(Options&)> tune_;
+  storage::Founding founding_;
+  ClientId last_client_ = 0;
+};
+
+TEST(ReplicaTest, OneNodeServes) {
+  Cluster cluster(1);
+  cluster.Leader();
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(1, {"GET", "k"}), "$1\r\nv\r\n");
+  EXPECT_EQ(cluster.Ask(1, {"INCR", "n"}), ":1\r\n");
+}
+
+TEST(ReplicaTest, EveryNodeServesWritesAndReads) {
+  Cluster cluster(3);
+  cluster.Leader();
+  int i = 0;
+  for (const raft::NodeId writer : {1, 2, 3}) {
+    for (const raft::NodeId reader : {1, 2, 3}) {
+      const std::string value = absl::StrCat(++i);
+      EXPECT_EQ(cluster.Ask(writer, {"SET", "k", value}), "+OK\r\n");
+      EXPECT_EQ(cluster.Ask(reader, {"GET", "k"}), absl::StrCat("$1\r\n", value, "\r\n"));
+    }
+  }
+  cluster.Run(200);
+  EXPECT_EQ(cluster[1].Status().digest, cluster[2].Status().digest);
+  EXPECT_EQ(cluster[1].Status().digest, cluster[3].Status().digest);
+}
+
+TEST(ReplicaTest, RepliesKeepTheOrderOfRequests) {
+  Cluster cluster(3);
+  for (const raft::NodeId id : {cluster.Leader(), cluster.Follower()}) {
+    const ClientId client = cluster.Connect(id);
+    cluster.Say(id, client, {"SET", "a", "1"});
+    cluster.Say(id, client, {"PING"});
+    cluster.Say(id, client, {"GET", "a"});
+    cluster.Say(id, client, {"INCRBY", "a", "41"});
+    cluster.Say(id, client, {"NOSUCH"});
+    cluster.Run(500);
+    const std::string heard = cluster.Heard(id, client);
+    EXPECT_TRUE(absl::StartsWith(heard, "+OK\r\n+PONG\r\n")) << heard;
+    EXPECT_TRUE(absl::StrContains(heard, ":42\r\n-ERR unknown command")) << heard;
+  }
+}
+
+TEST(ReplicaTest, NothingIsAcknowledgedBeforeAMajorityHasItOnDisk) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const ClientId client = cluster.Connect(leader);
+  for (raft::NodeId id = 1; id <= 3; ++id) {
+    if (id != leader) cluster.hold_disk.insert(id);
+  }
+  cluster.Say(leader, client, {"SET", "k", "v"});
+  cluster.Run(100);
+  EXPECT_EQ(cluster.Heard(leader, client), "");
+  cluster.hold_disk.clear();
+  cluster.Settle();
+  EXPECT_EQ(cluster.Heard(leader, client), "+OK\r\n");
+}
+
+TEST(ReplicaTest, AMajorityMayAcknowledgeBeforeTheLeadersOwnDisk) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const ClientId client = cluster.Connect(leader);
+  cluster.hold_disk.insert(leader);
+  cluster.Say(leader, client, {"SET", "k", "v"});
+  cluster.Settle();
+  // Committed, but applied only once its own write is done: a crash must not take the log behind
+  // the state.
+  EXPECT_GT(cluster[leader].raft().commit(), cluster[leader].raft().applied());
+  EXPECT_EQ(cluster.Heard(leader, client), "");
+  cluster.hold_disk.clear();
+  cluster.Settle();
+  EXPECT_EQ(cluster.Heard(leader, client), "+OK\r\n");
+}
+
+TEST(ReplicaTest, AForwardedCommandThatIsDuplicatedRunsOnce) {
+  Cluster cluster(3);
+  const raft::NodeId follower = cluster.Follower();
+  cluster.duplicate = true;
+  for (int i = 1; i <= 20; ++i)
+    EXPECT_EQ(cluster.Ask(follower, {"INCR", "n"}), absl::StrCat(":", i, "\r\n"));
+}
+
+TEST(ReplicaTest, WithoutALeaderACommandIsDefinitelyNotApplied) {
+  Cluster cluster(3);
+  const raft::NodeId survivor = cluster.Follower();
+  for (raft::NodeId id = 1; id <= 3; ++id) {
+    if (id != survivor) cluster.Kill(id);
+  }
+  cluster.Run(1'000);
+  EXPECT_TRUE(absl::StartsWith(cluster.Ask(survivor, {"SET", "k", "v"}), "-NOTAPPLIED "))
+      << "no leader is known";
+  EXPECT_TRUE(absl::StartsWith(cluster.Ask(survivor, {"GET", "k"}), "-NOTAPPLIED "));
+}
+
+TEST(ReplicaTest, ADeposedLeaderSaysUnknownOrWhatBecameOfIt) {
+  Cluster cluster(3);
+  const raft::NodeId old_leader = cluster.Leader();
+  cluster.drop = [&](raft::NodeId from, raft::NodeId to) {
+    return from == old_leader || to == old_leader;
+  };
+  const ClientId client = cluster.Connect(old_leader);
+  cluster.Say(old_leader, client, {"SET", "k", "lost"});
+  cluster.Run(1'500);
+  EXPECT_FALSE(cluster[old_leader].raft().is_leader()) << "steps down without a quorum";
+  EXPECT_EQ(cluster.Heard(old_leader, client), "");
+  EXPECT_EQ(cluster.Ask(cluster.Follower() == old_leader ? cluster.Leader() : cluster.Follower(),
+                        {"SET", "k", "kept"}),
+            "+OK\r\n");
+  cluster.drop = {};
+  cluster.Run(1'000);
+  const std::string heard = cluster.Heard(old_leader, client);
+  EXPECT_TRUE(absl::StartsWith(heard, "-NOTAPPLIED ")) << "another entry took its place: " << heard;
+  EXPECT_EQ(cluster.Ask(old_leader, {"GET", "k"}), "$4\r\nkept\r\n");
+}
+
+TEST(ReplicaTest, SessionsMakeRetriesSafe) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const std::string opened = cluster.Ask(leader, {"KV.SESSION", "OPEN"});
+  ASSERT_TRUE(absl::StartsWith(opened, ":")) << opened;
+  const std::string session = opened.substr(1, opened.size() - 3);
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    for (raft::NodeId id = 1; id <= 3; ++id) {
+      EXPECT_EQ(cluster.Ask(id, {"KV.SESSION", "RUN", session, "1", "INCR", "n"}), ":1\r\n");
+    }
+  }
+  EXPECT_EQ(cluster.Ask(leader, {"KV.SESSION", "RUN", session, "2", "INCR", "n"}), ":2\r\n");
+  EXPECT_TRUE(absl::StartsWith(
+      cluster.Ask(leader, {"KV.SESSION", "RUN", "999999", "1", "INCR", "n"}), "-SESSIONUNKNOWN"));
+}
+
+void SmallSnapshots(Options& options) {
+  options.snapshots.minimum_bytes = 4'000;
+  options.snapshots.state_percent = 0;
+  options.trailing_log_bytes = 500;
+  options.snapshot_chunk_bytes = 256;
+}
+
+TEST(ReplicaTest, ANodeThatMissedTooMuchGetsASnapshot) {
+  Cluster cluster(3, SmallSnapshots);
+  const raft::NodeId lagging = cluster.Follower();
+  cluster.Kill(lagging);
+  const raft::NodeId leader = cluster.Leader();
+  const std::string session = cluster.Ask(leader, {"KV.SESSION", "OPEN"});
+  const std::string id = session.substr(1, session.size() - 3);
+  for (int i = 1; i <= 200; ++i) {
+    ASSERT_EQ(cluster.Ask(leader, {"SET", absl::StrCat("key", i % 50), std::string(100, 'a')}),
+              "+OK\r\n");
+  }
+  ASSERT_EQ(cluster.Ask(leader, {"KV.SESSION", "RUN", id, "1", "INCR", "n"}), ":1\r\n");
+  EXPECT_GT(cluster[leader].raft().log().first(), 100u);
+  cluster.Start(lagging);
+  cluster.Run(3'000);
+  bool installed = false;
+  for (const Event& event : cluster.nodes[lagging].events)
+    installed = installed || std::holds_alternative<SnapshotInstalled>(event);
+  EXPECT_TRUE(installed);
+  EXPECT_EQ(cluster[lagging].Status().digest, cluster[leader].Status().digest);
+  EXPECT_EQ(cluster.Ask(lagging, {"KV.SESSION", "RUN", id, "1", "INCR", "n"}), ":1\r\n")
+      << "sessions travel with snapshots";
+}
+
+TEST(ReplicaTest, EverybodyCrashesAndNothingIsLost) {
+  Cluster cluster(3, SmallSnapshots);
+  for (int round = 0; round < 5; ++round) {
+    const raft::NodeId leader = cluster.Leader();
+    for (int i = 0; i < 40; ++i) {
+      ASSERT_EQ(cluster.Ask(leader, {"SET", absl::StrCat("k", round, ".", i), absl::StrCat(i)}),
+                "+OK\r\n");
+    }
+    for (raft::NodeId id = 1; id <= 3; ++id) cluster.Kill(id);
+    for (raft::NodeId id = 1; id <= 3; ++id) cluster.Start(id);
+    EXPECT_EQ(cluster.Ask(cluster.Leader(), {"DBSIZE"}),
+              absl::StrCat(":", 40 * (round + 1), "\r\n"));
+  }
+}
+
+TEST(ReplicaTest, ANewNodeJoinsLearnsAndVotes) {
+  Cluster cluster(3, SmallSnapshots);
+  const raft::NodeId leader = cluster.Leader();
+  ASSERT_EQ(cluster.Ask(leader, {"SET", "k", "v"}), "+OK\r\n");
+  cluster.Create(4, {});
+  EXPECT_EQ(cluster.Ask(cluster.Follower(),
+                        {"KV.MEMBER", "ADD", "4", "127.0.0.1:7441", "127.0.0.1:7440", "104"}),
+            "+OK\r\n");
+  cluster.Run(2'000);
+  EXPECT_EQ(cluster.Ask(4, {"GET", "k"}), "$1\r\nv\r\n");
+  EXPECT_TRUE(raft::IsLearner(cluster[leader].raft().conf(), 4));
+  EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "PROMOTE", "4"}), "+OK\r\n");
+  cluster.Run(200);
+  EXPECT_TRUE(raft::IsVoter(cluster[4].raft().conf(), 4));
+  EXPECT_TRUE(absl::StrContains(
+      cluster.Ask(leader, {"KV.MEMBER", "ADD", "4", "127.0.0.1:1", "127.0.0.1:2", "7"}),
+      "is a member already"));
+  EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "REMOVE", "4"}), "+OK\r\n");
+  cluster.Run(500);
+  EXPECT_FALSE(raft::IsMember(cluster[leader].raft().conf(), 4));
+  EXPECT_EQ(cluster[leader].members().all().size(), 3u);
+}
+
+TEST(ReplicaTest, AnotherIncarnationIsRefused) {
+  Cluster cluster(3);
+  cluster.Leader();
+  raft::Message message{2, 1, 1'000'000, raft::VoteRequest{false, true, 1'000'000, 1'000'000}};
+  wire::PeerEncoder encoder;
+  const auto deliver = [&](wire::Envelope envelope) {
+    const std::string frame(encoder.Encode(envelope, message));
+    cluster[1].ReceivePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
+  };
+  const raft::Term before = cluster[1].raft().term();
+  deliver({0, 2, 999, 1, 101});  // node 2 with another disk
+  deliver({0, 2, 102, 1, 999});  // meant for another life of node 1
+  deliver({5, 2, 102, 1, 101});  // another group
+  EXPECT_EQ(cluster[1].raft().term(), before);
+  deliver({0, 2, 102, 1, 101});
+  EXPECT_EQ(cluster[1].raft().term(), 1'000'000u) << "the same, rightly addressed, counts";
+}
+
+TEST(ReplicaTest, StoppingHandsLeadershipOver) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  cluster[leader].Stop();
+  for (int i = 0; i < 20 && !cluster[leader].Stopped(); ++i) cluster.Run(10);
+  EXPECT_TRUE(cluster[leader].Stopped());
+  EXPECT_NE(cluster.Leader(), leader);
+  EXPECT_TRUE(absl::StartsWith(cluster.Ask(leader, {"SET", "k", "v"}), "-NOTAPPLIED "));
+}
+
+TEST(ReplicaTest, AFailedDiskEndsItAllBeforeAnythingElseIsSaid) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const ClientId client = cluster.Connect(leader);
+  cluster.nodes[leader].disk->InjectFault(sim::SimDisk::Operation::kSync, 0);
+  cluster.Say(leader, client, {"SET", "k", "v"});
+  cluster.Settle();
+  EXPECT_FALSE(cluster[leader].health().ok());
+  EXPECT_EQ(cluster.Heard(leader, client), "");
+  const uint64_t sent = cluster.frames_sent[{leader, cluster.Follower()}];
+  cluster.Run(100);
+  EXPECT_EQ((cluster.frames_sent[{leader, cluster.Follower()}]), sent) << "silent from then on";
+}
+
+TEST(ReplicaTest, ALongPauseIsNotManyTicks) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::Term term = cluster[leader].raft().term();
+  cluster.now_us += 60'000'000;  // the whole machine was asleep
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster[leader].raft().term(), term);
+  EXPECT_TRUE(cluster[leader].raft().is_leader());
+}
+
+TEST(ReplicaTest, TooManyClientsAreTurnedAway) {
+  Cluster cluster(1, [](Options& options) { options.max_clients = 2; });
+  EXPECT_TRUE(cluster[1].ClientOpened(1001));
+  EXPECT_TRUE(cluster[1].ClientOpened(1002));
+  EXPECT_FALSE(cluster[1].ClientOpened(1003));
+  cluster[1].ClientClosed(1001);
+  EXPECT_TRUE(cluster[1].ClientOpened(1004));
+}
+
+TEST(ReplicaTest, OptionsAreCheckedByName) {
+  Options options;
+  options.raft.id = 1;
+  EXPECT_TRUE(absl::StrContains(ValidateOptions(options).message(), "incarnation"));
+  options.incarnation = 1;
+  EXPECT_TRUE(ValidateOptions(options).ok());
+  options.tick_us = 0;
+  EXPECT_TRUE(absl::StrContains(ValidateOptions(options).message(), "tick_us"));
+}
+
+}  // namespace
+}  // namespace raftkv::replica
