@@ -1,0 +1,250 @@
+// raftkv-sim: chaos from a seed, judged; and the judge alone, for histories of any system.
+//
+//   run      one seed, with its story
+//   sweep    many seeds
+//   hash     a number for what each seed did, to compare builds
+//   check    is this history linearizable?
+//
+// Exit codes: 0 nothing wrong, 1 a violation (or a history that is not linearizable, or undecided),
+// 2 it could not be done.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <deque>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cmd/sim/sweep.h"
+#include "cmd/sim/worker.h"
+#include "sim/check/check_command.h"
+#include "sim/run/run.h"
+#include "sim/run/settings.h"
+
+namespace raftkv::sim {
+namespace {
+
+constexpr int kFine = 0;
+constexpr int kViolation = 1;
+constexpr int kCannot = 2;
+
+// Lines of a trace that are shown with a violation.
+constexpr size_t kLastLines = 40;
+
+std::string program = "raftkv-sim";
+
+std::string ReplayCommand(const RunSettings& settings) {
+  return absl::StrFormat("%s run --profile %s --seed %d", program, Name(settings.profile),
+                         settings.seed);
+}
+
+// The story of a seed that failed, from its first line to the command that tells it again.
+void PrintFailure(const RunSettings& settings, const SeedResult& failure) {
+  absl::PrintF("SEED %d  profile %s  %s\n", settings.seed, Name(settings.profile),
+               failure.violation);
+  absl::PrintF("%s", DescribeSettings(settings));
+  std::deque<std::string> last;
+  uint64_t lines = 0;
+  const SeedResult again = RunTraced(settings, "", [&](const std::string& line) {
+    ++lines;
+    last.push_back(line);
+    if (last.size() > kLastLines) last.pop_front();
+  });
+  absl::PrintF("  ... the last of %d events\n", lines);
+  for (const std::string& line : last) absl::PrintF("%s\n", line);
+  if (again.violation != failure.violation) {
+    absl::PrintF("WARNING: told again it went otherwise: %s\n",
+                 again.violation.empty() ? "no violation" : again.violation);
+  }
+  absl::PrintF("replay: %s\n", ReplayCommand(settings));
+}
+
+struct Arguments {
+  std::string seeds = "1..500";
+  uint64_t seed = 1;
+  Profile profile = Profile::kEverything;
+  uint32_t jobs = std::max(1u, std::thread::hardware_concurrency());
+  bool keep_going = false;
+  bool trace = false;
+  std::string history;
+  std::vector<std::string> files;
+};
+
+int RunSeed(const Arguments& arguments) {
+  const RunSettings settings = DrawSettings(arguments.seed, arguments.profile);
+  if (arguments.trace) absl::PrintF("%s", DescribeSettings(settings));
+  const SeedResult result = RunTraced(settings, arguments.history, [&](const std::string& line) {
+    if (arguments.trace) absl::PrintF("%s\n", line);
+  });
+  if (!result.violation.empty()) {
+    if (arguments.trace) {
+      absl::PrintF("SEED %d  profile %s  %s\n", settings.seed, Name(settings.profile),
+                   result.violation);
+    } else {
+      PrintFailure(settings, result);
+    }
+    return kViolation;
+  }
+  SweepOptions options;
+  options.seeds = {arguments.seed, arguments.seed};
+  options.profile = arguments.profile;
+  SweepResult one;
+  one.seeds.push_back(result);
+  absl::PrintF(
+      "seed %d  hash %016x  events %d  operations %d (%d acknowledged, %d unknown)  "
+      "elections %d  faults in effect %d  no violation\n",
+      result.seed, result.hash, result.counters.events, result.counters.operations,
+      result.counters.acknowledged, result.counters.unknown, result.counters.elections,
+      result.counters.faults_in_effect);
+  return kFine;
+}
+
+int RunSweep(const Arguments& arguments) {
+  SweepOptions options;
+  options.seeds = *ParseSeedRange(arguments.seeds);
+  options.profile = arguments.profile;
+  options.jobs = arguments.jobs;
+  options.keep_going = arguments.keep_going;
+  options.progress = isatty(STDOUT_FILENO) != 0;
+  const SweepResult result = Sweep(options);
+  if (result.broken) {
+    absl::FPrintF(stderr, "raftkv-sim: the system has no more processes or pipes to give\n");
+    return kCannot;
+  }
+  bool failed = false;
+  for (const SeedResult& seed : result.seeds) {
+    if (seed.violation.empty()) continue;
+    const RunSettings settings = DrawSettings(seed.seed, options.profile);
+    if (!options.keep_going) {
+      PrintFailure(settings, seed);
+      return kViolation;
+    }
+    absl::PrintF("SEED %d  profile %s  %s\n", seed.seed, Name(options.profile), seed.violation);
+    failed = true;
+  }
+  absl::PrintF("%s", FormatSummary(options, result));
+  if (!failed) return kFine;
+  for (const SeedResult& seed : result.seeds) {
+    if (seed.violation.empty()) continue;
+    absl::PrintF("replay: %s\n", ReplayCommand(DrawSettings(seed.seed, options.profile)));
+    break;
+  }
+  return kViolation;
+}
+
+int PrintHashes(const Arguments& arguments) {
+  SweepOptions options;
+  options.seeds = *ParseSeedRange(arguments.seeds);
+  options.profile = arguments.profile;
+  options.jobs = arguments.jobs;
+  options.keep_going = true;
+  const SweepResult result = Sweep(options);
+  if (result.broken) return kCannot;
+  bool failed = false;
+  for (const SeedResult& seed : result.seeds) {
+    absl::PrintF("%d %016x\n", seed.seed, seed.hash);
+    if (seed.violation.empty()) continue;
+    absl::FPrintF(stderr, "SEED %d  %s\n", seed.seed, seed.violation);
+    failed = true;
+  }
+  return failed ? kViolation : kFine;
+}
+
+int CheckFiles(const Arguments& arguments) {
+  const bool color = isatty(STDOUT_FILENO) != 0;
+  int code = kFine;
+  for (const std::string& name : arguments.files) {
+    std::ifstream file(name, std::ios::binary);
+    const std::string text((std::istreambuf_iterator<char>(file)),
+                           std::istreambuf_iterator<char>());
+    if (!file.is_open() || file.bad()) {
+      absl::FPrintF(stderr, "raftkv-sim: cannot read %s\n", name);
+      code = kCannot;
+      continue;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    const absl::StatusOr<CheckReport> report = CheckHistoryText(name, text);
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (!report.ok()) {
+      absl::FPrintF(stderr, "raftkv-sim: %s\n", report.status().message());
+      code = kCannot;
+      continue;
+    }
+    absl::PrintF("%7.3f s  %s", seconds, FormatReport(*report, color));
+    if (report->verdict != Verdict::kLinearizable && code == kFine) code = kViolation;
+  }
+  return code;
+}
+
+int Main(int argc, char** argv) {
+  program = argv[0];
+  Arguments arguments;
+  CLI::App app("Deterministic chaos over the code of the raftkv node.");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", RAFTKV_VERSION);
+
+  std::map<std::string, Profile> profiles;
+  std::string about = "Which faults: ";
+  for (const ProfileInfo& info : AllProfiles()) {
+    profiles.emplace(std::string(info.name), info.profile);
+    absl::StrAppend(&about, about.back() == ' ' ? "" : "; ", info.name, " (", info.about, ")");
+  }
+  const auto seed_range = [](const std::string& text) {
+    return ParseSeedRange(text).has_value() ? std::string()
+                                            : absl::StrCat("'", text, "' is no seed or range A..B");
+  };
+  const auto add_profile = [&](CLI::App* command) {
+    command->add_option("--profile", arguments.profile, about)
+        ->transform(CLI::CheckedTransformer(profiles).description(""))
+        ->default_str("everything");
+  };
+  const auto add_sweep = [&](CLI::App* command) {
+    add_profile(command);
+    command->add_option("--seeds", arguments.seeds, "Seeds A..B, both included")
+        ->check(seed_range)
+        ->capture_default_str();
+    command->add_option("--jobs", arguments.jobs, "Processes at once")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+  };
+
+  CLI::App* run = app.add_subcommand("run", "Run one seed and say what happened");
+  run->add_option("--seed", arguments.seed, "The seed")->required();
+  add_profile(run);
+  run->add_flag("--trace", arguments.trace, "Print every event");
+  run->add_option("--history", arguments.history, "Write what the clients saw to this file");
+
+  CLI::App* sweep = app.add_subcommand("sweep", "Run many seeds, stop at the first violation");
+  add_sweep(sweep);
+  sweep->add_flag("--keep-going", arguments.keep_going, "Do not stop at a violation");
+
+  CLI::App* hash = app.add_subcommand("hash", "Print a line 'seed hash' for each seed");
+  add_sweep(hash);
+
+  CLI::App* check = app.add_subcommand("check", "Judge recorded histories");
+  check->add_option("files", arguments.files, "Histories: Jepsen logs, EDN, or our own format")
+      ->required();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kFine : kCannot;
+  }
+  if (run->parsed()) return RunSeed(arguments);
+  if (sweep->parsed()) return RunSweep(arguments);
+  if (hash->parsed()) return PrintHashes(arguments);
+  return CheckFiles(arguments);
+}
+
+}  // namespace
+}  // namespace raftkv::sim
+
+int main(int argc, char** argv) { return raftkv::sim::Main(argc, argv); }

@@ -1,0 +1,238 @@
+#include "cmd/sim/worker.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <type_traits>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "sim/check/text_format.h"
+
+namespace raftkv::sim {
+namespace {
+
+// One result on its way from child to parent: both are the same program, so memory is a format.
+struct Head {
+  uint64_t seed;
+  uint64_t hash;
+  RunCounters counters;
+  uint64_t violation_bytes;
+};
+static_assert(std::is_trivially_copyable_v<Head>);
+
+bool WriteAll(int fd, const void* bytes, size_t size) {
+  const char* at = static_cast<const char*>(bytes);
+  while (size > 0) {
+    const ssize_t written = write(fd, at, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    at += written;
+    size -= static_cast<size_t>(written);
+  }
+  return true;
+}
+
+bool ReadAll(int fd, void* bytes, size_t size) {
+  char* at = static_cast<char*>(bytes);
+  while (size > 0) {
+    const ssize_t got = read(fd, at, size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    at += got;
+    size -= static_cast<size_t>(got);
+  }
+  return true;
+}
+
+// Everything that is left in a pipe whose other end is closed, or at least the last of it.
+std::string Drain(int fd) {
+  std::string text;
+  char piece[4096];
+  for (;;) {
+    const ssize_t got = read(fd, piece, sizeof(piece));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return text;
+    text.append(piece, static_cast<size_t>(got));
+  }
+}
+
+std::string Serialise(uint64_t seed, const RunReport& report) {
+  const std::string violation =
+      report.violation.has_value() ? FormatViolation(*report.violation) : std::string();
+  const Head head{seed, report.hash, report.counters, violation.size()};
+  std::string bytes(reinterpret_cast<const char*>(&head), sizeof(head));
+  return bytes + violation;
+}
+
+std::optional<SeedResult> Parse(const std::string& bytes) {
+  Head head;
+  if (bytes.size() < sizeof(head)) return std::nullopt;
+  std::memcpy(&head, bytes.data(), sizeof(head));
+  if (bytes.size() < sizeof(head) + head.violation_bytes) return std::nullopt;
+  return SeedResult{head.seed, head.hash, head.counters,
+                    bytes.substr(sizeof(head), head.violation_bytes)};
+}
+
+std::string HowItEnded(int status, const std::string& said) {
+  const std::string how = WIFSIGNALED(status)
+                              ? absl::StrCat("ended by signal ", WTERMSIG(status), " (",
+                                             strsignal(WTERMSIG(status)), ")")
+                              : absl::StrCat("ended with exit code ", WEXITSTATUS(status));
+  const std::string text =
+      absl::StrReplaceAll(absl::StripAsciiWhitespace(said.substr(0, 2'000)), {{"\n", " | "}});
+  return absl::StrCat("VIOLATION ", InfoOf(Oracle::kCrashFree).id, " ",
+                      InfoOf(Oracle::kCrashFree).name, ": the process ", how,
+                      text.empty() ? "" : ": ", text);
+}
+
+int WaitFor(pid_t process) {
+  int status = 0;
+  while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
+}  // namespace
+
+Worker::~Worker() { End(); }
+
+void Worker::End() {
+  if (process_ >= 0) {
+    kill(process_, SIGKILL);
+    WaitFor(process_);
+  }
+  for (int* fd : {&seeds_, &results_, &said_}) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+  }
+  process_ = -1;
+  seed_.reset();
+  buffer_.clear();
+}
+
+bool Worker::Start() {
+  int seeds[2], results[2], said[2];
+  if (pipe2(seeds, O_CLOEXEC) != 0) return false;
+  if (pipe2(results, O_CLOEXEC) != 0) return false;
+  if (pipe2(said, O_CLOEXEC) != 0) return false;
+  process_ = fork();
+  if (process_ < 0) return false;
+  if (process_ > 0) {
+    close(seeds[0]);
+    close(results[1]);
+    close(said[1]);
+    seeds_ = seeds[1];
+    results_ = results[0];
+    said_ = said[0];
+    return true;
+  }
+  // The child. It ends when the parent closes its end of the pipe, or with the parent.
+  close(seeds[1]);
+  close(results[0]);
+  dup2(said[1], STDERR_FILENO);
+  uint64_t seed = 0;
+  while (ReadAll(seeds[0], &seed, sizeof(seed))) {
+    const std::string bytes = Serialise(seed, sim::Run(DrawSettings(seed, profile_)));
+    if (!WriteAll(results[1], bytes.data(), bytes.size())) break;
+  }
+  _exit(0);
+}
+
+bool Worker::Run(uint64_t seed) {
+  if (process_ < 0 && !Start()) return false;
+  seed_ = seed;
+  return WriteAll(seeds_, &seed, sizeof(seed));
+}
+
+std::optional<SeedResult> Worker::Read() {
+  char piece[4096];
+  const ssize_t got = read(results_, piece, sizeof(piece));
+  if (got < 0 && errno == EINTR) return std::nullopt;
+  if (got <= 0) return Epitaph();
+  buffer_.append(piece, static_cast<size_t>(got));
+  std::optional<SeedResult> result = Parse(buffer_);
+  if (result.has_value()) {
+    buffer_.clear();
+    seed_.reset();
+  }
+  return result;
+}
+
+SeedResult Worker::Epitaph() {
+  SeedResult result;
+  result.seed = *seed_;
+  const int status = WaitFor(process_);
+  process_ = -1;
+  result.violation = HowItEnded(status, Drain(said_));
+  End();
+  return result;
+}
+
+SeedResult RunTraced(const RunSettings& settings, const std::string& history_file,
+                     const std::function<void(const std::string&)>& line) {
+  SeedResult result;
+  result.seed = settings.seed;
+  int lines[2], results[2], said[2];
+  if (pipe2(lines, O_CLOEXEC) != 0 || pipe2(results, O_CLOEXEC) != 0 ||
+      pipe2(said, O_CLOEXEC) != 0) {
+    result.violation = "no more pipes";
+    return result;
+  }
+  const pid_t process = fork();
+  if (process < 0) {
+    result.violation = "no more processes";
+    return result;
+  }
+  if (process == 0) {
+    dup2(said[1], STDERR_FILENO);
+    FILE* out = fdopen(lines[1], "w");
+    setvbuf(out, nullptr, _IOLBF, 4096);  // what was said before an abort must be read
+    const RunReport report = sim::Run(settings, [out](Time now, absl::string_view text) {
+      absl::FPrintF(out, "%4d.%06d  %s\n", now / kSecond, now % kSecond, text);
+    });
+    if (!report.explanation.empty()) absl::FPrintF(out, "%s", report.explanation);
+    fclose(out);
+    if (!history_file.empty()) {
+      std::ofstream file(history_file, std::ios::binary);
+      file << WriteHistoryText(report.history);
+      if (!file.flush()) absl::FPrintF(stderr, "cannot write %s\n", history_file);
+    }
+    const std::string bytes = Serialise(settings.seed, report);
+    WriteAll(results[1], bytes.data(), bytes.size());
+    _exit(0);
+  }
+  close(lines[1]);
+  close(results[1]);
+  close(said[1]);
+  FILE* in = fdopen(lines[0], "r");
+  char* text = nullptr;
+  size_t capacity = 0;
+  ssize_t length = 0;
+  while ((length = getline(&text, &capacity, in)) >= 0) {
+    line(
+        std::string(absl::StripSuffix(absl::string_view(text, static_cast<size_t>(length)), "\n")));
+  }
+  free(text);
+  fclose(in);
+  const std::string bytes = Drain(results[0]);
+  const std::string said_text = Drain(said[0]);
+  close(results[0]);
+  close(said[0]);
+  const int status = WaitFor(process);
+  if (std::optional<SeedResult> parsed = Parse(bytes)) return *parsed;
+  result.violation = HowItEnded(status, said_text);
+  return result;
+}
+
+}  // namespace raftkv::sim

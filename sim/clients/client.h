@@ -1,0 +1,119 @@
+// A client in a closed loop: asks, waits, thinks, asks again.
+//
+// It behaves as a careful program should, and no better. It keeps one connection and asks one to a
+// few things at once. When an answer does not come it goes to another node. What it may do then
+// depends on what it knows:
+//   - reads, and writes that a node promised not to have applied, are simply asked again;
+//   - in a session everything is asked again, under the same sequence, until there is an answer;
+//   - without a session a write without an answer has an unknown outcome, and stays that way.
+// Sometimes a client in a session asks again although it has the answer: the reply must be the
+// same.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/raft/random.h"
+#include "core/wire/resp.h"
+#include "sim/clients/ports.h"
+#include "sim/clients/recorder.h"
+#include "sim/clients/workload.h"
+#include "sim/oracles/judge.h"
+#include "sim/scheduler/scheduler.h"
+#include "sim/scheduler/trace.h"
+
+namespace raftkv::sim {
+
+struct ClientSettings {
+  uint64_t number = 1;  // for people
+  bool in_session = false;
+  uint32_t most_at_once = 1;
+  Delay think;
+  Time patience = 500 * kMillisecond;  // for the answers to what was asked at once
+  Delay before_retry;
+  uint32_t tries = 200;  // then an operation is given up
+  uint32_t ask_twice_per_mille = 50;
+};
+
+class Client final : public Caller {
+ public:
+  // Which nodes a client may know, in any order; asked for before each connection.
+  using KnownNodes = std::function<std::vector<raft::NodeId>()>;
+
+  struct World {
+    Scheduler* scheduler;
+    const Trace* trace;
+    Judge* judge;
+    Ports* ports;
+    Workload* workload;
+    Recorder* recorder;
+    KnownNodes nodes;
+  };
+
+  Client(const ClientSettings& settings, const World& world, Random random);
+
+  void Start();
+  void Stop() { stopping_ = true; }  // asks nothing new
+  bool idle() const { return asked_.empty(); }
+  // For violations: what it waits for.
+  std::string Describe() const;
+
+  void OnBytes(replica::ClientId connection, const std::string& bytes) override;
+  void OnClosed(replica::ClientId connection) override;
+
+ private:
+  struct Asked {
+    PlannedOperation operation;
+    Recorder::Id record = 0;
+    uint64_t sequence = 0;  // 0: not in a session, or none yet
+    uint32_t tries = 0;
+    bool maybe_applied = false;             // by an earlier try
+    bool in_lost_session = false;           // on its way in a session that has ended
+    std::optional<wire::RespValue> answer;  // kept by those who ask twice
+    bool finished = false;
+  };
+  // The session's own counter.
+  struct Count {
+    int64_t started = 0;
+    std::set<int64_t> seen;
+  };
+
+  void Think();
+  void Ask();
+  void Attempt();
+  void WriteRequests();
+  void OnReply(const wire::RespValue& reply);
+  void OnSessionOpened(const wire::RespValue& reply);
+  void OnAnswer(Asked& asked, const wire::RespValue& reply);
+  void OnSecondAnswer(Asked& asked, const wire::RespValue& reply);
+  void CheckCount(const PlannedOperation& operation, const Understood& understood);
+  void NoAnswer(absl::string_view why);
+  void LoseSession();
+  void Disconnect();
+  void Retry();
+  void Settle();
+  std::string Name() const;
+
+  ClientSettings settings_;
+  World world_;
+  Random random_;
+  bool stopping_ = false;
+  int64_t last_number_ = 0;
+  std::deque<Asked> asked_;
+
+  std::optional<replica::ClientId> connection_;
+  wire::RespReplyReader reader_;
+  std::deque<Asked*> expected_;  // whose replies are on their way; null: that of opening a session
+  uint64_t attempt_ = 0;
+
+  uint64_t session_ = 0;
+  uint64_t last_sequence_ = 0;
+  uint64_t acknowledged_ = 0;
+  Count count_;
+};
+
+}  // namespace raftkv::sim

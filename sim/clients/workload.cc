@@ -1,0 +1,269 @@
+#include "sim/clients/workload.h"
+
+#include <utility>
+#include <variant>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace raftkv::sim {
+namespace {
+
+std::string RegisterKey(uint64_t i) { return absl::StrCat("r", i); }
+std::string CounterKey(uint64_t i) { return absl::StrCat("n", i); }
+std::string AccountKey(uint64_t pair, int account) {
+  return absl::StrCat("p", pair, account == 0 ? "a" : "b");
+}
+// Every key that starts with "p" is one of an account.
+constexpr absl::string_view kAccountsBegin = "p";
+constexpr absl::string_view kAccountsEnd = "q";
+
+Command Of(Verb verb, std::string key) {
+  Command command;
+  command.verb = verb;
+  command.key = std::move(key);
+  return command;
+}
+
+Command Set(std::string key, std::string value) {
+  Command command = Of(Verb::kSet, std::move(key));
+  command.value = std::move(value);
+  return command;
+}
+
+Command SetIf(Condition::Kind kind, std::string key, std::string value) {
+  Command command = Set(std::move(key), std::move(value));
+  command.condition.kind = kind;
+  return command;
+}
+
+PlannedOperation Plan(std::vector<std::string> words, std::vector<Command> commands,
+                      ReplyForm form) {
+  PlannedOperation plan;
+  plan.words = std::move(words);
+  plan.commands = std::move(commands);
+  plan.form = form;
+  return plan;
+}
+
+PlannedOperation PlanRead(std::vector<std::string> words, std::vector<Command> commands,
+                          ReplyForm form) {
+  PlannedOperation plan = Plan(std::move(words), std::move(commands), form);
+  plan.read_only = true;
+  return plan;
+}
+
+}  // namespace
+
+// Values tell who wrote them: every write of a run writes another one.
+std::string Workload::FreshValue() {
+  std::string value = absl::StrCat("v", ++last_value_);
+  if (random_.PerMille(options_.large_value_per_mille)) {
+    value.resize(random_.Between(value.size(), options_.large_value_bytes), '.');
+  }
+  return value;
+}
+
+PlannedOperation Workload::Draw(bool writes_only, uint64_t session) {
+  if (session != 0 && random_.Chance(1, 4)) {
+    const std::string key = absl::StrCat("o", session);
+    Command count = Of(Verb::kIncrBy, key);
+    count.delta = 1;
+    PlannedOperation plan = Plan({"INCR", key}, {count}, ReplyForm::kNumber);
+    plan.counts_once = true;
+    return plan;
+  }
+  const bool write = writes_only || !random_.Chance(options_.read_percent, 100);
+  const uint32_t shares = options_.register_share + options_.counter_share + options_.pair_share;
+  const uint64_t share = random_.Below(shares);
+  if (share < options_.register_share) return DrawRegister(write);
+  if (share < options_.register_share + options_.counter_share) return DrawCounter(write);
+  return DrawPairs(write);
+}
+
+PlannedOperation Workload::DrawRegister(bool write) {
+  const std::string key = RegisterKey(random_.Below(options_.registers));
+  const uint64_t choice = random_.Below(100);
+  if (!write) {
+    if (choice < 55) return PlanRead({"GET", key}, {Of(Verb::kGet, key)}, ReplyForm::kValue);
+    if (choice < 80) {
+      return PlanRead({"KV.GET", key}, {Of(Verb::kGet, key)}, ReplyForm::kVersioned);
+    }
+    if (choice < 90) {
+      return PlanRead({"STRLEN", key}, {Of(Verb::kStrlen, key)}, ReplyForm::kNumber);
+    }
+    return PlanRead({"EXISTS", key}, {Of(Verb::kExists, key)}, ReplyForm::kNumber);
+  }
+  const std::string value = FreshValue();
+  if (choice < 30) return Plan({"SET", key, value}, {Set(key, value)}, ReplyForm::kDone);
+  if (choice < 50) {
+    const auto known = versions_.find(key);
+    const int64_t version = known == versions_.end() ? 0 : known->second;
+    Command swap = SetIf(Condition::Kind::kVersionIs, key, value);
+    swap.condition.version = version;
+    return Plan({"KV.CAS", key, absl::StrCat(version), value}, {swap}, ReplyForm::kSwap);
+  }
+  if (choice < 62) {
+    Command append = Of(Verb::kAppend, key);
+    append.value = absl::StrCat("+", value);
+    return Plan({"APPEND", key, *append.value}, {append}, ReplyForm::kNumber);
+  }
+  if (choice < 70) {
+    return Plan({"SET", key, value, "NX"}, {SetIf(Condition::Kind::kAbsent, key, value)},
+                ReplyForm::kDoneOrNull);
+  }
+  if (choice < 76) {
+    return Plan({"SET", key, value, "XX"}, {SetIf(Condition::Kind::kPresent, key, value)},
+                ReplyForm::kDoneOrNull);
+  }
+  if (choice < 82) {
+    return Plan({"SETNX", key, value}, {SetIf(Condition::Kind::kAbsent, key, value)},
+                ReplyForm::kOneOrZero);
+  }
+  if (choice < 88) {
+    return Plan({"GETSET", key, value}, {Of(Verb::kGet, key), Set(key, value)},
+                ReplyForm::kOldAndDone);
+  }
+  if (choice < 92) {
+    return Plan({"GETDEL", key}, {Of(Verb::kGet, key), Of(Verb::kDelete, key)},
+                ReplyForm::kOldAndDone);
+  }
+  return Plan({"DEL", key}, {Of(Verb::kDelete, key)}, ReplyForm::kNumber);
+}
+
+PlannedOperation Workload::DrawCounter(bool write) {
+  const std::string key = CounterKey(random_.Below(options_.counters));
+  if (!write) return PlanRead({"GET", key}, {Of(Verb::kGet, key)}, ReplyForm::kValue);
+  const uint64_t choice = random_.Below(100);
+  if (choice < 5) return Plan({"DEL", key}, {Of(Verb::kDelete, key)}, ReplyForm::kNumber);
+  if (choice < 10) {
+    // Not a number: increments fail until somebody deletes it or sets one.
+    const std::string word = absl::StrCat("x", ++last_value_);
+    return Plan({"SET", key, word}, {Set(key, word)}, ReplyForm::kDone);
+  }
+  if (choice < 20) {
+    const std::string number = absl::StrCat(++last_value_ * 1'000);
+    return Plan({"SET", key, number}, {Set(key, number)}, ReplyForm::kDone);
+  }
+  Command add = Of(Verb::kIncrBy, key);
+  add.delta = static_cast<int64_t>(random_.Between(1, 9));
+  if (choice < 35) add.delta = -add.delta;
+  return Plan({"INCRBY", key, absl::StrCat(add.delta)}, {add}, ReplyForm::kNumber);
+}
+
+PlannedOperation Workload::DrawPairs(bool write) {
+  const uint64_t choice = random_.Below(100);
+  const uint64_t pair = random_.Below(options_.pairs);
+  const std::string a = AccountKey(pair, 0);
+  const std::string b = AccountKey(pair, 1);
+  if (!write) {
+    if (choice < 40) {
+      return PlanRead({"MGET", a, b}, {Of(Verb::kGet, a), Of(Verb::kGet, b)}, ReplyForm::kValues);
+    }
+    if (choice < 50) {
+      return PlanRead({"EXISTS", a, b}, {Of(Verb::kExists, a), Of(Verb::kExists, b)},
+                      ReplyForm::kEach);
+    }
+    Command scan = Of(Verb::kRange, std::string(kAccountsBegin));
+    scan.end = std::string(kAccountsEnd);
+    if (choice < 75) {
+      return PlanRead({"KV.PREFIX", std::string(kAccountsBegin)}, {scan}, ReplyForm::kPage);
+    }
+    // An even number of entries: pairs come whole.
+    const uint64_t limit = 2 * random_.Between(1, options_.pairs);
+    return PlanRead({"KV.RANGE", scan.key, scan.end, "LIMIT", absl::StrCat(limit)}, {scan},
+                    ReplyForm::kPage);
+  }
+  if (choice < 6) {
+    return Plan({"DEL", a, b}, {Of(Verb::kDelete, a), Of(Verb::kDelete, b)}, ReplyForm::kEach);
+  }
+  const auto amount = static_cast<int64_t>(++last_value_);
+  const std::string in_a = absl::StrCat(amount);
+  const std::string in_b = absl::StrCat(kPairSum - amount);
+  if (choice < 14) {
+    PlannedOperation plan =
+        Plan({"MSETNX", a, in_a, b, in_b}, {Set(a, in_a), Set(b, in_b)}, ReplyForm::kAllOrNothing);
+    Condition absent;
+    absent.kind = Condition::Kind::kAbsent;
+    plan.guards = {{a, absent}, {b, absent}};
+    return plan;
+  }
+  return Plan({"MSET", a, in_a, b, in_b}, {Set(a, in_a), Set(b, in_b)}, ReplyForm::kDone);
+}
+
+void Workload::Learn(const PlannedOperation& operation, const Understood& understood) {
+  if (operation.commands.size() != 1 || understood.replies.size() != 1) return;
+  if (const auto& version = understood.replies[0].version; version.has_value()) {
+    versions_[operation.commands[0].key] = *version;
+  }
+}
+
+namespace {
+
+std::string SumFault(const std::string& key_a, const Value& a, const Value& b) {
+  if (!a.has_value() && !b.has_value()) return {};
+  int64_t in_a = 0, in_b = 0;
+  const bool whole = a.has_value() && b.has_value() && absl::SimpleAtoi(*a, &in_a) &&
+                     absl::SimpleAtoi(*b, &in_b) && in_a + in_b == kPairSum;
+  if (whole) return {};
+  return absl::StrCat("the accounts that begin with ", key_a, " hold ", a.value_or("nothing"),
+                      " and ", b.value_or("nothing"), ", which is not ", kPairSum);
+}
+
+}  // namespace
+
+std::string PairFault(const PlannedOperation& operation, const Understood& understood) {
+  if (operation.form == ReplyForm::kEach && understood.kind == Understood::Kind::kUnintelligible) {
+    return understood.text;
+  }
+  if (understood.kind != Understood::Kind::kDone || understood.replies.empty()) return {};
+  if (operation.form == ReplyForm::kValues && understood.replies.size() == 2) {
+    return SumFault(operation.commands[0].key, understood.replies[0].value,
+                    understood.replies[1].value);
+  }
+  if (operation.form != ReplyForm::kPage) return {};
+  const std::vector<RangeEntry>& entries = understood.replies[0].entries;
+  for (size_t i = 0; i < entries.size(); i += 2) {
+    const bool paired =
+        i + 1 < entries.size() && absl::EndsWith(entries[i].key, "a") &&
+        entries[i + 1].key ==
+            absl::StrCat(absl::string_view(entries[i].key).substr(0, entries[i].key.size() - 1),
+                         "b");
+    if (!paired) return absl::StrCat("a scan found ", entries[i].key, " without its other half");
+    if (std::string fault = SumFault(entries[i].key, entries[i].value, entries[i + 1].value);
+        !fault.empty()) {
+      return fault;
+    }
+  }
+  return {};
+}
+
+std::string PairFault(const kv::Store& store, uint32_t pairs) {
+  for (uint32_t pair = 0; pair < pairs; ++pair) {
+    const std::string keys[] = {AccountKey(pair, 0), AccountKey(pair, 1)};
+    kv::Command command;
+    for (const std::string& key : keys) {
+      command.ops.emplace_back();
+      command.ops.back().kind = kv::OpKind::kGet;
+      command.ops.back().key = key;
+    }
+    const kv::Result result = store.Read(command);
+    Value values[2];
+    kv::Version versions[2] = {0, 0};
+    for (size_t i = 0; i < result.ops.size(); ++i) {
+      if (const auto* found = std::get_if<kv::VersionedValue>(&result.ops[i])) {
+        values[i] = std::string(found->value.view());
+        versions[i] = found->version;
+      }
+    }
+    if (std::string fault = SumFault(keys[0], values[0], values[1]); !fault.empty()) return fault;
+    if (versions[0] != versions[1]) {
+      return absl::StrCat("the accounts that begin with ", keys[0], " were written at ",
+                          versions[0], " and ", versions[1], ", not at one index");
+    }
+  }
+  return {};
+}
+
+}  // namespace raftkv::sim

@@ -1,0 +1,171 @@
+#include "sim/cluster/cluster.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
+#include "sim/oracles/describe.h"
+
+namespace raftkv::sim {
+namespace {
+
+constexpr storage::ClusterId kCluster = {0x7261'6674'6b76'2073, 0x696d'756c'6174'696f};
+// Nodes that have lived before this one would count higher.
+constexpr uint64_t kFirstIncarnation = 1;
+// Wall clocks of a run start somewhere in 2024.
+constexpr uint64_t kEpochMs = 1'700'000'000'000;
+
+}  // namespace
+
+std::string PeerAddress(raft::NodeId node) { return absl::StrCat("node-", node, ":7401"); }
+std::string ClientAddress(raft::NodeId node) { return absl::StrCat("node-", node, ":7400"); }
+
+Cluster::Cluster(const ClusterSettings& settings, Scheduler* scheduler, Trace* trace,
+                 Witness* witness, Random random)
+    : settings_(settings),
+      scheduler_(scheduler),
+      trace_(trace),
+      witness_(witness),
+      random_(random),
+      network_(
+          scheduler, settings.network, random.Split("network"),
+          [this](raft::NodeId, raft::NodeId to, const std::string& frame) {
+            if (Process* process = Find(to)) process->ReceiveFrame(frame);
+          },
+          [this](raft::NodeId from, raft::NodeId to) {
+            if (Process* process = Find(from)) process->PeerUnreachable(to);
+          }),
+      ports_(scheduler, settings.ports, random.Split("ports"),
+             [this](raft::NodeId node) { return Find(node); }) {}
+
+raft::SnapshotMeta Cluster::FoundingSnapshot(const ClusterSettings& settings) {
+  raft::SnapshotMeta meta;
+  meta.index = 1;
+  meta.term = 1;
+  for (raft::NodeId id = 1; id <= settings.founders; ++id) meta.conf.voters.push_back(id);
+  return meta;
+}
+
+storage::Founding Cluster::Founding() const {
+  replica::Members members;
+  for (raft::NodeId id = 1; id <= settings_.founders; ++id) {
+    members.Set(id, {kFirstIncarnation, PeerAddress(id), ClientAddress(id)});
+  }
+  return {FoundingSnapshot(settings_),
+          replica::Replica::FoundingState(members, settings_.replica.store)};
+}
+
+Process& Cluster::AddProcess(raft::NodeId node, const storage::Founding& founding) {
+  Random random = random_.Split(absl::StrCat("node ", node));
+  ProcessSettings process;
+  process.identity = {kCluster, node, kFirstIncarnation, /*group=*/0, kEpochMs};
+  process.replica = settings_.replica;
+  process.replica.cluster = {kCluster.high, kCluster.low};
+  process.replica.incarnation = kFirstIncarnation;
+  process.replica.raft.id = node;
+  process.replica.record_applied = true;
+  process.storage = settings_.storage;
+  process.disk = settings_.disk;
+  process.disk_delay = settings_.disk_delay;
+  Random clock = random.Split("clock");
+  const auto most = static_cast<uint64_t>(settings_.most_drift_ppm);
+  const int64_t drift =
+      static_cast<int64_t>(clock.Between(0, 2 * most)) - static_cast<int64_t>(most);
+  process.clock = NodeClock(drift, kEpochMs + clock.Between(0, settings_.most_wall_skew_ms));
+  auto& slot = processes_[node];
+  slot = std::make_unique<Process>(process, scheduler_, trace_, this, witness_, random);
+  RAFTKV_CHECK(slot->Initialise(founding).ok());
+  last_node_ = std::max(last_node_, node);
+  return *slot;
+}
+
+void Cluster::StartFounders() {
+  for (raft::NodeId id = 1; id <= settings_.founders; ++id) AddProcess(id, Founding());
+  for (auto& [id, process] : processes_) process->Start(/*die_in_recovery=*/false);
+}
+
+raft::NodeId Cluster::StartJoiner() {
+  const raft::NodeId id = last_node_ + 1;
+  AddProcess(id, storage::Founding()).Start(/*die_in_recovery=*/false);
+  return id;
+}
+
+void Cluster::Retire(raft::NodeId node) {
+  if (!retired_.emplace(node, scheduler_->now()).second) return;
+  if (processes_.at(node)->state() != Process::State::kDown) Die(node, Process::Death::kKilled);
+}
+
+Process* Cluster::Find(raft::NodeId node) {
+  const auto it = processes_.find(node);
+  return it == processes_.end() ? nullptr : it->second.get();
+}
+
+std::vector<raft::NodeId> Cluster::InUse() const {
+  std::vector<raft::NodeId> nodes;
+  for (const auto& [id, process] : processes_) {
+    if (!retired_.contains(id)) nodes.push_back(id);
+  }
+  return nodes;
+}
+
+std::vector<raft::NodeId> Cluster::Up() const {
+  std::vector<raft::NodeId> nodes;
+  for (const auto& [id, process] : processes_) {
+    if (process->state() == Process::State::kUp) nodes.push_back(id);
+  }
+  return nodes;
+}
+
+Process* Cluster::Leader() {
+  Process* leader = nullptr;
+  for (auto& [id, process] : processes_) {
+    if (process->state() != Process::State::kUp || !process->replica()->raft().is_leader()) {
+      continue;
+    }
+    if (leader == nullptr || process->replica()->raft().term() > leader->replica()->raft().term()) {
+      leader = process.get();
+    }
+  }
+  return leader;
+}
+
+void Cluster::Die(raft::NodeId node, Process::Death death) {
+  processes_.at(node)->Die(death);
+  network_.Reset(node);
+  ports_.NodeDied(node);
+}
+
+void Cluster::Restart(raft::NodeId node, Time delay, bool die_in_recovery) {
+  scheduler_->After(delay, Actor::kNode, [this, node, die_in_recovery] {
+    Process& process = *processes_.at(node);
+    if (process.state() != Process::State::kDown || retired_.contains(node)) return;
+    if (!process.Start(die_in_recovery)) Restart(node, settings_.restart_delay, false);
+  });
+}
+
+void Cluster::SendFrame(raft::NodeId from, raft::NodeId to, std::string frame) {
+  if (trace_->reading()) {
+    const auto message = wire::DecodePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
+    trace_->Say(absl::StrCat("node ", from, " -> ", to, "  ",
+                             message.ok() ? DescribePeerBody(message->body) : "?"));
+  }
+  network_.Send(from, to, std::move(frame));
+}
+
+void Cluster::SendToClient(replica::ClientId client, std::string bytes) {
+  ports_.SendToCaller(client, std::move(bytes));
+}
+
+void Cluster::CloseClient(replica::ClientId client) { ports_.CloseByNode(client); }
+
+void Cluster::PauseClient(replica::ClientId client, bool paused) { ports_.Pause(client, paused); }
+
+void Cluster::Exited(raft::NodeId node, const absl::Status& reason) {
+  ++exits_;
+  if (trace_->reading()) trace_->Say(absl::StrCat("node ", node, " exits: ", reason.ToString()));
+  network_.Reset(node);
+  ports_.NodeDied(node);
+  Restart(node, settings_.restart_delay, false);
+}
+
+}  // namespace raftkv::sim

@@ -1,0 +1,100 @@
+// All nodes of a run and what lies between them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/raft/random.h"
+#include "core/replica/options.h"
+#include "sim/clients/ports.h"
+#include "sim/network/network.h"
+#include "sim/node/process.h"
+#include "sim/node/witness.h"
+#include "sim/scheduler/scheduler.h"
+#include "sim/scheduler/trace.h"
+
+namespace raftkv::sim {
+
+struct ClusterSettings {
+  uint32_t founders = 3;  // nodes 1 to this
+  replica::Options replica;
+  storage::Options storage;
+  SimDisk::Options disk;
+  Delay disk_delay;
+  NetworkOptions network;
+  PortOptions ports;
+  int64_t most_drift_ppm = 0;  // of each node's clocks, either way
+  uint64_t most_wall_skew_ms = 0;
+  Time restart_delay = 200 * kMillisecond;  // of a process that ended by itself
+};
+
+class Cluster final : public Outlet {
+ public:
+  // Nodes get streams of their own out of `random`, by their ids.
+  Cluster(const ClusterSettings& settings, Scheduler* scheduler, Trace* trace, Witness* witness,
+          Random random);
+
+  // What every founder starts with: a snapshot of an empty store.
+  static raft::SnapshotMeta FoundingSnapshot(const ClusterSettings& settings);
+
+  void StartFounders();
+  // A new node with an empty log, running. It waits to be added.
+  raft::NodeId StartJoiner();
+  // Switched off for good.
+  void Retire(raft::NodeId node);
+
+  // Null when there is no such node.
+  Process* Find(raft::NodeId node);
+  const std::map<raft::NodeId, std::unique_ptr<Process>>& processes() const { return processes_; }
+  bool retired(raft::NodeId node) const { return retired_.contains(node); }
+  std::vector<raft::NodeId> InUse() const;  // not retired, ascending
+  std::vector<raft::NodeId> Up() const;     // running and not paused
+  // Whoever leads the highest term among those that run; null when nobody leads.
+  Process* Leader();
+
+  // Starts a node that is down, after `delay`. With `die_in_recovery` it loses its power once more
+  // on the way up.
+  void Restart(raft::NodeId node, Time delay, bool die_in_recovery);
+  void Die(raft::NodeId node, Process::Death death);
+
+  Network& network() { return network_; }
+  const Network& network() const { return network_; }
+  Ports& ports() { return ports_; }
+  Trace& trace() { return *trace_; }
+  Scheduler& scheduler() { return *scheduler_; }
+  const ClusterSettings& settings() const { return settings_; }
+  uint64_t exits() const { return exits_; }  // processes that ended because their disk failed
+
+  // Outlet
+  void SendFrame(raft::NodeId from, raft::NodeId to, std::string frame) override;
+  void SendToClient(replica::ClientId client, std::string bytes) override;
+  void CloseClient(replica::ClientId client) override;
+  void PauseClient(replica::ClientId client, bool paused) override;
+  void Exited(raft::NodeId node, const absl::Status& reason) override;
+
+ private:
+  Process& AddProcess(raft::NodeId node, const storage::Founding& founding);
+  storage::Founding Founding() const;
+
+  ClusterSettings settings_;
+  Scheduler* scheduler_;
+  Trace* trace_;
+  Witness* witness_;
+  Random random_;
+  std::map<raft::NodeId, std::unique_ptr<Process>> processes_;
+  std::map<raft::NodeId, Time> retired_;
+  raft::NodeId last_node_ = 0;
+  uint64_t exits_ = 0;
+  Network network_;
+  Ports ports_;
+};
+
+// "node-3:7401": nobody resolves it.
+std::string PeerAddress(raft::NodeId node);
+std::string ClientAddress(raft::NodeId node);
+
+}  // namespace raftkv::sim

@@ -1,0 +1,336 @@
+#include "sim/nemesis/nemesis.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/raft/configuration.h"
+
+namespace raftkv::sim {
+namespace {
+
+constexpr absl::string_view kNames[] = {
+    "partitions",   "isolations", "one-way partitions",  "clogs",     "storms",
+    "power losses", "kills",      "power losses of all", "pauses",    "slow disks",
+    "sync errors",  "full disks", "clock jumps",         "transfers", "membership requests",
+};
+static_assert(std::size(kNames) == kFaultKinds);
+
+// A removed node is switched off by its operator after this.
+constexpr Time kSweepUpEvery = 250 * kMillisecond;
+constexpr Time kSweepUpAfter = kSecond;
+
+}  // namespace
+
+absl::string_view Name(Fault fault) { return kNames[static_cast<size_t>(fault)]; }
+
+Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, const Omniscience* omniscience,
+                 Random random)
+    : settings_(settings),
+      cluster_(cluster),
+      omniscience_(omniscience),
+      random_(random),
+      operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
+      calm_network_(cluster->network().options()) {}
+
+uint64_t Nemesis::total() const {
+  return std::accumulate(counters_.begin(), counters_.end(), uint64_t{0});
+}
+
+void Nemesis::Say(absl::string_view text) {
+  if (cluster_->trace().reading()) cluster_->trace().Say(absl::StrCat("nemesis: ", text));
+}
+
+void Nemesis::Start() {
+  SweepUp();
+  Next();
+}
+
+void Nemesis::Next() {
+  const uint32_t shares = std::accumulate(settings_.shares.begin(), settings_.shares.end(), 0u);
+  if (shares == 0) return;
+  cluster_->scheduler().After(Draw(settings_.between, random_), Actor::kScript, [this, shares] {
+    if (ended_) return;
+    uint64_t draw = random_.Below(shares);
+    size_t kind = 0;
+    while (draw >= settings_.shares[kind]) draw -= settings_.shares[kind++];
+    Cause(static_cast<Fault>(kind));
+    Next();
+  });
+}
+
+void Nemesis::Cause(Fault fault) {
+  using Links = std::vector<std::pair<raft::NodeId, raft::NodeId>>;
+  const std::vector<raft::NodeId> nodes = cluster_->InUse();
+  const raft::NodeId victim = PickUp();
+  if (victim == raft::kNoNode) return;
+  const auto both_ways = [&](const std::vector<raft::NodeId>& group) {
+    Links links;
+    for (const raft::NodeId a : group) {
+      for (const raft::NodeId b : nodes) {
+        if (std::find(group.begin(), group.end(), b) != group.end()) continue;
+        links.emplace_back(a, b);
+        links.emplace_back(b, a);
+      }
+    }
+    return links;
+  };
+  switch (fault) {
+    case Fault::kPartition:
+      return CutLinks(fault, both_ways(PickGroup(nodes)));
+    case Fault::kIsolation:
+      return CutLinks(fault, both_ways({victim}));
+    case Fault::kOneWay: {
+      const std::vector<raft::NodeId> group =
+          random_.Chance(1, 2) ? std::vector<raft::NodeId>{victim} : PickGroup(nodes);
+      const bool deaf = random_.Chance(1, 2);
+      Links links;
+      for (const auto& [a, b] : both_ways(group)) {
+        const bool leaves = std::find(group.begin(), group.end(), a) != group.end();
+        if (leaves != deaf) links.emplace_back(a, b);
+      }
+      return CutLinks(fault, links);
+    }
+    case Fault::kClog: {
+      Links links;
+      for (const auto& link : both_ways({victim})) {
+        if (random_.Chance(1, 2)) links.push_back(link);
+      }
+      return ClogLinks(links);
+    }
+    case Fault::kStorm:
+      return Storm();
+    case Fault::kPowerLoss:
+      return Down(fault, victim, Process::Death::kPowerLoss);
+    case Fault::kKill:
+      return Down(fault, victim, Process::Death::kKilled);
+    case Fault::kPowerLossOfAll:
+      for (const raft::NodeId node : nodes) {
+        if (cluster_->Find(node)->state() == Process::State::kDown) continue;
+        Down(fault, node, Process::Death::kPowerLoss);
+      }
+      return;
+    case Fault::kPause: {
+      Process* process = cluster_->Find(victim);
+      Say(absl::StrCat("pauses node ", victim));
+      process->Pause();
+      Count(fault);
+      return Hold(fault, nullptr, [this, process, life = process->life()] {
+        if (process->life() != life) return;  // it died meanwhile
+        Say(absl::StrCat("lets node ", process->id(), " go on"));
+        process->Resume();
+      });
+    }
+    case Fault::kSlowDisk:
+    case Fault::kSyncError:
+    case Fault::kFullDisk:
+      return Disk(fault, victim);
+    case Fault::kClockJump: {
+      const auto jump = static_cast<int64_t>(random_.Between(1, 120'000));
+      cluster_->Find(victim)->clock().Jump(random_.Chance(1, 2) ? jump : -jump);
+      Say(absl::StrCat("moves the wall clock of node ", victim, " by ", jump, " ms"));
+      return Count(fault);
+    }
+    case Fault::kTransfer:
+      return Transfer();
+    case Fault::kMembership:
+      return ChangeMembership();
+  }
+}
+
+raft::NodeId Nemesis::PickUp() {
+  const std::vector<raft::NodeId> up = cluster_->Up();
+  if (up.empty()) return raft::kNoNode;
+  const raft::NodeId any = up[random_.Below(up.size())];
+  Process* leader = cluster_->Leader();
+  const bool at_leader = random_.Chance(settings_.at_leader_percent, 100);
+  return at_leader && leader != nullptr ? leader->id() : any;
+}
+
+std::vector<raft::NodeId> Nemesis::PickGroup(const std::vector<raft::NodeId>& nodes) {
+  std::vector<raft::NodeId> group;
+  for (const raft::NodeId node : nodes) {
+    if (random_.Chance(1, 2)) group.push_back(node);
+  }
+  return group;
+}
+
+// --- Faults that last
+
+void Nemesis::Hold(Fault fault, std::function<uint64_t()> effect, std::function<void()> take_back) {
+  const uint64_t id = ++last_active_;
+  const uint64_t before = effect ? effect() : 0;
+  active_.emplace(id, Active{fault, std::move(take_back), std::move(effect), before});
+  cluster_->scheduler().After(Draw(settings_.lasts, random_), Actor::kScript,
+                              [this, id] { TakeBack(id); });
+}
+
+void Nemesis::TakeBack(uint64_t id) {
+  const auto it = active_.find(id);
+  if (it == active_.end()) return;
+  Active active = std::move(it->second);
+  active_.erase(it);
+  if (active.effect && active.effect() > active.effect_before) Count(active.fault);
+  active.take_back();
+}
+
+void Nemesis::CutLinks(Fault fault,
+                       const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links) {
+  if (links.empty()) return;
+  Say(absl::StrCat("cuts ", absl::StrJoin(links, " ", absl::PairFormatter(">"))));
+  for (const auto& [from, to] : links) cluster_->network().Cut(from, to);
+  Hold(
+      fault, [this] { return cluster_->network().counters().cut; },
+      [this, links] {
+        Say("mends links");
+        for (const auto& [from, to] : links) cluster_->network().Mend(from, to);
+      });
+}
+
+void Nemesis::ClogLinks(const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links) {
+  if (links.empty()) return;
+  Say(absl::StrCat("clogs ", absl::StrJoin(links, " ", absl::PairFormatter(">"))));
+  for (const auto& [from, to] : links) cluster_->network().Clog(from, to);
+  Hold(
+      Fault::kClog, [this] { return cluster_->network().counters().clogged; },
+      [this, links] {
+        Say("unclogs links");
+        for (const auto& [from, to] : links) cluster_->network().Unclog(from, to);
+      });
+}
+
+void Nemesis::Storm() {
+  Say("lets a storm rise");
+  NetworkOptions worse = calm_network_;
+  worse.in_order = false;
+  worse.loss_per_mille = static_cast<uint32_t>(random_.Between(50, 400));
+  worse.duplicate_per_mille = static_cast<uint32_t>(random_.Between(50, 400));
+  worse.delay.tail_per_mille = 200;
+  worse.delay.tail = std::max<Time>(10 * worse.delay.spread, 20 * kMillisecond);
+  cluster_->network().set_options(worse);
+  Hold(
+      Fault::kStorm,
+      [this] {
+        return cluster_->network().counters().lost + cluster_->network().counters().doubled;
+      },
+      [this] { cluster_->network().set_options(calm_network_); });
+}
+
+void Nemesis::Down(Fault fault, raft::NodeId node, Process::Death death) {
+  cluster_->Die(node, death);
+  Count(fault);
+  const bool die_again = random_.Chance(1, 8);
+  Hold(fault, nullptr, [this, node, die_again] { cluster_->Restart(node, 0, die_again); });
+}
+
+void Nemesis::Disk(Fault fault, raft::NodeId node) {
+  Process* process = cluster_->Find(node);
+  switch (fault) {
+    case Fault::kSlowDisk: {
+      const uint64_t factor = random_.Between(5, 200);
+      Say(absl::StrCat("makes the disk of node ", node, " ", factor, " times slower"));
+      process->disk_thread().set_slowness(factor);
+      return Hold(
+          fault, [process] { return process->disk().counters().operations; },
+          [process] { process->disk_thread().set_slowness(1); });
+    }
+    case Fault::kSyncError: {
+      Say(absl::StrCat("lets a sync of node ", node, " fail"));
+      process->disk().InjectFault(SimDisk::Operation::kSync, random_.Below(3));
+      return Hold(
+          fault, [process] { return process->disk().counters().injected_sync_errors; }, [] {});
+    }
+    default: {
+      Say(absl::StrCat("fills the disk of node ", node));
+      SimDisk::Options full = process->disk().options();
+      full.capacity_bytes = 0;
+      process->disk().set_options(full);
+      return Hold(
+          fault, [process] { return process->disk().counters().full_errors; },
+          [this, process] { process->disk().set_options(cluster_->settings().disk); });
+    }
+  }
+}
+
+// --- Requests of the operator
+
+void Nemesis::Ask(Fault fault, std::vector<std::string> words, raft::NodeId to) {
+  Say(absl::StrCat("operator asks node ", to, ": ", absl::StrJoin(words, " ")));
+  operator_.Ask(to, std::move(words), [this, fault](bool ok, const std::string& text) {
+    Say(absl::StrCat("operator is told: ", ok ? "done" : text));
+    if (ok) Count(fault);
+  });
+}
+
+void Nemesis::Transfer() {
+  const std::vector<raft::NodeId>& voters = omniscience_->newest_conf().voters;
+  Process* leader = cluster_->Leader();
+  if (operator_.busy() || leader == nullptr || voters.empty()) return;
+  const raft::NodeId target = voters[random_.Below(voters.size())];
+  Ask(Fault::kTransfer, {"KV.TRANSFER", absl::StrCat(target)}, leader->id());
+}
+
+void Nemesis::ChangeMembership() {
+  if (operator_.busy()) return;
+  const raft::ConfState& conf = omniscience_->newest_conf();
+  const raft::NodeId via = PickUp();
+  const size_t members = raft::AllMembers(conf).size();
+  std::vector<std::string> words;
+  if (!conf.learners.empty() && random_.Chance(3, 4)) {
+    const raft::NodeId learner = conf.learners[random_.Below(conf.learners.size())];
+    words = {"KV.MEMBER", random_.Chance(4, 5) ? "PROMOTE" : "REMOVE", absl::StrCat(learner)};
+  } else if (members < settings_.most_members &&
+             (random_.Chance(1, 2) || conf.voters.size() <= settings_.least_voters)) {
+    // Somebody who waits to be added, or a new node.
+    raft::NodeId joiner = raft::kNoNode;
+    for (const raft::NodeId node : cluster_->InUse()) {
+      if (!raft::IsMember(conf, node) && !removed_.contains(node)) joiner = node;
+    }
+    if (joiner == raft::kNoNode) joiner = cluster_->StartJoiner();
+    words = {"KV.MEMBER",           "ADD", absl::StrCat(joiner), PeerAddress(joiner),
+             ClientAddress(joiner), "1"};
+  } else if (conf.voters.size() > settings_.least_voters) {
+    const raft::NodeId voter = conf.voters[random_.Below(conf.voters.size())];
+    words = {"KV.MEMBER", "REMOVE", absl::StrCat(voter)};
+  } else {
+    return;
+  }
+  Ask(Fault::kMembership, std::move(words), via);
+}
+
+// Switches removed nodes off, some time after their removal.
+void Nemesis::SweepUp() {
+  const raft::ConfState& conf = omniscience_->newest_conf();
+  for (const raft::NodeId node : cluster_->InUse()) {
+    if (raft::IsMember(conf, node)) {
+      removed_.erase(node);
+      continue;
+    }
+    const Process* process = cluster_->Find(node);
+    // Never added: it waits.
+    if (node > cluster_->settings().founders && process->replica() != nullptr &&
+        process->replica()->raft().log().last() == 0) {
+      continue;
+    }
+    const Time since = removed_.try_emplace(node, cluster_->scheduler().now()).first->second;
+    if (cluster_->scheduler().now() - since < kSweepUpAfter) continue;
+    Say(absl::StrCat("switches node ", node, " off, which is no member any more"));
+    cluster_->Retire(node);
+  }
+  cluster_->scheduler().After(kSweepUpEvery, Actor::kScript, [this] { SweepUp(); });
+}
+
+void Nemesis::End() {
+  ended_ = true;
+  Say("is done");
+  while (!active_.empty()) TakeBack(active_.begin()->first);
+  for (const raft::NodeId node : cluster_->InUse()) {
+    if (cluster_->Find(node)->state() == Process::State::kDown) {
+      cluster_->Restart(node, 0, /*die_in_recovery=*/false);
+    }
+  }
+}
+
+}  // namespace raftkv::sim

@@ -1,0 +1,111 @@
+// Causes faults, as the seed says: which kinds exist in this run, when, against whom, how long.
+//
+// Each seed has its own subset (a swarm): a run in which everything happens at once hides what a
+// run with pauses and snapshots only would find. A fault is aimed at the leader half of the time,
+// because that is where it hurts. When the time for faults is over, End takes back all of them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/raft/random.h"
+#include "sim/clients/operator.h"
+#include "sim/cluster/cluster.h"
+#include "sim/oracles/omniscience.h"
+
+namespace raftkv::sim {
+
+enum class Fault : uint8_t {
+  kPartition,       // two groups that do not hear each other
+  kIsolation,       // one node alone
+  kOneWay,          // some nodes are not heard by the others, or do not hear them
+  kClog,            // links that deliver late, all at once
+  kStorm,           // much is lost, doubled and delayed
+  kPowerLoss,       // of one node
+  kKill,            // of one process
+  kPowerLossOfAll,  // of all nodes at once
+  kPause,           // of one process
+  kSlowDisk,
+  kSyncError,
+  kFullDisk,
+  kClockJump,  // of one node's wall clock
+  kTransfer,   // of leadership
+  kMembership,
+};
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kMembership) + 1;
+
+absl::string_view Name(Fault fault);  // plural: "partitions"
+
+struct NemesisSettings {
+  std::array<uint32_t, kFaultKinds> shares = {};  // 0: not in this run
+  Delay between;                                  // from one fault to the next
+  Delay lasts;
+  uint32_t at_leader_percent = 50;
+  uint32_t most_members = 7;
+  uint32_t least_voters = 2;
+  Time operator_patience = 2 * kSecond;
+};
+
+class Nemesis {
+ public:
+  using Counters = std::array<uint64_t, kFaultKinds>;
+
+  Nemesis(const NemesisSettings& settings, Cluster* cluster, const Omniscience* omniscience,
+          Random random);
+
+  void Start();
+  // Takes back every fault, starts what is down, and causes no more.
+  void End();
+
+  // Faults that took effect: a partition that stopped a frame, a disk that was slow while somebody
+  // wrote, ...
+  const Counters& counters() const { return counters_; }
+  uint64_t total() const;
+
+ private:
+  // A fault that lasts.
+  struct Active {
+    Fault fault;
+    std::function<void()> take_back;
+    // Grows while the fault has an effect; compared with its value at the beginning.
+    std::function<uint64_t()> effect;
+    uint64_t effect_before;
+  };
+
+  void Next();
+  void Cause(Fault fault);
+  void Hold(Fault fault, std::function<uint64_t()> effect, std::function<void()> take_back);
+  void TakeBack(uint64_t id);
+  void Count(Fault fault) { ++counters_[static_cast<size_t>(fault)]; }
+  void Say(absl::string_view text);
+
+  raft::NodeId PickUp();  // a running node; kNoNode when there is none
+  std::vector<raft::NodeId> PickGroup(const std::vector<raft::NodeId>& nodes);
+  void CutLinks(Fault fault, const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links);
+  void ClogLinks(const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links);
+  void Down(Fault fault, raft::NodeId node, Process::Death death);
+  void Storm();
+  void Disk(Fault fault, raft::NodeId node);
+  void Transfer();
+  void ChangeMembership();
+  void Ask(Fault fault, std::vector<std::string> words, raft::NodeId to);
+  void SweepUp();
+
+  NemesisSettings settings_;
+  Cluster* cluster_;
+  const Omniscience* omniscience_;
+  Random random_;
+  Operator operator_;
+  NetworkOptions calm_network_;
+  bool ended_ = false;
+  uint64_t last_active_ = 0;
+  std::map<uint64_t, Active> active_;
+  std::map<raft::NodeId, Time> removed_;  // seen outside the configuration since
+  Counters counters_ = {};
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,99 @@
+// The network between nodes: it loses, doubles, delays and reorders frames, and it can be cut.
+//
+// The fault model
+//
+// A frame is one datagram. Each one is delivered never, once or twice, after a delay drawn for each
+// copy, so frames overtake each other; `in_order` makes a link behave like one TCP connection
+// instead (no loss of single frames, no overtaking). Bytes are never changed: frames carry
+// checksums, and what a node does with hostile bytes is the business of the fuzzers.
+//
+// Faults act on directed links and can be combined; each is taken back by whoever made it:
+//   - a cut link delivers nothing: neither what is sent while it is cut nor what is under way. A
+//     partition cuts all links between two groups, a one-way partition those in one direction;
+//   - a clogged link holds everything back until it is unclogged, and then delivers it at once: the
+//     way by which messages of long-gone terms arrive.
+// A process that ends takes its connections along: what is under way to it is gone (Reset), what it
+// has sent still arrives.
+//
+// All chance comes from the stream handed in, one draw after the other for each frame that is sent.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/raft/types.h"
+#include "sim/network/delay.h"
+#include "sim/scheduler/scheduler.h"
+
+namespace raftkv::sim {
+
+struct NetworkOptions {
+  Delay delay;
+  bool in_order = false;
+  uint32_t loss_per_mille = 0;
+  uint32_t duplicate_per_mille = 0;
+  // Of frames lost: so often the sender is told that its peer could not be reached.
+  uint32_t loss_noticed_per_mille = 0;
+};
+
+class Network {
+ public:
+  using Deliver = std::function<void(raft::NodeId from, raft::NodeId to, const std::string& frame)>;
+  using Lost = std::function<void(raft::NodeId from, raft::NodeId to)>;
+
+  struct Counters {
+    uint64_t sent = 0;
+    uint64_t delivered = 0;
+    uint64_t lost = 0;     // by chance
+    uint64_t doubled = 0;  // by chance
+    uint64_t cut = 0;      // stopped by a cut link
+    uint64_t clogged = 0;  // held back by a clogged link
+  };
+
+  Network(Scheduler* scheduler, const NetworkOptions& options, Random random, Deliver deliver,
+          Lost lost);
+
+  // Takes one whole frame.
+  void Send(raft::NodeId from, raft::NodeId to, std::string frame);
+
+  // Each Cut needs its Mend, each Clog its Unclog: a link that is cut twice is whole after two.
+  void Cut(raft::NodeId from, raft::NodeId to) { ++links_[{from, to}].cuts; }
+  void Mend(raft::NodeId from, raft::NodeId to) { --links_[{from, to}].cuts; }
+  void Clog(raft::NodeId from, raft::NodeId to) { ++links_[{from, to}].clogs; }
+  void Unclog(raft::NodeId from, raft::NodeId to);
+
+  // Nothing that is under way to `node` arrives any more.
+  void Reset(raft::NodeId node);
+
+  // From now on: for healing, and for faults that make it worse for a while.
+  void set_options(const NetworkOptions& options) { options_ = options; }
+  const NetworkOptions& options() const { return options_; }
+  const Counters& counters() const { return counters_; }
+
+ private:
+  struct Link {
+    int cuts = 0;
+    int clogs = 0;
+    Time last_arrival = 0;
+    std::vector<std::string> held;
+  };
+
+  void Launch(raft::NodeId from, raft::NodeId to, std::string frame);
+  void Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, std::string frame);
+  void NoticeLoss(raft::NodeId from, raft::NodeId to);
+
+  Scheduler* scheduler_;
+  NetworkOptions options_;
+  Random random_;
+  Deliver deliver_;
+  Lost lost_;
+  Counters counters_;
+  std::map<std::pair<raft::NodeId, raft::NodeId>, Link> links_;
+  std::map<raft::NodeId, uint64_t> lives_;  // of each node's connections
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,40 @@
+// The two clocks of one node. Neither is right, and the wall clock may jump.
+#pragma once
+
+#include <cstdint>
+
+#include "sim/scheduler/scheduler.h"
+
+namespace raftkv::sim {
+
+class NodeClock {
+ public:
+  // `fast_ppm`: how much faster than virtual time both clocks run, in millionths; negative: slower.
+  // `wall_ms` is what the wall clock shows at time 0.
+  NodeClock(int64_t fast_ppm, uint64_t wall_ms) : fast_ppm_(fast_ppm), wall_ms_(wall_ms) {}
+
+  uint64_t MonotonicUs(Time now) const {
+    return static_cast<uint64_t>(static_cast<int64_t>(now) +
+                                 static_cast<int64_t>(now) * fast_ppm_ / 1'000'000);
+  }
+  uint64_t WallMs(Time now) const {
+    return static_cast<uint64_t>(static_cast<int64_t>(wall_ms_ + MonotonicUs(now) / 1'000) +
+                                 jump_ms_);
+  }
+  // The first moment at which the monotonic clock shows at least `local_us`.
+  Time When(uint64_t local_us) const {
+    Time when =
+        static_cast<Time>(static_cast<int64_t>(local_us) * 1'000'000 / (1'000'000 + fast_ppm_));
+    while (MonotonicUs(when) < local_us) ++when;
+    return when;
+  }
+
+  void Jump(int64_t ms) { jump_ms_ += ms; }
+
+ private:
+  int64_t fast_ppm_;
+  uint64_t wall_ms_;
+  int64_t jump_ms_ = 0;
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,53 @@
+#include "sim/node/disk_thread.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/raft/check.h"
+#include "storage/run_job.h"
+
+namespace raftkv::sim {
+
+void DiskThread::Start(storage::Storage* storage) {
+  RAFTKV_CHECK(storage_ == nullptr);
+  storage_ = storage;
+}
+
+void DiskThread::Enqueue(replica::Job job) {
+  queue_.push_back(std::move(job));
+  StartNext();
+}
+
+void DiskThread::StartNext() {
+  if (running_.has_value() || queue_.empty()) return;
+  // A log batch goes before everything else that waits.
+  auto next = std::find_if(queue_.begin(), queue_.end(),
+                           [](const replica::Job& job) { return job.is_persist(); });
+  if (next == queue_.end()) next = queue_.begin();
+  running_ = std::move(*next);
+  queue_.erase(next);
+  scheduler_->After(Draw(delay_, random_) * slowness_, Actor::kDisk, [this, life = life_] {
+    if (life == life_) Finish();
+  });
+}
+
+void DiskThread::Finish() {
+  const replica::Job job = *std::exchange(running_, std::nullopt);
+  replica::JobResult result = storage::RunJob(*storage_, job);
+  const uint64_t life = life_;
+  done_(job, std::move(result));
+  if (life == life_) StartNext();
+}
+
+void DiskThread::Stop(SimDisk* disk, std::optional<uint64_t> budget) {
+  if (running_.has_value() && budget.has_value()) {
+    disk->SetOperationBudget(*budget);
+    (void)storage::RunJob(*storage_, *running_);  // nobody is left to hear how it ended
+  }
+  ++life_;
+  storage_ = nullptr;
+  running_.reset();
+  queue_.clear();
+}
+
+}  // namespace raftkv::sim

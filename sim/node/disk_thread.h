@@ -1,0 +1,55 @@
+// The one thread of a node that waits for its disk: runs jobs in the order the contract gives them,
+// each at one virtual instant after a delay.
+//
+// A job does all its work at the moment it completes. What a crash in the middle of it leaves
+// behind is the same job run with a smaller budget of disk operations.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+
+#include "core/replica/jobs.h"
+#include "sim/disk/sim_disk.h"
+#include "sim/network/delay.h"
+#include "sim/scheduler/scheduler.h"
+#include "storage/storage.h"
+
+namespace raftkv::sim {
+
+class DiskThread {
+ public:
+  using Done = std::function<void(const replica::Job& job, replica::JobResult result)>;
+
+  DiskThread(Scheduler* scheduler, const Delay& delay, Random random, Done done)
+      : scheduler_(scheduler), delay_(delay), random_(random), done_(std::move(done)) {}
+
+  // `storage` must live until Stop.
+  void Start(storage::Storage* storage);
+  void Enqueue(replica::Job job);
+
+  // Forgets all jobs. With a budget, the job that was running does so many disk operations first
+  // and then finds the power gone (or is done, if it needs fewer).
+  void Stop(SimDisk* disk, std::optional<uint64_t> budget);
+  bool busy() const { return running_.has_value(); }
+
+  // Everything takes so many times as long, from the next job on.
+  void set_slowness(uint64_t factor) { slowness_ = factor; }
+
+ private:
+  void StartNext();
+  void Finish();
+
+  Scheduler* scheduler_;
+  Delay delay_;
+  Random random_;
+  Done done_;
+  uint64_t slowness_ = 1;
+  uint64_t life_ = 0;
+  storage::Storage* storage_ = nullptr;
+  std::deque<replica::Job> queue_;
+  std::optional<replica::Job> running_;
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,258 @@
+#include "sim/node/process.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
+
+namespace raftkv::sim {
+namespace {
+
+// A paused node's sockets hold this many frames; what comes on top is lost.
+constexpr size_t kMaxWaiting = 2'000;
+
+// Enough operations for every job to end by itself now and then.
+constexpr uint64_t kMaxJobBudget = 12;
+constexpr uint64_t kMaxRecoveryBudget = 24;
+
+// What the trace is told: kinds of facts.
+enum Fact : uint64_t {
+  kStarted = 0x100,
+  kDied,
+  kFrameIn,
+  kFrameOut,
+  kClientIn,
+  kClientOut,
+  kJobOut,
+  kJobIn,
+  kTick,
+};
+
+}  // namespace
+
+Process::Process(const ProcessSettings& settings, Scheduler* scheduler, Trace* trace,
+                 Outlet* outlet, Witness* witness, Random random)
+    : settings_(settings),
+      scheduler_(scheduler),
+      trace_(trace),
+      outlet_(outlet),
+      witness_(witness),
+      random_(random.Split("process")),
+      crash_random_(random.Split("crash")),
+      disk_(settings.disk, random.Split("disk errors")),
+      disk_thread_(scheduler, settings.disk_delay, random.Split("disk delay"),
+                   [this](const replica::Job& job, replica::JobResult result) {
+                     OnJobDone(job, std::move(result));
+                   }) {}
+
+absl::Status Process::Initialise(const storage::Founding& founding) {
+  return storage::Storage::Init(disk_, settings_.identity, founding);
+}
+
+bool Process::Start(bool die_in_recovery) {
+  RAFTKV_CHECK(state_ == State::kDown);
+  ++life_;
+  if (die_in_recovery) disk_.SetOperationBudget(random_.Below(kMaxRecoveryBudget));
+  const SimDisk::Counters before = disk_.counters();
+  absl::StatusOr<std::unique_ptr<storage::Storage>> opened = storage::Storage::Open(
+      disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node});
+  if (!opened.ok() && IsCrash(opened.status())) {
+    ++counters_.recovery_deaths;
+    disk_.Crash(crash_random_);
+    if (trace_->reading())
+      trace_->Say(absl::StrCat("node ", id(), " loses power while it recovers"));
+    return false;
+  }
+  disk_.SetOperationBudget(std::nullopt);
+  if (!opened.ok()) {
+    // A disk that fails or is full is tried again later. Any other reason is one that must not be.
+    const bool disk_failed =
+        disk_.counters().injected_sync_errors > before.injected_sync_errors ||
+        disk_.counters().injected_write_errors > before.injected_write_errors ||
+        absl::IsResourceExhausted(opened.status());
+    if (!disk_failed) witness_->RecoveryRefused(id(), opened.status());
+    disk_.ProcessCrash();
+    return false;
+  }
+  storage_ = *std::move(opened);
+  storage::Recovered found = storage_->TakeRecovered();
+  for (const storage::RecoveryEvent& event : found.events) {
+    if (event.kind == storage::RecoveryEvent::Kind::kTornTail) ++counters_.torn_tails;
+    if (trace_->reading()) trace_->Say(absl::StrCat("node ", id(), " recovery: ", event.text));
+  }
+
+  replica::Boot boot;
+  boot.recovered.hard_state = found.hard_state;
+  boot.recovered.snapshot = found.snapshot.meta;
+  boot.recovered.entries = std::move(found.entries);
+  boot.recovered.commit = found.commit;
+  boot.snapshot_size = found.snapshot.size;
+  boot.snapshot_digest = found.snapshot.digest;
+  boot.read_snapshot = [this, index = found.snapshot.meta.index](uint64_t offset, uint64_t length) {
+    return storage_->ReadSnapshot(index, offset, length);
+  };
+  boot.seed = random_.Next();
+  const raft::Recovered recovered = boot.recovered;
+  absl::StatusOr<std::unique_ptr<replica::Replica>> created =
+      replica::Replica::Create(settings_.replica, std::move(boot));
+  if (!created.ok()) {
+    witness_->RecoveryRefused(id(), created.status());
+    storage_.reset();
+    return false;
+  }
+  replica_ = *std::move(created);
+  state_ = State::kUp;
+  disk_thread_.Start(storage_.get());
+  trace_->Add(kStarted, id(), replica_->raft().log().last());
+  if (trace_->reading()) {
+    trace_->Say(absl::StrCat("node ", id(), " starts: term ", recovered.hard_state.term, ", vote ",
+                             recovered.hard_state.vote, ", snapshot ", recovered.snapshot.index,
+                             ", last ", replica_->raft().log().last()));
+  }
+  witness_->Recovered(*replica_, recovered);
+  Turn([](replica::Replica&) {});
+  return true;
+}
+
+void Process::Die(Death death) {
+  RAFTKV_CHECK(state_ != State::kDown);
+  trace_->Add(kDied, id(), static_cast<uint64_t>(death));
+  if (trace_->reading()) {
+    trace_->Say(absl::StrCat("node ", id(),
+                             death == Death::kPowerLoss ? " loses power" : " is killed",
+                             disk_thread_.busy() ? " with a disk job under way" : ""));
+  }
+  std::optional<uint64_t> budget;
+  if (crash_random_.Chance(2, 3)) budget = crash_random_.Below(kMaxJobBudget);
+  disk_thread_.Stop(&disk_, budget);
+  Forget();
+  if (death == Death::kPowerLoss) {
+    disk_.Crash(crash_random_);
+  } else {
+    disk_.ProcessCrash();
+  }
+}
+
+void Process::Forget() {
+  ++life_;
+  state_ = State::kDown;
+  replica_.reset();
+  storage_.reset();
+  waiting_.clear();
+  timer_ = 0;
+}
+
+void Process::Pause() {
+  RAFTKV_CHECK(state_ == State::kUp);
+  state_ = State::kPaused;
+}
+
+void Process::Resume() {
+  RAFTKV_CHECK(state_ == State::kPaused);
+  state_ = State::kUp;
+  std::deque<Input> waiting = std::exchange(waiting_, {});
+  const uint64_t life = life_;
+  // What waited longest comes first: the node acts on it before it has heard what happened since.
+  for (const Input& input : waiting) {
+    if (life == life_) Turn(input);
+  }
+  if (life == life_) Turn([](replica::Replica&) {});
+}
+
+void Process::Receive(Input input) {
+  if (state_ == State::kUp) return Turn(input);
+  if (state_ != State::kPaused) return;
+  if (waiting_.size() >= kMaxWaiting) {
+    ++counters_.frames_dropped;
+    return;
+  }
+  waiting_.push_back(std::move(input));
+}
+
+void Process::ReceiveFrame(absl::string_view frame) {
+  trace_->Add(kFrameIn, id(), frame.size());
+  wire::FrameReader reader;
+  reader.Feed(frame);
+  absl::string_view body;
+  RAFTKV_CHECK(reader.Next(&body));  // the network does not change bytes
+  Receive([bytes = std::string(body)](replica::Replica& replica) { replica.ReceivePeer(bytes); });
+}
+
+void Process::PeerUnreachable(raft::NodeId peer) {
+  Receive([peer](replica::Replica& replica) { replica.PeerUnreachable(peer); });
+}
+
+void Process::ClientOpened(replica::ClientId client) {
+  Receive([client](replica::Replica& replica) { RAFTKV_CHECK(replica.ClientOpened(client)); });
+}
+
+void Process::ClientBytes(replica::ClientId client, std::string bytes) {
+  trace_->Add(kClientIn, id(), bytes);
+  Receive([client, bytes = std::move(bytes)](replica::Replica& replica) {
+    replica.ClientBytes(client, bytes);
+  });
+}
+
+void Process::ClientWritten(replica::ClientId client, uint64_t bytes) {
+  Receive([client, bytes](replica::Replica& replica) { replica.ClientWritten(client, bytes); });
+}
+
+void Process::ClientClosed(replica::ClientId client) {
+  Receive([client](replica::Replica& replica) { replica.ClientClosed(client); });
+}
+
+void Process::Turn(const Input& input) {
+  const Time now = scheduler_->now();
+  witness_->BeforeTurn(*replica_);
+  replica_->AdvanceTime(settings_.clock.MonotonicUs(now), settings_.clock.WallMs(now));
+  input(*replica_);
+  replica::Work work = replica_->TakeWork();
+  witness_->AfterTurn(*replica_, work);
+  CarryOut(std::move(work));
+}
+
+void Process::CarryOut(replica::Work work) {
+  for (replica::Work::Frame& frame : work.frames) {
+    trace_->Add(kFrameOut, id() << 32 | frame.to, frame.bytes);
+    outlet_->SendFrame(id(), frame.to, std::move(frame.bytes));
+  }
+  for (replica::Job& job : work.jobs) {
+    trace_->Add(kJobOut, id(), job.body.index());
+    disk_thread_.Enqueue(std::move(job));
+  }
+  for (replica::Work::Output& output : work.output) {
+    trace_->Add(kClientOut, output.client, output.bytes);
+    outlet_->SendToClient(output.client, std::move(output.bytes));
+  }
+  for (const auto& [client, paused] : work.pause) outlet_->PauseClient(client, paused);
+  for (const replica::ClientId client : work.close) outlet_->CloseClient(client);
+  if (const absl::Status& health = replica_->health(); !health.ok()) {
+    // As the shipped node does: stop at once, let a new process recover.
+    const absl::Status reason = health;
+    Die(Death::kKilled);
+    outlet_->Exited(id(), reason);
+    return;
+  }
+  ArmTimer();
+}
+
+void Process::ArmTimer() {
+  const Time when = settings_.clock.When(replica_->next_deadline_us());
+  if (timer_ == when) return;
+  timer_ = when;
+  scheduler_->At(when, Actor::kNode, [this, when, life = life_] {
+    if (life != life_ || timer_ != when) return;
+    timer_ = 0;
+    trace_->Add(kTick, id());
+    // A paused process misses its ticks; it notices when it goes on.
+    if (state_ == State::kUp) Turn([](replica::Replica&) {});
+  });
+}
+
+void Process::OnJobDone(const replica::Job& job, replica::JobResult result) {
+  trace_->Add(kJobIn, id() << 32 | job.body.index(), static_cast<uint64_t>(result.status.code()));
+  witness_->JobDone(id(), job, result);
+  Receive([result = std::move(result)](replica::Replica& replica) { replica.JobDone(result); });
+}
+
+}  // namespace raftkv::sim

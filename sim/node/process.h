@@ -1,0 +1,118 @@
+// One simulated node: the production storage over a simulated disk, the production replica, and
+// around them what an operating system does to a process.
+//
+//   - It can lose its power (unsynced bytes are lost as sim_disk.h says) or be killed (they are
+//     not); a disk job that was running at that moment is cut off between, or in the middle of, any
+//     two disk operations. So can the recovery after it.
+//   - It can be paused: its clocks go on, its inputs wait in the buffers of its sockets, its disk
+//     finishes what it was doing; when it goes on, everything is there at once.
+//   - Its disk can become slow or fail to sync, its clocks run at their own rate and jump.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "core/raft/random.h"
+#include "core/replica/replica.h"
+#include "core/wire/frame.h"
+#include "sim/disk/sim_disk.h"
+#include "sim/node/clock.h"
+#include "sim/node/disk_thread.h"
+#include "sim/node/witness.h"
+#include "sim/scheduler/scheduler.h"
+#include "sim/scheduler/trace.h"
+#include "storage/storage.h"
+
+namespace raftkv::sim {
+
+struct ProcessSettings {
+  storage::Identity identity;
+  replica::Options replica;
+  storage::Options storage;
+  SimDisk::Options disk;
+  Delay disk_delay;
+  NodeClock clock{0, 0};
+};
+
+class Process {
+ public:
+  enum class State : uint8_t { kDown, kUp, kPaused };
+  enum class Death : uint8_t { kPowerLoss, kKilled };
+
+  // `random` is this node's own stream.
+  Process(const ProcessSettings& settings, Scheduler* scheduler, Trace* trace, Outlet* outlet,
+          Witness* witness, Random random);
+
+  // Makes the data directory, as `raftkv init` does.
+  absl::Status Initialise(const storage::Founding& founding);
+
+  // From kDown. With `die_in_recovery` the power fails somewhere in the recovery, if the recovery
+  // is long enough; the result is then false and the node is down again.
+  bool Start(bool die_in_recovery);
+  // From any state but kDown.
+  void Die(Death death);
+  void Pause();
+  void Resume();
+
+  // Inputs. Ignored while down, kept while paused.
+  void ReceiveFrame(absl::string_view frame);
+  void PeerUnreachable(raft::NodeId peer);
+  void ClientOpened(replica::ClientId client);
+  void ClientBytes(replica::ClientId client, std::string bytes);
+  void ClientWritten(replica::ClientId client, uint64_t bytes);
+  void ClientClosed(replica::ClientId client);
+
+  raft::NodeId id() const { return settings_.identity.node; }
+  State state() const { return state_; }
+  uint64_t life() const { return life_; }  // grows with each start and each death
+  // Null while down.
+  const replica::Replica* replica() const { return replica_.get(); }
+  SimDisk& disk() { return disk_; }
+  const SimDisk& disk() const { return disk_; }
+  DiskThread& disk_thread() { return disk_thread_; }
+  NodeClock& clock() { return settings_.clock; }
+
+  struct Counters {
+    uint64_t torn_tails = 0;  // recoveries that cut a torn tail
+    uint64_t recovery_deaths = 0;
+    uint64_t frames_dropped = 0;  // a paused node's buffers were full
+  };
+  const Counters& counters() const { return counters_; }
+
+ private:
+  using Input = std::function<void(replica::Replica&)>;
+
+  void Receive(Input input);
+  void Turn(const Input& input);
+  void CarryOut(replica::Work work);
+  void ArmTimer();
+  void OnJobDone(const replica::Job& job, replica::JobResult result);
+  void Forget();
+
+  ProcessSettings settings_;
+  Scheduler* scheduler_;
+  Trace* trace_;
+  Outlet* outlet_;
+  Witness* witness_;
+  Random random_;
+  Random crash_random_;
+  SimDisk disk_;
+  DiskThread disk_thread_;
+
+  State state_ = State::kDown;
+  uint64_t life_ = 0;
+  std::unique_ptr<storage::Storage> storage_;
+  std::unique_ptr<replica::Replica> replica_;
+  std::deque<Input> waiting_;  // while paused
+  Time timer_ = 0;             // when the timer that is armed goes off; 0: none
+  Counters counters_;
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,46 @@
+// Where a simulated process shows what it does: to the world, which acts on it, and to the oracles,
+// which judge it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/replica/replica.h"
+#include "storage/storage.h"
+
+namespace raftkv::sim {
+
+// What leaves a process.
+class Outlet {
+ public:
+  virtual ~Outlet() = default;
+  virtual void SendFrame(raft::NodeId from, raft::NodeId to, std::string frame) = 0;
+  virtual void SendToClient(replica::ClientId client, std::string bytes) = 0;
+  virtual void CloseClient(replica::ClientId client) = 0;
+  virtual void PauseClient(replica::ClientId client, bool paused) = 0;
+  // The process ended by itself, because its disk failed.
+  virtual void Exited(raft::NodeId node, const absl::Status& reason) = 0;
+};
+
+// What an omniscient observer sees. Calls come in the order of events; everything passed is
+// borrowed for the call.
+class Witness {
+ public:
+  virtual ~Witness() = default;
+
+  // The node is up again with what its disk gave back.
+  virtual void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) = 0;
+  // A disk that only crashes and fails to sync must never look rotten or foreign.
+  virtual void RecoveryRefused(raft::NodeId node, const absl::Status& reason) = 0;
+
+  // One input is about to be given / has been given, and its work taken.
+  virtual void BeforeTurn(const replica::Replica& replica) = 0;
+  virtual void AfterTurn(const replica::Replica& replica, const replica::Work& work) = 0;
+
+  // At the instant at which the job's effects are on the disk, before the node hears of it.
+  virtual void JobDone(raft::NodeId node, const replica::Job& job,
+                       const replica::JobResult& result) = 0;
+};
+
+}  // namespace raftkv::sim

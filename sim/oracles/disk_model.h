@@ -1,0 +1,76 @@
+// What one node's disk must give back after a crash: I16, and the ground truth for everything that
+// is said to be durable.
+//
+// The model hears of writes, not of disks. A write that completed is certain. A write that was
+// handed out and did not complete may have left nothing, everything, or a part: term and vote come
+// first, entries in order, a snapshot switch last. Whatever a recovery then finds becomes certain,
+// because the node acts on it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/raft/raft.h"
+#include "core/raft/ready.h"
+#include "core/raft/types.h"
+
+namespace raftkv::sim {
+
+class DiskModel {
+ public:
+  void PersistHandedOut(const raft::PersistJob& job);
+  void PersistDone();
+  void SwitchHandedOut(const raft::SnapshotMeta& meta) { switch_ = meta; }
+  void SwitchDone();
+  void SwitchFailed() { switch_.reset(); }
+
+  // Compares what a recovery found with what it may have found, and takes it over. Returns what is
+  // wrong in one sentence, or nothing. The first recovery tells what the node was founded with.
+  std::string Recover(const raft::Recovered& found);
+
+  // Certain to be there.
+  const raft::HardState& hard_state() const { return hard_; }
+  raft::Index last() const { return base_ + slots_.size(); }
+  raft::Index snapshot() const { return snapshot_; }
+  // The entry at `index` is there and of this term, or is covered by the snapshot.
+  bool Holds(raft::Index index, raft::Term term) const;
+  std::optional<raft::Term> TermAt(raft::Index index) const;
+  // Whom this node has voted for in `term`; kNoNode: nobody.
+  raft::NodeId VoteIn(raft::Term term) const;
+  // A write is handed out and not done.
+  bool writing() const { return job_.has_value(); }
+
+ private:
+  struct Slot {
+    raft::Term term;
+    uint64_t hash;
+    friend bool operator==(const Slot&, const Slot&) = default;
+  };
+  struct Write {
+    std::optional<raft::HardState> hard;
+    std::optional<raft::SnapshotMeta> snapshot;
+    bool log = false;
+    raft::Index keep = 0;
+    std::vector<Slot> slots;
+  };
+
+  static Slot SlotOf(const raft::Entry& entry);
+  const Slot* Find(raft::Index index) const;
+  void NoteVote();
+  std::string CompareLog(const raft::Recovered& found, const std::vector<Slot>& slots) const;
+
+  bool founded_ = false;
+  raft::HardState hard_;
+  raft::Index snapshot_ = 0;
+  raft::Index base_ = 0;  // slots_[0] is the entry behind it
+  raft::Term base_term_ = 0;
+  std::vector<Slot> slots_;
+  std::map<raft::Term, raft::NodeId> votes_;
+  std::optional<Write> job_;
+  std::optional<raft::SnapshotMeta> switch_;
+};
+
+}  // namespace raftkv::sim

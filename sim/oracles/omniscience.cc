@@ -1,0 +1,438 @@
+#include "sim/oracles/omniscience.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/configuration.h"
+#include "core/raft/quorum.h"
+#include "core/wire/frame.h"
+#include "core/wire/peer.h"
+#include "sim/oracles/describe.h"
+
+namespace raftkv::sim {
+namespace {
+
+// True if `holds` is true for a majority of the voters, of both halves while the configuration is
+// joint. Written here once more, on purpose: an oracle must not count as the code it judges counts.
+template <typename Holds>
+bool Majority(const raft::ConfState& conf, const Holds& holds) {
+  const auto half = [&](const std::vector<raft::NodeId>& voters) {
+    const auto count = std::count_if(voters.begin(), voters.end(), holds);
+    return static_cast<size_t>(count) > voters.size() / 2;
+  };
+  return half(conf.voters) && (conf.voters_outgoing.empty() || half(conf.voters_outgoing));
+}
+
+std::string At(raft::Index index, raft::Term term) {
+  return absl::StrCat("(", index, ", term ", term, ")");
+}
+
+}  // namespace
+
+Omniscience::Omniscience(Judge* judge, const raft::SnapshotMeta& founding, StateFault state_fault)
+    : judge_(judge), state_fault_(std::move(state_fault)) {
+  confs_[founding.index] = founding.conf;
+  // What the snapshot stands for counts as committed before the first term; no log holds it.
+  for (raft::Index i = 1; i <= founding.index; ++i) {
+    ghost_.push_back({raft::Entry{founding.term, i, {}, {}}, 0, 0, raft::kNoNode});
+  }
+}
+
+// --- The life of a node
+
+void Omniscience::Recovered(const replica::Replica& replica, const raft::Recovered& recovered) {
+  const raft::Raft& raft = replica.raft();
+  Node& node = nodes_[raft.id()];
+  if (const std::string wrong = node.disk.Recover(recovered); !wrong.empty()) {
+    judge_->Fail(Oracle::kRecovery, absl::StrCat("node ", raft.id(), ": ", wrong));
+  }
+  if (raft.hard_state() != recovered.hard_state) {
+    judge_->Fail(Oracle::kRecovery,
+                 absl::StrCat("node ", raft.id(), " found term ", recovered.hard_state.term,
+                              " and vote ", recovered.hard_state.vote, " and runs with term ",
+                              raft.term(), " and vote ", raft.vote()));
+  }
+  if (recovered.snapshot.index > 0) {
+    CheckMembership(raft.id(), recovered.snapshot.index, recovered.snapshot.conf);
+  }
+  node.compared_commit = raft.log().base();
+  node.applied = raft.applied();
+  node.digest_at.reset();
+  CheckPromises(raft, node);
+}
+
+void Omniscience::RecoveryRefused(raft::NodeId node, const absl::Status& reason) {
+  judge_->Fail(Oracle::kRecovery,
+               absl::StrCat("node ", node, " does not start again: ", reason.ToString()));
+}
+
+void Omniscience::BeforeTurn(const replica::Replica& replica) {
+  const raft::Raft& raft = replica.raft();
+  Node& node = nodes_[raft.id()];
+  node.before.emplace(raft);
+  node.role_before = raft.role();
+  node.term_before = raft.term();
+  node.conf_before = raft.conf();
+}
+
+void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work& work) {
+  const raft::Raft& raft = replica.raft();
+  Node& node = nodes_[raft.id()];
+  CheckNode(raft, node);
+  CheckElection(raft, node);
+  CheckCommit(raft, node, work);
+  CheckApplied(replica, node, work);
+  CheckIdentity(replica, node);
+  CheckPromises(raft, node);
+  CheckFrames(raft, node, work);
+  CheckProgress(raft);
+  NoteJobs(raft, node, work);
+}
+
+void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
+  const auto fail = [&](absl::string_view sentence) {
+    judge_->Fail(Oracle::kNodeInvariants, absl::StrCat("node ", raft.id(), " breaks: ", sentence));
+  };
+  if (const absl::string_view broken = raft::BrokenInvariant(raft); !broken.empty()) fail(broken);
+  if (const absl::string_view broken = node.before->Broken(raft); !broken.empty()) fail(broken);
+}
+
+// --- Elections: I1, I4
+
+void Omniscience::CheckElection(const raft::Raft& raft, const Node& node) {
+  const bool led = node.role_before == raft::RoleName::kLeader && node.term_before == raft.term();
+  if (!raft.is_leader() || led) return;
+  const raft::Term term = raft.term();
+  const auto [it, first] = leaders_.emplace(term, raft.id());
+  ++counters_.elections;
+  if (!first) {
+    judge_->Fail(Oracle::kElectionSafety,
+                 absl::StrCat("nodes ", it->second, " and ", raft.id(), " both lead term ", term));
+  }
+  const auto voted = [&](raft::NodeId id) {
+    const auto voter = nodes_.find(id);
+    return voter != nodes_.end() && voter->second.disk.VoteIn(term) == raft.id();
+  };
+  if (!Majority(node.conf_before, voted) && !Majority(raft.conf(), voted)) {
+    judge_->Fail(Oracle::kElectionSafety, absl::StrCat("node ", raft.id(), " leads term ", term,
+                                                       " without durable votes of a quorum of ",
+                                                       raft::DescribeConfiguration(raft.conf())));
+  }
+  for (raft::Index i = raft.log().first(); i <= ghost_.size(); ++i) {
+    const Committed& committed = ghost_[i - 1];
+    if (committed.leader_term >= term) break;
+    if (raft.log().Has(i, committed.entry.term)) continue;
+    judge_->Fail(Oracle::kLeaderCompleteness,
+                 absl::StrCat("node ", raft.id(), " leads term ", term, " without ",
+                              DescribeEntry(committed.entry), ", which node ", committed.leader,
+                              " committed in term ", committed.leader_term));
+    return;
+  }
+}
+
+// --- Commit and apply: I5, I6
+
+void Omniscience::CheckCommit(const raft::Raft& raft, Node& node, const replica::Work& work) {
+  const raft::Log& log = raft.log();
+  raft::Index i = std::max(node.compared_commit, log.base());
+  for (; i < raft.commit(); ++i) {
+    const raft::Entry& entry = log.At(i + 1);
+    if (i >= ghost_.size()) {
+      CheckFirstCommit(raft, node, work);
+      for (raft::Index j = i + 1; j <= raft.commit(); ++j) {
+        ghost_.push_back({log.At(j), HashEntry(log.At(j)), raft.term(), raft.id()});
+        ++counters_.committed;
+      }
+      i = raft.commit();
+      break;
+    }
+    const Committed& committed = ghost_[i];
+    if (committed.entry.term == entry.term && committed.hash == HashEntry(entry)) continue;
+    judge_->Fail(Oracle::kStateMachineSafety,
+                 absl::StrCat("node ", raft.id(), " committed ", DescribeEntry(entry), ", node ",
+                              committed.leader, " had ", DescribeEntry(committed.entry)));
+    return;
+  }
+  node.compared_commit = i;
+}
+
+void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
+                                   const replica::Work& work) {
+  const raft::Index index = raft.commit();
+  const raft::Term term = raft.log().TermAt(index).value_or(0);
+  // A leader may step down in the very turn in which it commits its own removal.
+  const bool led = raft.is_leader() ||
+                   (node.role_before == raft::RoleName::kLeader && node.term_before == raft.term());
+  if (!led) {
+    judge_->Fail(Oracle::kCommitOnQuorum,
+                 absl::StrCat("node ", raft.id(), ", which does not lead, is the first to commit ",
+                              At(index, term)));
+    return;
+  }
+  if (term != raft.term()) {
+    judge_->Fail(Oracle::kCommitOnQuorum,
+                 absl::StrCat("leader ", raft.id(), " of term ", raft.term(), " commits ",
+                              At(index, term), " of an older term (paper, section 5.4.2)"));
+  }
+  // The configuration may have changed while this turn applied entries; the commit counted by one
+  // of those that were in force.
+  bool durable = DurableOnQuorum(node.conf_before, index, term);
+  for (const replica::Event& event : work.events) {
+    const auto* applied = std::get_if<replica::MembershipApplied>(&event);
+    durable = durable || (applied != nullptr && DurableOnQuorum(applied->conf, index, term));
+  }
+  if (durable) return;
+  std::string holders;
+  for (const auto& [id, other] : nodes_) {
+    if (other.disk.Holds(index, term)) absl::StrAppend(&holders, " ", id);
+  }
+  judge_->Fail(Oracle::kCommitOnQuorum,
+               absl::StrCat("leader ", raft.id(), " commits ", At(index, term), " of ",
+                            raft::DescribeConfiguration(node.conf_before),
+                            ", durable only on:", holders.empty() ? " nobody" : holders));
+}
+
+bool Omniscience::DurableOnQuorum(const raft::ConfState& conf, raft::Index index,
+                                  raft::Term term) const {
+  return Majority(conf, [&](raft::NodeId id) {
+    const auto it = nodes_.find(id);
+    return it != nodes_.end() && it->second.disk.Holds(index, term);
+  });
+}
+
+void Omniscience::CheckApplied(const replica::Replica& replica, Node& node,
+                               const replica::Work& work) {
+  const raft::NodeId id = replica.raft().id();
+  for (const replica::Event& event : work.events) {
+    if (const auto* applied = std::get_if<replica::EntryApplied>(&event)) {
+      if (applied->index != node.applied + 1) {
+        judge_->Fail(Oracle::kStateMachineSafety,
+                     absl::StrCat("node ", id, " applies ", At(applied->index, applied->term),
+                                  " after ", node.applied));
+        return;
+      }
+      node.applied = applied->index;
+      if (applied->index > ghost_.size()) {
+        judge_->Fail(Oracle::kStateMachineSafety,
+                     absl::StrCat("node ", id, " applies ", At(applied->index, applied->term),
+                                  ", which nobody has committed"));
+        return;
+      }
+      const Committed& committed = ghost_[applied->index - 1];
+      if (committed.entry.term != applied->term || committed.hash != applied->hash) {
+        judge_->Fail(
+            Oracle::kStateMachineSafety,
+            absl::StrCat("node ", id, " applies ", At(applied->index, applied->term), ", but node ",
+                         committed.leader, " committed ", DescribeEntry(committed.entry)));
+        return;
+      }
+    } else if (const auto* installed = std::get_if<replica::SnapshotInstalled>(&event)) {
+      ++counters_.snapshots_installed;
+      node.applied = installed->index;
+      if (installed->index > ghost_.size()) {
+        judge_->Fail(Oracle::kStateMachineSafety,
+                     absl::StrCat("node ", id, " installs a snapshot of ", installed->index,
+                                  ", which nobody has committed"));
+      }
+    } else if (const auto* member = std::get_if<replica::MembershipApplied>(&event)) {
+      CheckMembership(id, member->index, member->conf);
+    } else if (const auto* taken = std::get_if<replica::SnapshotTaken>(&event)) {
+      CheckSnapshot(id, *taken);
+    } else if (const auto* refused = std::get_if<replica::PeerRefused>(&event)) {
+      judge_->Fail(Oracle::kAddressing, absl::StrCat("node ", id, " refuses a message of node ",
+                                                     refused->from, ": ", refused->reason));
+    }
+  }
+  if (node.applied != replica.raft().applied()) {
+    judge_->Fail(Oracle::kStateMachineSafety,
+                 absl::StrCat("node ", id, " says it has applied ", replica.raft().applied(),
+                              " and has applied ", node.applied));
+  }
+}
+
+// --- Membership, snapshots, states: I13, I14, I15, I26
+
+const raft::ConfState& Omniscience::ConfAt(raft::Index index) const {
+  return std::prev(confs_.upper_bound(index))->second;
+}
+
+void Omniscience::CheckMembership(raft::NodeId node, raft::Index index,
+                                  const raft::ConfState& conf) {
+  if (index > confs_.rbegin()->first) {
+    const raft::ConfState& before = confs_.rbegin()->second;
+    if (conf == before) return;  // a snapshot, or a change that changed nothing
+    std::vector<raft::NodeId> moved;
+    std::set_symmetric_difference(before.voters.begin(), before.voters.end(), conf.voters.begin(),
+                                  conf.voters.end(), std::back_inserter(moved));
+    if (!raft::IsJoint(conf) && !raft::IsJoint(before) && moved.size() > 1) {
+      judge_->Fail(Oracle::kMembership,
+                   absl::StrCat("entry ", index, " goes from ", raft::DescribeConfiguration(before),
+                                " to ", raft::DescribeConfiguration(conf),
+                                " in one step: their majorities need not meet"));
+    }
+    confs_[index] = conf;
+    ++counters_.membership_changes;
+    return;
+  }
+  if (ConfAt(index) != conf) {
+    judge_->Fail(
+        Oracle::kMembership,
+        absl::StrCat("at ", index, " node ", node, " has ", raft::DescribeConfiguration(conf),
+                     ", others have ", raft::DescribeConfiguration(ConfAt(index))));
+  }
+}
+
+void Omniscience::CheckSnapshot(raft::NodeId node, const replica::SnapshotTaken& taken) {
+  ++counters_.snapshots_taken;
+  const auto [it, first] = snapshots_.try_emplace(taken.index, taken.size, taken.digest);
+  if (first || it->second == std::pair(taken.size, taken.digest)) return;
+  judge_->Fail(Oracle::kSnapshots, absl::StrCat("node ", node, " took a snapshot at ", taken.index,
+                                                " with other bytes than another node there"));
+}
+
+void Omniscience::CheckIdentity(const replica::Replica& replica, Node& node) {
+  const raft::Raft& raft = replica.raft();
+  const raft::Index applied = raft.applied();
+  if (node.digest_at == applied || raft.installing_snapshot()) return;
+  node.digest_at = applied;
+  if (const std::string fault = state_fault_(replica.machine().store()); !fault.empty()) {
+    judge_->Fail(Oracle::kAtomicity,
+                 absl::StrCat("node ", raft.id(), " at ", applied, ": ", fault));
+  }
+  std::string digest = replica.machine().Digest();
+  const auto [it, first] = digests_.try_emplace(applied, Digest{digest, raft.id()});
+  if (first || it->second.digest == digest) return;
+  judge_->Fail(Oracle::kReplicaIdentity,
+               absl::StrCat("at ", applied, " the state of node ", raft.id(), " is ", digest,
+                            ", that of node ", it->second.node, " was ", it->second.digest));
+}
+
+// --- Promises: I8, I9, I10
+
+void Omniscience::CheckPromises(const raft::Raft& raft, const Node& node) {
+  if (raft.term() != node.acknowledged_term || raft.log().last() >= node.acknowledged) return;
+  judge_->Fail(Oracle::kPromises, absl::StrCat("node ", raft.id(), " acknowledged entries up to ",
+                                               node.acknowledged, " in term ", raft.term(),
+                                               " and now has entries up to ", raft.log().last()));
+}
+
+void Omniscience::CheckFrames(const raft::Raft& raft, Node& node, const replica::Work& work) {
+  for (const replica::Work::Frame& frame : work.frames) {
+    const absl::StatusOr<wire::PeerMessage> message =
+        wire::DecodePeer(absl::string_view(frame.bytes).substr(wire::kFrameHeaderSize));
+    if (!message.ok()) {
+      judge_->Fail(Oracle::kAddressing,
+                   absl::StrCat("node ", raft.id(), " sends a frame that does not decode: ",
+                                message.status().message()));
+      return;
+    }
+    const auto* core = std::get_if<raft::Message>(&message->body);
+    if (core != nullptr) CheckClaims(raft, node, *core);
+  }
+}
+
+void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Message& message) {
+  const DiskModel& disk = node.disk;
+  const auto fail = [&](absl::string_view missing) {
+    judge_->Fail(Oracle::kPersistBeforeSend,
+                 absl::StrCat("node ", raft.id(), " sends node ", message.to, " \"",
+                              DescribePeerBody(message), "\" before ", missing,
+                              " is on its disk (term ", disk.hard_state().term, ", vote ",
+                              disk.hard_state().vote, ", log up to ", disk.last(), ")"));
+  };
+  const bool term_durable = disk.hard_state().term >= message.term;
+  if (const auto* request = std::get_if<raft::VoteRequest>(&message.body)) {
+    if (!request->pre_vote && disk.VoteIn(message.term) != raft.id()) fail("its own vote");
+  } else if (const auto* response = std::get_if<raft::VoteResponse>(&message.body)) {
+    const bool granted = !response->rejected;
+    if (granted && !response->pre_vote && disk.VoteIn(message.term) != message.to) fail("the vote");
+    // A granted pre-vote names the candidate's term, not its sender's.
+    if (!(granted && response->pre_vote) && !term_durable) fail("the term");
+  } else if (const auto* append = std::get_if<raft::AppendResponse>(&message.body)) {
+    if (!term_durable) fail("the term");
+    if (append->rejected || append->index == 0) return;
+    if (disk.last() < append->index && disk.snapshot() < append->index) fail("the log");
+    if (message.term == raft.term()) {
+      if (node.acknowledged_term != message.term) node.acknowledged = 0;
+      node.acknowledged_term = message.term;
+      node.acknowledged = std::max(node.acknowledged, append->index);
+    }
+  } else if (std::holds_alternative<raft::AppendRequest>(message.body) ||
+             std::holds_alternative<raft::Heartbeat>(message.body)) {
+    if (disk.VoteIn(message.term) != raft.id()) fail("the vote that made it leader");
+  }
+}
+
+void Omniscience::CheckProgress(const raft::Raft& raft) {
+  if (raft.progress() == nullptr) return;
+  for (const raft::Progress& peer : *raft.progress()) {
+    const std::optional<raft::Term> term = raft.log().TermAt(peer.match);
+    if (peer.match == 0 || !term.has_value()) continue;
+    const auto it = nodes_.find(peer.id);
+    // A follower that has gone on to a later term may have replaced what it once had.
+    if (it == nodes_.end() || it->second.disk.hard_state().term > raft.term()) continue;
+    if (it->second.disk.Holds(peer.match, *term)) continue;
+    judge_->Fail(Oracle::kProgress,
+                 absl::StrCat("leader ", raft.id(), " of term ", raft.term(),
+                              " believes that node ", peer.id, " has ", At(peer.match, *term),
+                              "; its disk ends at ", it->second.disk.last()));
+    return;
+  }
+}
+
+// --- Disks: I3, I16
+
+void Omniscience::NoteJobs(const raft::Raft& raft, Node& node, const replica::Work& work) {
+  for (const replica::Job& job : work.jobs) {
+    if (const auto* persist = std::get_if<raft::PersistJob>(&job.body)) {
+      CheckLogMatching(raft.id(), node.disk, *persist);
+      node.disk.PersistHandedOut(*persist);
+    } else if (const auto* change = std::get_if<replica::SwitchSnapshot>(&job.body)) {
+      node.disk.SwitchHandedOut(change->meta);
+    }
+  }
+}
+
+void Omniscience::CheckLogMatching(raft::NodeId id, const DiskModel& disk,
+                                   const raft::PersistJob& job) {
+  std::optional<raft::Term> previous =
+      job.snapshot.has_value() ? job.snapshot->term : disk.TermAt(job.keep_through);
+  for (const raft::Entry& entry : job.entries) {
+    const uint64_t hash = HashEntry(entry);
+    const auto [it, first] =
+        lineage_.try_emplace({entry.index, entry.term}, Lineage{previous, hash, id});
+    const Lineage& known = it->second;
+    if (known.hash != hash) {
+      judge_->Fail(Oracle::kLogMatching,
+                   absl::StrCat("node ", id, " writes ", DescribeEntry(entry), "; node ",
+                                known.seen_on, " wrote another entry of that index and term"));
+      return;
+    }
+    if (previous.has_value() && known.previous_term.has_value() &&
+        *previous != *known.previous_term) {
+      judge_->Fail(Oracle::kLogMatching,
+                   absl::StrCat("node ", id, " writes ", DescribeEntry(entry),
+                                " behind an entry of term ", *previous, "; node ", known.seen_on,
+                                " wrote it behind one of term ", *known.previous_term));
+      return;
+    }
+    previous = entry.term;
+  }
+}
+
+void Omniscience::JobDone(raft::NodeId id, const replica::Job& job,
+                          const replica::JobResult& result) {
+  Node& node = nodes_[id];
+  if (job.is_persist()) {
+    if (result.status.ok()) node.disk.PersistDone();
+  } else if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) {
+    if (result.status.ok()) {
+      node.disk.SwitchDone();
+    } else {
+      node.disk.SwitchFailed();
+    }
+  }
+}
+
+}  // namespace raftkv::sim

@@ -1,0 +1,118 @@
+// The oracles that judge a run while it goes on: they see every node's state, every message when it
+// is sent and every write when it is on a disk, and compare them with what must be.
+//
+// A clean split: each node's own invariants are core/raft/invariants.h; what only somebody who sees
+// all nodes can know is here. The ground truth is kept in three places: what has been committed
+// (ghost log), what is certain to be on each disk (DiskModel), and who led which term.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/raft/invariants.h"
+#include "core/replica/replica.h"
+#include "sim/node/witness.h"
+#include "sim/oracles/disk_model.h"
+#include "sim/oracles/judge.h"
+
+namespace raftkv::sim {
+
+class Omniscience final : public Witness {
+ public:
+  struct Counters {
+    uint64_t elections = 0;  // leaders
+    uint64_t committed = 0;  // log entries
+    uint64_t snapshots_taken = 0;
+    uint64_t snapshots_installed = 0;
+    uint64_t membership_changes = 0;
+  };
+
+  // What is wrong with the state of a replica, in a sentence; empty when nothing.
+  using StateFault = std::function<std::string(const kv::Store& store)>;
+
+  // `founding` is the snapshot that every founder starts with; `state_fault` is asked whenever a
+  // node has applied something.
+  Omniscience(Judge* judge, const raft::SnapshotMeta& founding, StateFault state_fault);
+
+  void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) override;
+  void RecoveryRefused(raft::NodeId node, const absl::Status& reason) override;
+  void BeforeTurn(const replica::Replica& replica) override;
+  void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
+  void JobDone(raft::NodeId node, const replica::Job& job,
+               const replica::JobResult& result) override;
+
+  const Counters& counters() const { return counters_; }
+  raft::Index committed() const { return ghost_.size(); }
+  // The newest configuration that any node has applied.
+  const raft::ConfState& newest_conf() const { return confs_.rbegin()->second; }
+  raft::Index newest_conf_index() const { return confs_.rbegin()->first; }
+
+ private:
+  struct Committed {
+    raft::Entry entry;
+    uint64_t hash;
+    raft::Term leader_term;  // of the leader that committed it
+    raft::NodeId leader;
+  };
+  // What this oracle knows about one node.
+  struct Node {
+    DiskModel disk;
+    std::optional<raft::StepInvariants> before;  // its state before the turn under way
+    raft::RoleName role_before = raft::RoleName::kFollower;
+    raft::Term term_before = 0;
+    raft::ConfState conf_before;
+    raft::Index compared_commit = 0;  // its log agrees with the ghost up to here
+    raft::Index applied = 0;          // by what it reported
+    std::optional<raft::Index> digest_at;
+    // The highest index that it has acknowledged to the leader of this term.
+    raft::Term acknowledged_term = 0;
+    raft::Index acknowledged = 0;
+  };
+  struct Lineage {
+    std::optional<raft::Term> previous_term;  // of the entry before it
+    uint64_t hash;
+    raft::NodeId seen_on;
+  };
+  struct Digest {
+    std::string digest;
+    raft::NodeId node;
+  };
+
+  // One oracle each; names as in judge.h.
+  void CheckNode(const raft::Raft& raft, Node& node);
+  void CheckElection(const raft::Raft& raft, const Node& node);
+  void CheckCommit(const raft::Raft& raft, Node& node, const replica::Work& work);
+  void CheckFirstCommit(const raft::Raft& raft, const Node& node, const replica::Work& work);
+  void CheckApplied(const replica::Replica& replica, Node& node, const replica::Work& work);
+  void CheckMembership(raft::NodeId node, raft::Index index, const raft::ConfState& conf);
+  void CheckSnapshot(raft::NodeId node, const replica::SnapshotTaken& taken);
+  void CheckIdentity(const replica::Replica& replica, Node& node);
+  void CheckPromises(const raft::Raft& raft, const Node& node);
+  void CheckFrames(const raft::Raft& raft, Node& node, const replica::Work& work);
+  void CheckClaims(const raft::Raft& raft, Node& node, const raft::Message& message);
+  void CheckProgress(const raft::Raft& raft);
+  void NoteJobs(const raft::Raft& raft, Node& node, const replica::Work& work);
+  void CheckLogMatching(raft::NodeId id, const DiskModel& disk, const raft::PersistJob& job);
+
+  const raft::ConfState& ConfAt(raft::Index index) const;
+  bool DurableOnQuorum(const raft::ConfState& conf, raft::Index index, raft::Term term) const;
+
+  Judge* judge_;
+  StateFault state_fault_;
+  Counters counters_;
+  std::map<raft::NodeId, Node> nodes_;
+  std::map<raft::Term, raft::NodeId> leaders_;
+  std::vector<Committed> ghost_;  // [i] is index i + 1
+  std::map<std::pair<raft::Index, raft::Term>, Lineage> lineage_;
+  std::map<raft::Index, raft::ConfState> confs_;  // by the index that made them
+  std::map<raft::Index, Digest> digests_;
+  std::map<raft::Index, std::pair<uint64_t, uint64_t>> snapshots_;  // size and digest
+};
+
+}  // namespace raftkv::sim

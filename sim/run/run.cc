@@ -1,0 +1,251 @@
+#include "sim/run/run.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/configuration.h"
+#include "sim/check/check_command.h"
+#include "sim/clients/client.h"
+#include "sim/clients/recorder.h"
+#include "sim/clients/workload.h"
+#include "sim/cluster/cluster.h"
+#include "sim/oracles/omniscience.h"
+
+namespace raftkv::sim {
+namespace {
+
+// What the checker may spend on one run. Enough for all but freak histories.
+constexpr SearchBudget kCheckBudget = {3'000'000, 512u << 20};
+
+class Simulation {
+ public:
+  Simulation(const RunSettings& settings, Trace::Sink sink)
+      : settings_(settings),
+        random_(Random::Stream(settings.seed, "run")),
+        trace_(&scheduler_, std::move(sink)),
+        judge_(&scheduler_),
+        omniscience_(&judge_, Cluster::FoundingSnapshot(settings.cluster),
+                     [pairs = settings.workload.pairs](const kv::Store& store) {
+                       return PairFault(store, pairs);
+                     }),
+        cluster_(settings.cluster, &scheduler_, &trace_, &omniscience_, random_.Split("cluster")),
+        recorder_(&scheduler_),
+        workload_(settings.workload, random_.Split("workload")),
+        nemesis_(settings.nemesis, &cluster_, &omniscience_, random_.Split("nemesis")) {}
+
+  RunReport Run();
+
+ private:
+  using Goal = std::function<bool()>;
+
+  void StartClients();
+  void RunFor(Time span);
+  // True when `goal` was reached within `span`. Without a violation it may still be too late.
+  bool RunUntil(Time span, const Goal& goal);
+  void Heal();
+  void FindLeader();
+  void FinishOperations();
+  void Converge();
+  std::string WhyNotConverged();
+  void JudgeHistory(RunReport* report);
+  RunCounters Count() const;
+
+  // Twice the longest election timeout there is: what one election may take if all goes well.
+  Time ElectionTimeout() const {
+    const replica::Options& replica = settings_.cluster.replica;
+    return 2 * replica.raft.election_ticks * replica.tick_us;
+  }
+
+  RunSettings settings_;
+  Random random_;
+  Scheduler scheduler_;
+  Trace trace_;
+  Judge judge_;
+  Omniscience omniscience_;
+  Cluster cluster_;
+  Recorder recorder_;
+  Workload workload_;
+  Nemesis nemesis_;
+  std::vector<std::unique_ptr<Client>> clients_;
+};
+
+RunReport Simulation::Run() {
+  cluster_.StartFounders();
+  StartClients();
+  nemesis_.Start();
+  RunFor(settings_.chaos);
+  Heal();
+  FindLeader();
+  RunFor(settings_.calm);
+  FinishOperations();
+  Converge();
+
+  RunReport report;
+  report.history = recorder_.history();
+  if (!judge_.failed()) JudgeHistory(&report);
+  trace_.Add(0, cluster_.network().counters().delivered, recorder_.counters().acknowledged);
+  report.hash = trace_.hash();
+  report.violation = judge_.violation();
+  report.counters.undecided += 0;
+  const uint64_t undecided = report.counters.undecided;
+  report.counters = Count();
+  report.counters.undecided = undecided;
+  return report;
+}
+
+void Simulation::StartClients() {
+  const Client::World world{
+      &scheduler_, &trace_, &judge_, &cluster_.ports(), &workload_, &recorder_, [this] {
+        return cluster_.InUse();
+      }};
+  for (const ClientSettings& client : settings_.clients) {
+    clients_.push_back(std::make_unique<Client>(
+        client, world, random_.Split(absl::StrCat("client ", client.number))));
+    clients_.back()->Start();
+  }
+}
+
+void Simulation::RunFor(Time span) {
+  RunUntil(span, [] { return false; });
+}
+
+bool Simulation::RunUntil(Time span, const Goal& goal) {
+  const Time end = scheduler_.now() + span;
+  while (!judge_.failed()) {
+    if (goal()) return true;
+    if (!scheduler_.RunOne(end)) return goal();
+  }
+  return false;
+}
+
+// --- Healing
+
+void Simulation::Heal() {
+  if (judge_.failed()) return;
+  trace_.Say("----- healing: every fault is taken back");
+  nemesis_.End();
+  cluster_.network().set_options(settings_.healed_network);
+  PortOptions ports = settings_.cluster.ports;
+  ports.reset_per_mille = 0;
+  cluster_.ports().set_options(ports);
+}
+
+void Simulation::FindLeader() {
+  // Several elections may fail by split votes, and disks may be slow; never this many.
+  const Time patience = 20 * ElectionTimeout() + 5 * kSecond;
+  const bool found = RunUntil(patience, [this] {
+    Process* leader = cluster_.Leader();
+    return leader != nullptr && leader->replica()->raft().committed_in_term();
+  });
+  if (found) return;
+  judge_.Fail(Oracle::kLiveness, absl::StrCat("no leader ", patience / kMillisecond,
+                                              " ms after every fault was taken back"));
+}
+
+void Simulation::FinishOperations() {
+  for (const auto& client : clients_) client->Stop();
+  const Time patience = 10 * kSecond + 20 * ElectionTimeout() +
+                        5 * settings_.cluster.replica.request_timeout_ms * kMillisecond;
+  const auto busy = [](const std::unique_ptr<Client>& client) { return !client->idle(); };
+  const bool done =
+      RunUntil(patience, [&] { return std::none_of(clients_.begin(), clients_.end(), busy); });
+  if (done || judge_.failed()) return;
+  const auto waiting = std::find_if(clients_.begin(), clients_.end(), busy);
+  judge_.Fail(Oracle::kLiveness, (*waiting)->Describe());
+}
+
+void Simulation::Converge() {
+  const Time patience = 20 * kSecond + 20 * ElectionTimeout();
+  // Asked for after each event would cost more than the run.
+  const Time end = scheduler_.now() + patience;
+  while (!judge_.failed()) {
+    const std::string why_not = WhyNotConverged();
+    if (why_not.empty()) return;
+    if (scheduler_.now() >= end) return judge_.Fail(Oracle::kConvergence, why_not);
+    RunFor(20 * kMillisecond);
+  }
+}
+
+std::string Simulation::WhyNotConverged() {
+  Process* leader = cluster_.Leader();
+  if (leader == nullptr) return "nobody leads";
+  const raft::Raft& leading = leader->replica()->raft();
+  const raft::ConfState& conf = leading.conf();
+  if (raft::IsJoint(conf)) return "the configuration is still joint";
+  if (leading.commit() != leading.log().last()) return "the leader's log is not all committed";
+  for (const raft::NodeId id : raft::AllMembers(conf)) {
+    Process* member = cluster_.Find(id);
+    if (member == nullptr || member->state() != Process::State::kUp) {
+      return absl::StrCat("member ", id, " does not run");
+    }
+    const raft::Raft& raft = member->replica()->raft();
+    if (raft.log().last() != leading.log().last() || raft.applied() != leading.commit()) {
+      return absl::StrCat("member ", id, " has entries up to ", raft.log().last(), " and applied ",
+                          raft.applied(), "; leader ", leading.id(), " has ", leading.log().last());
+    }
+    if (raft.conf() != conf) return absl::StrCat("member ", id, " has another configuration");
+    if (member->replica()->machine().Digest() != leader->replica()->machine().Digest()) {
+      return absl::StrCat("the states of nodes ", id, " and ", leading.id(), " differ");
+    }
+  }
+  return {};
+}
+
+// --- The end
+
+void Simulation::JudgeHistory(RunReport* report) {
+  const CheckReport check = CheckHistory(absl::StrCat("seed ", settings_.seed),
+                                         HistoryFormat::kRaftkv, report->history, {kCheckBudget});
+  trace_.Add(1, check.steps, check.configurations);
+  if (check.verdict == Verdict::kUndecided) report->counters.undecided = 1;
+  if (check.verdict != Verdict::kNotLinearizable) return;
+  report->explanation = FormatReport(check, /*color=*/false);
+  std::string keys;
+  for (const PartProblem& problem : check.problems) {
+    for (const std::string& key : problem.keys) absl::StrAppend(&keys, " ", key);
+  }
+  judge_.Fail(Oracle::kLinearizability,
+              absl::StrCat("no order of the operations explains what clients saw of:", keys));
+}
+
+RunCounters Simulation::Count() const {
+  RunCounters counters;
+  counters.events = scheduler_.events();
+  counters.simulated_us = scheduler_.now();
+  counters.operations = recorder_.counters().invoked;
+  counters.acknowledged = recorder_.counters().acknowledged;
+  counters.unknown = recorder_.counters().unknown;
+  counters.failed = recorder_.counters().failed;
+  counters.elections = omniscience_.counters().elections;
+  counters.committed = omniscience_.counters().committed;
+  counters.snapshots_taken = omniscience_.counters().snapshots_taken;
+  counters.snapshots_installed = omniscience_.counters().snapshots_installed;
+  counters.membership_changes = omniscience_.counters().membership_changes;
+  counters.faults = nemesis_.counters();
+  counters.faults_in_effect = nemesis_.total();
+  for (const Fault fault : {Fault::kPowerLoss, Fault::kKill, Fault::kPowerLossOfAll}) {
+    counters.crashes += counters.faults[static_cast<size_t>(fault)];
+  }
+  for (const Fault fault : {Fault::kPartition, Fault::kIsolation, Fault::kOneWay}) {
+    counters.partitions += counters.faults[static_cast<size_t>(fault)];
+  }
+  for (const auto& [id, process] : cluster_.processes()) {
+    counters.torn_writes += process->disk().counters().torn_writes;
+    counters.lost_sectors += process->disk().counters().lost_sectors;
+  }
+  const Network::Counters& network = cluster_.network().counters();
+  counters.frames = network.sent;
+  counters.frames_lost = network.lost + network.cut;
+  return counters;
+}
+
+}  // namespace
+
+RunReport Run(const RunSettings& settings, Trace::Sink sink) {
+  return Simulation(settings, std::move(sink)).Run();
+}
+
+}  // namespace raftkv::sim

@@ -1,0 +1,59 @@
+// One seed, from its first event to its verdict.
+//
+//   1  founders start, clients begin, the nemesis does what the seed says
+//   2  healing: every fault is taken back, every node is up. Soon there is a leader (I20)
+//   3  clients go on for a while, then stop; everything they asked is answered (I20)
+//   4  all members come to the same log, state and configuration (I21)
+//   5  the history is judged (I17), and what happened counted
+//
+// The oracles look on from the first event to the last; a run ends with the first violation.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sim/check/history.h"
+#include "sim/check/linearizability.h"
+#include "sim/nemesis/nemesis.h"
+#include "sim/oracles/judge.h"
+#include "sim/run/settings.h"
+#include "sim/scheduler/trace.h"
+
+namespace raftkv::sim {
+
+struct RunCounters {
+  uint64_t events = 0;
+  uint64_t simulated_us = 0;
+  uint64_t operations = 0;
+  uint64_t acknowledged = 0;
+  uint64_t unknown = 0;
+  uint64_t failed = 0;
+  uint64_t elections = 0;
+  uint64_t committed = 0;
+  uint64_t crashes = 0;  // power losses and kills
+  uint64_t partitions = 0;
+  uint64_t torn_writes = 0;
+  uint64_t lost_sectors = 0;
+  uint64_t snapshots_taken = 0;
+  uint64_t snapshots_installed = 0;
+  uint64_t membership_changes = 0;
+  uint64_t frames = 0;
+  uint64_t frames_lost = 0;
+  uint64_t undecided = 0;  // histories that the checker gave up on
+  Nemesis::Counters faults = {};
+  uint64_t faults_in_effect = 0;
+};
+
+struct RunReport {
+  uint64_t hash = 0;  // of everything that happened
+  RunCounters counters;
+  std::optional<Violation> violation;
+  History history;
+  std::string explanation;  // of a history that is not linearizable
+};
+
+// `sink`, if there is one, gets every event as a line of text; the run is the same without it.
+RunReport Run(const RunSettings& settings, Trace::Sink sink = nullptr);
+
+}  // namespace raftkv::sim

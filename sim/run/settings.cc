@@ -1,0 +1,242 @@
+#include "sim/run/settings.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace raftkv::sim {
+namespace {
+
+constexpr ProfileInfo kProfiles[] = {
+    {Profile::kEverything, "everything", "each seed its own subset of all faults"},
+    {Profile::kCalm, "calm", "no faults at all"},
+    {Profile::kNetwork, "network", "partitions, clogged links, storms"},
+    {Profile::kCrashes, "crashes", "power losses, kills, pauses, bad disks, jumping clocks"},
+    {Profile::kMembership, "membership", "members come and go, leaders hand over, nodes crash"},
+};
+
+uint64_t OneOf(Random& random, std::initializer_list<uint64_t> values) {
+  return values.begin()[random.Below(values.size())];
+}
+
+bool Allowed(Profile profile, Fault fault) {
+  switch (fault) {
+    case Fault::kPartition:
+    case Fault::kIsolation:
+    case Fault::kOneWay:
+    case Fault::kClog:
+    case Fault::kStorm:
+      return profile == Profile::kEverything || profile == Profile::kNetwork;
+    case Fault::kPowerLoss:
+    case Fault::kKill:
+      return profile != Profile::kCalm && profile != Profile::kNetwork;
+    case Fault::kPowerLossOfAll:
+    case Fault::kPause:
+    case Fault::kSlowDisk:
+    case Fault::kSyncError:
+    case Fault::kFullDisk:
+    case Fault::kClockJump:
+      return profile == Profile::kEverything || profile == Profile::kCrashes;
+    case Fault::kTransfer:
+    case Fault::kMembership:
+      return profile == Profile::kEverything || profile == Profile::kMembership;
+  }
+  return false;
+}
+
+uint32_t Weight(Fault fault) {
+  switch (fault) {
+    case Fault::kPowerLoss:
+    case Fault::kPartition:
+      return 4;
+    case Fault::kIsolation:
+    case Fault::kPause:
+    case Fault::kMembership:
+      return 3;
+    case Fault::kPowerLossOfAll:
+    case Fault::kSyncError:
+    case Fault::kFullDisk:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
+Delay Around(Random& random, Time least, Time most_spread) {
+  Delay delay;
+  delay.shape = random.Chance(1, 2) ? Delay::Shape::kUniform : Delay::Shape::kExponential;
+  delay.least = random.Between(least / 2, least);
+  delay.spread = random.Between(most_spread / 10, most_spread);
+  return delay;
+}
+
+void DrawReplica(Random random, replica::Options* options) {
+  raft::Options& raft = options->raft;
+  raft.election_ticks = static_cast<uint32_t>(random.Between(10, 30));
+  raft.heartbeat_ticks = static_cast<uint32_t>(random.Between(1, 5));
+  raft.pre_vote = random.Chance(4, 5);
+  raft.check_quorum = random.Chance(4, 5);
+  raft.step_down_on_removal = random.Chance(9, 10);
+  raft.step_down_on_hung_disk = random.Chance(4, 5);
+  raft.merge_messages = random.Chance(3, 4);
+  raft.max_append_bytes = OneOf(random, {1, 100, 300, 2'000, 1 << 20});
+  raft.max_committed_bytes = OneOf(random, {1, 200, 2'000, 16 << 20});
+  raft.max_inflight_messages = OneOf(random, {1, 2, 8, 64, 256});
+  raft.max_inflight_bytes = random.Chance(1, 2) ? 0 : raft.max_append_bytes * 4;
+  raft.max_uncommitted_bytes = OneOf(random, {1'000, 16'000, 256 << 20});
+  raft.max_pending_reads = OneOf(random, {4, 64, 65'536});
+
+  options->tick_us = OneOf(random, {5'000, 10'000, 10'000, 20'000});
+  options->request_timeout_ms = OneOf(random, {200, 500, 1'000, 3'000});
+  options->read_retry_ms = OneOf(random, {20, 50, 100});
+  options->snapshots.minimum_bytes = OneOf(random, {1'000, 3'000, 10'000, 50'000});
+  options->snapshots.state_percent = static_cast<uint32_t>(OneOf(random, {0, 25, 100}));
+  options->trailing_log_bytes = OneOf(random, {0, 500, 5'000, 1 << 20});
+  options->snapshot_chunk_bytes = static_cast<uint32_t>(OneOf(random, {64, 500, 4'096}));
+  options->snapshot_resend_ms = OneOf(random, {50, 200, 1'000});
+  options->snapshot_resends = static_cast<uint32_t>(random.Between(2, 10));
+  options->max_client_pipeline = static_cast<uint32_t>(OneOf(random, {1, 2, 64}));
+
+  kv::SessionOptions& sessions = options->store.sessions;
+  sessions.max_sessions = static_cast<uint32_t>(OneOf(random, {3, 8, 100}));
+  sessions.results_kept = static_cast<uint32_t>(OneOf(random, {4, 16, 64}));
+  sessions.kept_result_bytes = static_cast<uint32_t>(OneOf(random, {64, 4'096}));
+  sessions.idle_ms = OneOf(random, {0, 0, 700, 5'000});
+}
+
+void DrawDisk(Random random, ClusterSettings* cluster) {
+  cluster->storage.block_bytes = static_cast<uint32_t>(OneOf(random, {512, 1'024, 4'096}));
+  cluster->storage.segment_bytes =
+      std::max<uint64_t>(OneOf(random, {2'048, 8'192, 65'536}), 2 * cluster->storage.block_bytes);
+  cluster->storage.snapshot_chunk_bytes = static_cast<uint32_t>(OneOf(random, {64, 512, 4'096}));
+  cluster->storage.snapshot_sync_bytes = OneOf(random, {1, 1'000, 100'000});
+  cluster->disk.sector_bytes =
+      cluster->storage.block_bytes == 4'096 && random.Chance(1, 2) ? 4'096 : 512;
+  cluster->disk.ordered_directory = random.Chance(1, 4);
+  cluster->disk_delay = Around(random, 200, random.Between(500, 8'000));
+  cluster->disk_delay.tail_per_mille = static_cast<uint32_t>(OneOf(random, {0, 5, 20}));
+  cluster->disk_delay.tail = random.Between(10, 60) * kMillisecond;
+}
+
+void DrawNetwork(Random random, RunSettings* run) {
+  NetworkOptions network;
+  network.delay = Around(random, 300, random.Between(500, 6'000));
+  network.in_order = random.Chance(1, 4);
+  network.loss_noticed_per_mille = static_cast<uint32_t>(OneOf(random, {0, 500, 1'000}));
+  run->healed_network = network;
+  if (run->profile != Profile::kCalm) {
+    network.loss_per_mille = static_cast<uint32_t>(OneOf(random, {0, 5, 20, 50}));
+    network.duplicate_per_mille = static_cast<uint32_t>(OneOf(random, {0, 5, 20, 100}));
+    network.delay.tail_per_mille = static_cast<uint32_t>(OneOf(random, {0, 10, 50}));
+    network.delay.tail = random.Between(10, 200) * kMillisecond;
+  }
+  run->cluster.network = network;
+
+  run->cluster.ports.delay = Around(random, 200, 1'500);
+  run->cluster.ports.split_per_mille = static_cast<uint32_t>(OneOf(random, {0, 50, 500}));
+  if (run->profile != Profile::kCalm) {
+    run->cluster.ports.reset_per_mille = static_cast<uint32_t>(OneOf(random, {0, 0, 5}));
+  }
+}
+
+void DrawClients(Random random, RunSettings* run) {
+  WorkloadOptions& workload = run->workload;
+  workload.registers = static_cast<uint32_t>(random.Between(1, 4));
+  workload.counters = static_cast<uint32_t>(random.Between(1, 2));
+  workload.pairs = static_cast<uint32_t>(random.Between(1, 3));
+  workload.register_share = static_cast<uint32_t>(random.Between(1, 6));
+  workload.counter_share = static_cast<uint32_t>(random.Between(1, 3));
+  workload.pair_share = static_cast<uint32_t>(random.Between(1, 6));
+  workload.read_percent = static_cast<uint32_t>(random.Between(20, 70));
+  workload.large_value_per_mille = static_cast<uint32_t>(OneOf(random, {0, 10, 50}));
+  workload.large_value_bytes = static_cast<uint32_t>(OneOf(random, {300, 3'000}));
+
+  const uint64_t count = random.Between(3, 7);
+  for (uint64_t number = 1; number <= count; ++number) {
+    ClientSettings client;
+    client.number = number;
+    client.in_session = random.Chance(2, 5);
+    client.most_at_once = static_cast<uint32_t>(OneOf(random, {1, 1, 1, 3}));
+    client.think = {Delay::Shape::kExponential, 1'000, random.Between(20, 100) * kMillisecond};
+    client.patience = random.Between(200, 1'500) * kMillisecond;
+    client.before_retry = {Delay::Shape::kUniform, 5 * kMillisecond, 50 * kMillisecond};
+    run->clients.push_back(client);
+  }
+}
+
+void DrawNemesis(Random random, RunSettings* run) {
+  NemesisSettings& nemesis = run->nemesis;
+  for (size_t kind = 0; kind < kFaultKinds; ++kind) {
+    const auto fault = static_cast<Fault>(kind);
+    const bool drawn = random.Chance(3, 5);  // drawn for all, so that profiles share the rest
+    if (drawn && Allowed(run->profile, fault)) nemesis.shares[kind] = Weight(fault);
+  }
+  nemesis.between = {Delay::Shape::kExponential, 50 * kMillisecond,
+                     random.Between(300, 1'500) * kMillisecond};
+  nemesis.lasts = {Delay::Shape::kExponential, 20 * kMillisecond,
+                   random.Between(100, 900) * kMillisecond};
+  nemesis.at_leader_percent = static_cast<uint32_t>(random.Between(20, 80));
+}
+
+uint32_t DrawFounders(Random random) {
+  const uint64_t draw = random.Below(100);
+  if (draw < 5) return 1;
+  if (draw < 9) return 2;
+  if (draw < 52) return 3;
+  if (draw < 60) return 4;
+  if (draw < 95) return 5;
+  return 7;
+}
+
+}  // namespace
+
+absl::Span<const ProfileInfo> AllProfiles() { return absl::MakeConstSpan(kProfiles); }
+
+absl::string_view Name(Profile profile) { return kProfiles[static_cast<size_t>(profile)].name; }
+
+RunSettings DrawSettings(uint64_t seed, Profile profile) {
+  // A stream for each room: a new option in one does not change what the others draw.
+  const Random random = Random::Stream(seed, "settings");
+  RunSettings run;
+  run.seed = seed;
+  run.profile = profile;
+  run.cluster.founders = DrawFounders(random.Split("founders"));
+  DrawReplica(random.Split("replica"), &run.cluster.replica);
+  DrawDisk(random.Split("disk"), &run.cluster);
+  DrawNetwork(random.Split("network"), &run);
+  DrawClients(random.Split("clients"), &run);
+  DrawNemesis(random.Split("nemesis"), &run);
+  Random clocks = random.Split("clocks");
+  run.cluster.most_drift_ppm = static_cast<int64_t>(OneOf(clocks, {0, 1'000, 100'000}));
+  run.cluster.most_wall_skew_ms = OneOf(clocks, {0, 100, 60'000});
+  Random length = random.Split("length");
+  run.chaos = length.Between(6, 12) * kSecond;
+  return run;
+}
+
+std::string DescribeSettings(const RunSettings& run) {
+  const raft::Options& raft = run.cluster.replica.raft;
+  std::string faults;
+  for (size_t kind = 0; kind < kFaultKinds; ++kind) {
+    if (run.nemesis.shares[kind] == 0) continue;
+    absl::StrAppend(&faults, faults.empty() ? "" : ", ", Name(static_cast<Fault>(kind)));
+  }
+  return absl::StrFormat(
+      "%d nodes, %d clients, %d s with faults: %s\n"
+      "tick %d ms, election %d ticks, heartbeat %d, pre-vote %s, check-quorum %s, append %d bytes, "
+      "window %d\n"
+      "snapshots every %d bytes, segments %d, blocks %d, sectors %d, loss %d/1000, doubled "
+      "%d/1000%s\n",
+      run.cluster.founders, run.clients.size(), run.chaos / kSecond,
+      faults.empty() ? "none" : faults, run.cluster.replica.tick_us / 1'000, raft.election_ticks,
+      raft.heartbeat_ticks, raft.pre_vote ? "on" : "off", raft.check_quorum ? "on" : "off",
+      raft.max_append_bytes, raft.max_inflight_messages,
+      run.cluster.replica.snapshots.minimum_bytes, run.cluster.storage.segment_bytes,
+      run.cluster.storage.block_bytes, run.cluster.disk.sector_bytes,
+      run.cluster.network.loss_per_mille, run.cluster.network.duplicate_per_mille,
+      run.cluster.network.in_order ? ", in order" : "");
+}
+
+}  // namespace raftkv::sim

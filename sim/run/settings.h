@@ -1,0 +1,54 @@
+// Everything about a run that is not code: drawn from the seed, so that a seed is a run.
+//
+// Constants are tiny on purpose. With segments of a few KiB, snapshots every few dozen entries,
+// windows of one message and sessions for fewer clients than there are, every wrap-around and every
+// eviction of the real node happens many times in seconds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "sim/clients/client.h"
+#include "sim/cluster/cluster.h"
+#include "sim/nemesis/nemesis.h"
+
+namespace raftkv::sim {
+
+// Which faults a run may have.
+enum class Profile : uint8_t {
+  kEverything,
+  kCalm,        // none
+  kNetwork,     // partitions, clogs, storms
+  kCrashes,     // power losses, kills, pauses, failing and slow disks, clocks
+  kMembership,  // members come and go, leadership is handed over, nodes crash
+};
+
+struct ProfileInfo {
+  Profile profile;
+  absl::string_view name;
+  absl::string_view about;
+};
+absl::Span<const ProfileInfo> AllProfiles();
+absl::string_view Name(Profile profile);
+
+struct RunSettings {
+  uint64_t seed = 1;
+  Profile profile = Profile::kEverything;
+  ClusterSettings cluster;
+  WorkloadOptions workload;
+  std::vector<ClientSettings> clients;
+  NemesisSettings nemesis;
+  Time chaos = 10 * kSecond;      // while there are faults
+  Time calm = kSecond;            // after healing, with clients going on
+  NetworkOptions healed_network;  // from healing on
+};
+
+RunSettings DrawSettings(uint64_t seed, Profile profile);
+
+// A few lines for a person who looks at one run.
+std::string DescribeSettings(const RunSettings& settings);
+
+}  // namespace raftkv::sim
