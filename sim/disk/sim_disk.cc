@@ -217,7 +217,9 @@ void SimDisk::Platter::CrashFile(Inode& inode, Random& chance) {
   for (auto& [number, sector] : inode.dirty) {
     std::string fresh = CachedSector(inode, number);
     if (sector.lost) {
-      Put(bytes, number, sector.platter);
+      const bool torn = chance.Chance(1, 4);
+      Put(bytes, number,
+          torn ? TornSector(sector.platter, fresh, chance) : std::string(sector.platter));
       ++lost;
       continue;
     }

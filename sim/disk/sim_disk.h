@@ -29,8 +29,8 @@
 // Injected errors (InjectFault, or at random with Options)
 //   - write: DataLoss, a prefix of the bytes is in the cache;
 //   - sync: DataLoss. As on ext4 the dirty sectors are then *clean*: reads show the new bytes, the
-//     platter has the old ones, the next sync returns OK and changes nothing about it. Only writing
-//     the sectors again helps;
+//     platter has the old ones or, sometimes, torn ones, the next sync returns OK and changes
+//     nothing about it. Only writing the sectors again helps;
 //   - full: ResourceExhausted from Create, Allocate and writes that make the file longer.
 //
 // Bit rot is Corrupt(): it changes cache and platter.
@@ -134,8 +134,7 @@ class SimDisk final : public storage::Disk {
 
   // --- for oracles and tests ---
   const Counters& counters() const;
-  // A disk that holds exactly what is certain to survive a crash now: synced bytes under synced
-  // names.
+  // A disk that holds what is certain to survive a crash now: synced bytes under synced names.
   std::unique_ptr<SimDisk> DurableImage() const;
   // A disk with the same contents, dirt and pending changes. Faults, budget and counters are not
   // copied.

@@ -128,5 +128,31 @@ TEST_F(SlotsTest, AChangeMayCrashAnywhere) {
   }
 }
 
+// A failed sync leaves slot 0 in the cache only. The repair must not touch slot 1, the only record
+// that is certain, before slot 0 is durable.
+TEST_F(SlotsTest, ARepairMayCrashAnywhere) {
+  for (uint64_t failing : {uint64_t{0}, uint64_t{1}}) {
+    for (uint64_t budget = 0; budget < 4; ++budget) {
+      for (uint64_t seed = 0; seed < 200; ++seed) {
+        disk_ = sim::SimDisk({});
+        SetUp();
+        absl::StatusOr<SlotPair> pair = SlotPair::Open(disk_, kFile, &events_);
+        ASSERT_TRUE(pair.ok());
+        ASSERT_TRUE(pair->Write("two").ok());
+        disk_.InjectFault(sim::SimDisk::Operation::kSync, failing);
+        EXPECT_FALSE(pair->Write("three").ok());
+        disk_.ProcessCrash();
+        disk_.SetOperationBudget(budget);
+        (void)OpenRecord();
+        disk_.PowerOff();
+        Random random(seed);
+        disk_.Crash(random);
+        const std::string found = OpenRecord();
+        ASSERT_TRUE(found == "two" || found == "three") << found << " seed " << seed;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace raftkv::storage

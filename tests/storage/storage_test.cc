@@ -596,6 +596,23 @@ TEST_F(StorageTest, ASnapshotThatReadsBackWrongIsNotFinished) {
   EXPECT_EQ(storage_->SnapshotOffset(source), std::nullopt);
 }
 
+TEST_F(StorageTest, AnIntactSnapshotThatTheManifestDoesNotMeanIsReported) {
+  Start();
+  Append(1, 5, "x", 5);
+  TakeSnapshot(3, 1, "other");
+  const std::string name = Names("snapshot-").back();
+  const std::string other = FileBytes(name);
+  disk_ = sim::SimDisk({});
+  Start();
+  Append(1, 5, "x", 5);
+  TakeSnapshot(3, 1, "state");
+  Kill();
+  Put(name, 0, other);
+  const absl::Status status = TryOpen();
+  EXPECT_TRUE(absl::IsDataLoss(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("not the snapshot the manifest names"));
+}
+
 TEST_F(StorageTest, AMissingOrForeignCurrentSnapshotIsReported) {
   Start();
   Append(1, 5, "x", 5);
