@@ -169,8 +169,9 @@ std::vector<Cluster::Node> Cluster::Survey() {
   }
   nodes.insert(nodes.end(), std::make_move_iterator(strangers.begin()),
                std::make_move_iterator(strangers.end()));
-  std::stable_sort(nodes.begin(), nodes.end(),
-                   [](const Node& a, const Node& b) { return IdLess(a.id, b.id); });
+  std::sort(nodes.begin(), nodes.end(), [](const Node& a, const Node& b) {
+    return a.id == b.id ? a.endpoint.ToString() < b.endpoint.ToString() : IdLess(a.id, b.id);
+  });
   return nodes;
 }
 

@@ -97,15 +97,9 @@ void ClientConnection::Written(uint64_t bytes) {
   RAFTKV_CHECK(bytes <= unwritten_ - out_.size());
   if (bytes == 0) return;
   unwritten_ -= bytes;
-  took_some_ = true;
   if (closing_) return;
   Flush();
   UpdatePause();
-}
-
-void ClientConnection::CloseIfStuck() {
-  if (!took_some_ && !closing_) return Drop();
-  took_some_ = unwritten_ == 0;
 }
 
 uint64_t ClientConnection::Open() {

@@ -8,9 +8,10 @@
 //  * replies beyond max_output_bytes stay results (which share their bytes with the store) until
 //    there is room again, so that a burst of large replies to a client that does read is nothing
 //    special, and the output buffer holds max_output_bytes and one reply at most;
-//  * a client to which more than 8 * max_output_bytes are owed, or that takes nothing between two
-//    calls of CloseIfStuck, does not read its replies: it is closed and what it did not read is
-//    dropped.
+//  * a client to which more than 8 * max_output_bytes are owed does not read its replies: it is
+//    closed and what it did not read is dropped.
+// A client that reads nothing and asks for little stays below all this; the driver, which knows
+// time, closes it.
 #pragma once
 
 #include <cstdint>
@@ -56,16 +57,12 @@ class ClientConnection {
   // So many bytes of what TakeOutput gave have left. Afterwards both TakeOutput and Next may have
   // more.
   void Written(uint64_t bytes);
-  // To be called at an interval of seconds: closes a client that has not taken one byte of its
-  // output since the last call, though there was some.
-  void CloseIfStuck();
 
   bool wants_pause() const;  // stop reading: too many unanswered requests or unread replies
-  bool closing() const {
-    return closing_;
-  }                        // after TakeOutput is written, close: QUIT, a protocol
-                           // error, output above the limit
-  bool has_input() const;  // Next may give something
+  // After TakeOutput is written, close: QUIT, a protocol error, the end of what was asked, or
+  // output above the limit.
+  bool closing() const { return closing_; }
+  bool has_input() const;                                 // Next may give something
   uint64_t unanswered() const { return next_ - front_; }  // or answered and waiting for room
   const ConnectionState& state() const { return state_; }
 
@@ -118,7 +115,6 @@ class ClientConnection {
 
   std::string out_;
   uint64_t unwritten_ = 0;  // of out_ and of what TakeOutput gave
-  bool took_some_ = true;   // since the last CloseIfStuck, or there was nothing to take
 };
 
 }  // namespace raftkv::replica

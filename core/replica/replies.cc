@@ -286,8 +286,9 @@ Endpoint Split(absl::string_view address) {
 
 // Redis Cluster's node ids are 40 hexadecimal digits: ours are unique in the world and stable.
 std::string ClusterNodeId(const NodeStatus& status, raft::NodeId id) {
-  std::string cluster = status.cluster.substr(0, 24);
-  cluster.resize(24, '0');
+  // Short cluster ids are filled up on the left: the right end tells most.
+  std::string cluster = absl::StrCat(std::string(24, '0'), status.cluster);
+  cluster.erase(0, cluster.size() - 24);
   return absl::StrCat(cluster, absl::Hex(id, absl::kZeroPad16));
 }
 

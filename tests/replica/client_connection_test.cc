@@ -403,35 +403,6 @@ TEST(Reader, IsClosedWhenWaitingRepliesOutOfOrderGrowTooLarge) {
   EXPECT_TRUE(server.connection.closing());
 }
 
-TEST(Reader, ThatTakesNothingBetweenTwoLooksIsClosed) {
-  Server server;
-  server.connection.CloseIfStuck();
-  server.connection.CloseIfStuck();
-  EXPECT_FALSE(server.connection.closing()) << "nothing was owed";
-  server.Get("a");
-  server.connection.CloseIfStuck();
-  server.connection.CloseIfStuck();
-  EXPECT_FALSE(server.connection.closing()) << "the client waits for us";
-  server.Answer(0, std::string(50, 'v'));
-  EXPECT_EQ(server.connection.TakeOutput().size(), 57u);
-  server.connection.CloseIfStuck();
-  EXPECT_FALSE(server.connection.closing()) << "it may just have been written";
-  server.connection.Written(1);
-  server.connection.CloseIfStuck();
-  EXPECT_FALSE(server.connection.closing()) << "it took a byte";
-  server.connection.CloseIfStuck();
-  EXPECT_TRUE(server.connection.closing());
-}
-
-TEST(Reader, OutputOfAClosedConnectionIsStillCounted) {
-  Server server;
-  server.Feed(Encode({"QUIT"}));
-  EXPECT_TRUE(server.connection.closing());
-  server.connection.Written(server.connection.TakeOutput().size());
-  server.connection.CloseIfStuck();
-  EXPECT_TRUE(server.connection.closing());
-}
-
 // ---- Everything at once ----
 
 // Random requests in random pieces, answered in a random order, read in random pieces: the client

@@ -929,7 +929,7 @@ TEST_F(Status, SlotsNameTheLeaderFirst) {
   EXPECT_EQ(range[1].integer, 16383);
   EXPECT_EQ(range[2].items[0].text, "::1");
   EXPECT_EQ(range[2].items[1].integer, 7410);
-  EXPECT_EQ(range[2].items[2].text, "00112233445566778899aabb0000000000000002");
+  EXPECT_EQ(range[2].items[2].text, "445566778899aabbccddeeff0000000000000002");
   EXPECT_EQ(range[3].items[0].text, "10.0.0.1");
   EXPECT_EQ(range[4].items[0].text, "node3");
 }
@@ -942,7 +942,7 @@ TEST_F(Status, SlotsNameThisNodeWhileThereIsNoLeader) {
 }
 
 TEST_F(Status, NodesAreLines) {
-  const std::string head = "00112233445566778899aabb000000000000000";
+  const std::string head = "445566778899aabbccddeeff000000000000000";
   EXPECT_EQ(Text(StatusRequest::kClusterNodes),
             absl::StrCat(head, "2 ::1:7410@7411 master - 0 0 5 connected 0-16383\n",  //
                          head, "1 10.0.0.1:7400@7401 myself,slave ", head, "2 0 0 5 connected\n",
