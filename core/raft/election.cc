@@ -73,8 +73,12 @@ void Raft::RunCampaign(CampaignKind kind) {
     hard_.vote = options_.id;
     role_ = Candidate();
   }
-  const VoteRequest request{pre_vote, kind == CampaignKind::kTransfer, log_.last(),
-                            log_.last_term()};
+  const VoteRequest request{.pre_vote = pre_vote,
+                            .transfer = kind == CampaignKind::kTransfer,
+                            .last_index = log_.last(),
+                            .last_term = log_.last_term(),
+                            .commit = commit_,
+                            .commit_term = log_.TermAt(commit_).value_or(0)};
   for (const NodeId voter : AllVoters(conf_)) {
     if (voter == options_.id) {
       own_answers_.push_back(OwnVote{pre_vote, hard_.term});
@@ -94,12 +98,13 @@ Outcome Raft::On(const Message& message, const VoteRequest& request) {
       request.last_term > log_.last_term() ||
       (request.last_term == log_.last_term() && request.last_index >= log_.last());
   if (!may_vote || !up_to_date || (silent_ticks_ > 0 && !request.transfer)) {
-    SendAfterPersist(message.from, hard_.term, VoteResponse{request.pre_vote, /*rejected=*/true});
+    RejectVote(message.from, request.pre_vote);
+    LearnCommit(request.commit, request.commit_term);
     return Outcome::kOk;
   }
   // The answer to a pre-vote carries the term asked about: the responder's own may be lower, and
   // would be ignored.
-  SendAfterPersist(message.from, message.term, VoteResponse{request.pre_vote, /*rejected=*/false});
+  SendAfterPersist(message.from, message.term, VoteResponse{.pre_vote = request.pre_vote});
   if (!request.pre_vote) {
     election_elapsed_ = 0;
     hard_.vote = message.from;
@@ -107,7 +112,28 @@ Outcome Raft::On(const Message& message, const VoteRequest& request) {
   return Outcome::kOk;
 }
 
+void Raft::RejectVote(NodeId candidate, bool pre_vote) {
+  SendAfterPersist(candidate, hard_.term,
+                   VoteResponse{.pre_vote = pre_vote,
+                                .rejected = true,
+                                .commit = commit_,
+                                .commit_term = log_.TermAt(commit_).value_or(0)});
+}
+
+// Without this a cluster can be stuck for ever: {1, 2} removes 2, which leads; 2 applies that,
+// steps down, and its last message is lost; 1 has the change and asks 2 for a vote, whose log is
+// longer (etcd issue 12359 tells of a larger case).
+void Raft::LearnCommit(Index commit, Term term) {
+  if (leading() != nullptr || commit <= commit_ || !log_.Has(commit, term)) return;
+  commit_ = commit;
+  // Votes are not counted by a configuration that may already be history.
+  if (!std::holds_alternative<Follower>(role_) && MembershipUnapplied()) {
+    BecomeFollower(hard_.term, kNoNode);
+  }
+}
+
 Outcome Raft::On(const Message& message, const VoteResponse& response) {
+  if (response.rejected) LearnCommit(response.commit, response.commit_term);
   const bool asked = response.pre_vote ? std::holds_alternative<PreCandidate>(role_)
                                        : std::holds_alternative<Candidate>(role_);
   if (!asked) return Outcome::kIgnored;

@@ -423,6 +423,7 @@ void Raft::SwitchConfiguration(ConfigurationUpdate update) {
   conf_ = std::move(update.conf);
   Leader* leader = leading();
   if (leader == nullptr) return;
+  if (!IsVoter(conf_, leader->transfer_target)) EndTransfer(*leader);
   if (!IsVoter(conf_, options_.id)) {
     if (options_.step_down_on_removal) BecomeFollower(hard_.term, kNoNode);
     return;
@@ -437,9 +438,6 @@ void Raft::SwitchConfiguration(ConfigurationUpdate update) {
     }
   }
   ConfirmReads(*leader);
-  if (leader->transfer_target != kNoNode && !IsVoter(conf_, leader->transfer_target)) {
-    EndTransfer(*leader);
-  }
 }
 
 void Raft::EndTransfer(Leader& leader) {

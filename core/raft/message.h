@@ -39,6 +39,8 @@ struct VoteRequest {
                           // (thesis, section 3.10)
   Index last_index = 0;
   Term last_term = 0;
+  Index commit = 0;  // the candidate's commit index and its entry's term: see VoteResponse
+  Term commit_term = 0;
   friend bool operator==(const VoteRequest&, const VoteRequest&) = default;
 };
 
@@ -46,6 +48,11 @@ struct VoteRequest {
 struct VoteResponse {
   bool pre_vote = false;
   bool rejected = false;
+  // Only when rejected: the responder's commit index and the term of its entry there. A membership
+  // change takes effect when it is applied, so a node that does not know it committed may ask a
+  // quorum that will never agree; who refuses it tells it what is committed. True in any term.
+  Index commit = 0;
+  Term commit_term = 0;
   friend bool operator==(const VoteResponse&, const VoteResponse&) = default;
 };
 

@@ -26,10 +26,11 @@ struct Options {
       30;  // minimum election timeout; each one is drawn from [election_ticks, 2 * election_ticks)
   uint32_t heartbeat_ticks = 5;  // less than election_ticks
 
-  bool pre_vote = true;  // ask before disturbing (thesis, section 9.6)
-  bool check_quorum =
-      true;  // a leader that hears no quorum for an election timeout steps down, and followers are
-             // loyal to a leader they hear (thesis, sections 6.2 and 4.2.3)
+  bool pre_vote = true;      // ask before disturbing (thesis, section 9.6)
+  bool check_quorum = true;  // a leader that hears no quorum for an election timeout steps down,
+                             // and followers are loyal to a leader they hear (thesis, sections 6.2
+                             // and 4.2.3). With neither this nor pre_vote nobody answers a leader
+                             // of an older term, and a learner that is in a newer one stays cut off
   bool step_down_on_removal =
       true;  // a leader that applies its own removal becomes follower at once
   bool validate_membership = true;  // refuse a change while another is unapplied, and changes the

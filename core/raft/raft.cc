@@ -247,7 +247,7 @@ Outcome Raft::StepLowerTerm(const Message& message) {
     // both of them.
     SendAfterPersist(message.from, hard_.term, AppendResponse());
   } else if (IsPreVoteRequest(message)) {
-    SendAfterPersist(message.from, hard_.term, VoteResponse{/*pre_vote=*/true, /*rejected=*/true});
+    RejectVote(message.from, /*pre_vote=*/true);
   }
   return Outcome::kIgnored;
 }

@@ -40,7 +40,10 @@ namespace raftkv::raft {
 // What a node finds on its disk. All of it must be durable.
 struct Recovered {
   HardState hard_state;
-  SnapshotMeta snapshot;       // index 0: none; the state machine must hold exactly this state
+  // Index 0: none. The state machine must hold exactly this state. The configuration that founds a
+  // cluster comes in a snapshot of index 1 or more: a node that joins later with nothing must be
+  // sent it, for replaying the membership changes onto nothing gives another configuration.
+  SnapshotMeta snapshot;
   std::vector<Entry> entries;  // contiguous, the first at snapshot.index + 1
   Index commit =
       0;  // highest commit index found; raised to the snapshot's and capped at the last entry
@@ -104,7 +107,7 @@ class Raft {
   Index commit() const { return commit_; }
   Index applied() const { return applied_; }
   Index handed_out() const { return handed_out_; }  // committed entries given out in a Ready so far
-  Index durable() const { return durable_; }  // entries up to here are on this node's disk
+  Index durable() const { return durable_; }        // entries up to here are on this node's disk
   const Log& log() const { return log_; }
   const ConfState& conf() const { return conf_; }
   const Options& options() const { return options_; }
@@ -199,6 +202,8 @@ class Raft {
   Outcome On(const Message& message, const VoteRequest& request);
   Outcome On(const Message& message, const VoteResponse& response);
   Outcome On(const Message& message, const TimeoutNow&);
+  void RejectVote(NodeId candidate, bool pre_vote);
+  void LearnCommit(Index commit, Term term);
   void CountVote(NodeId from, bool pre_vote, bool granted);
 
   // follower.cc
