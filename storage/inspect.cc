@@ -150,15 +150,15 @@ absl::StatusOr<Inspection> InspectLog(Disk& disk, const InspectOptions& options)
   absl::StatusOr<std::vector<std::string>> names = disk.List();
   if (!names.ok()) return names.status();
   Inspection out;
-  bool readable = false;
-  absl::StatusOr<Mark> mark = Marks::Read(disk, identity->cluster, &readable);
-  if (!mark.ok() || !readable) {
-    Bad(&out, "marks", mark.ok() ? "unreadable" : mark.status().message());
-  } else if (mark->segment == 0) {
+  absl::StatusOr<Marks::Found> found = Marks::Read(disk, identity->cluster);
+  if (!found.ok() || found->generation == 0) {
+    Bad(&out, "marks", found.ok() ? "unreadable" : found.status().message());
+  } else if (found->newest.segment == 0) {
     absl::StrAppend(&out.text, "marks: none yet\n");
   } else {
-    absl::StrAppend(&out.text, "marks: durable through batch ", mark->sequence, " entry ",
-                    mark->last_index, " at ", SegmentName(mark->segment), ":", mark->end, "\n");
+    const Mark& mark = found->newest;
+    absl::StrAppend(&out.text, "marks: durable through batch ", mark.sequence, " entry ",
+                    mark.last_index, " at ", SegmentName(mark.segment), ":", mark.end, "\n");
   }
   for (const std::string& name : *names) {
     const std::optional<uint64_t> id = ParseSegmentName(name);

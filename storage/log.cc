@@ -72,23 +72,19 @@ std::optional<uint64_t> ParseSegmentName(absl::string_view name) {
   return segment;
 }
 
-Marks::Marks(SlotFile file, std::unique_ptr<File> handle, uint64_t generation, Mark newest)
-    : file_(std::move(file)),
-      handle_(std::move(handle)),
-      generation_(generation),
-      newest_(newest) {}
+Marks::Marks(SlotFile file, std::unique_ptr<File> handle, const Found& found)
+    : file_(std::move(file)), handle_(std::move(handle)), found_(found) {}
 
 absl::Status Marks::Create(Disk& disk, const ClusterId& cluster) {
   return CreateSlotFile(disk, MarksFile(cluster), EncodeMark({}));
 }
 
-absl::StatusOr<Mark> Marks::Read(Disk& disk, const ClusterId& cluster, bool* readable) {
-  *readable = false;
+absl::StatusOr<Marks::Found> Marks::Read(Disk& disk, const ClusterId& cluster) {
   absl::StatusOr<std::unique_ptr<File>> handle = disk.Open("marks", Disk::Mode::kRead);
-  if (absl::IsNotFound(handle.status())) return Mark{};
+  if (absl::IsNotFound(handle.status())) return Found{};
   if (!handle.ok()) return handle.status();
   const SlotFile file = MarksFile(cluster);
-  Mark newest;
+  Found found;
   for (uint64_t offset : {uint64_t{0}, kSlotBytes}) {
     std::string bytes(kSlotBytes, '\0');
     absl::StatusOr<size_t> got = (*handle)->Read(offset, bytes.data(), bytes.size());
@@ -97,36 +93,32 @@ absl::StatusOr<Mark> Marks::Read(Disk& disk, const ClusterId& cluster, bool* rea
     absl::StatusOr<Slot> slot = DecodeSlot(file, offset, absl::string_view(bytes).substr(0, *got));
     if (absl::IsUnimplemented(slot.status())) return slot.status();
     const std::optional<Mark> mark = slot.ok() ? DecodeMark(slot->payload) : std::nullopt;
-    if (!mark) continue;
-    *readable = true;
-    if (mark->sequence >= newest.sequence) newest = *mark;
+    if (mark && slot->generation > found.generation) found = {*mark, slot->generation};
   }
-  return newest;
+  return found;
 }
 
 absl::StatusOr<Marks> Marks::Open(Disk& disk, const ClusterId& cluster,
                                   std::vector<RecoveryEvent>* events) {
-  bool readable = false;
-  absl::StatusOr<Mark> newest = Read(disk, cluster, &readable);
-  if (!newest.ok()) return newest.status();
-  if (!readable) {
+  absl::StatusOr<Found> found = Read(disk, cluster);
+  if (!found.ok()) return found.status();
+  if (found->generation == 0) {
     events->push_back({RecoveryEvent::Kind::kMarksLost, "marks", 0, 0,
                        "durable marks are unreadable and begin anew"});
     absl::Status status = Create(disk, cluster);
     if (!status.ok()) return status;
+    found->generation = 1;
   }
   absl::StatusOr<std::unique_ptr<File>> handle = disk.Open("marks", Disk::Mode::kReadWrite);
   if (!handle.ok()) return handle.status();
-  // Sequence numbers only grow, so they serve as generations too; the slot of the newest mark is
-  // the last to be overwritten.
-  return Marks(MarksFile(cluster), *std::move(handle), newest->sequence, *newest);
+  return Marks(MarksFile(cluster), *std::move(handle), *found);
 }
 
 absl::Status Marks::Write(const Mark& mark) {
-  ++generation_;
-  newest_ = mark;
-  const uint64_t offset = generation_ % 2 * kSlotBytes;
-  return handle_->Write(offset, EncodeSlot(file_, offset, {generation_, EncodeMark(mark)}));
+  // The slot of the newest mark is never the one that is overwritten.
+  found_ = {mark, found_.generation + 1};
+  const uint64_t offset = found_.generation % 2 * kSlotBytes;
+  return handle_->Write(offset, EncodeSlot(file_, offset, {found_.generation, EncodeMark(mark)}));
 }
 
 absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment) {

@@ -47,19 +47,21 @@ class Marks {
   static absl::StatusOr<Marks> Open(Disk& disk, const ClusterId& cluster,
                                     std::vector<RecoveryEvent>* events);
   static absl::Status Create(Disk& disk, const ClusterId& cluster);
-  // The newest readable mark; zeros when there is none.
-  static absl::StatusOr<Mark> Read(Disk& disk, const ClusterId& cluster, bool* readable);
+  struct Found {
+    Mark newest;              // zeros when nothing was noted yet
+    uint64_t generation = 0;  // of its slot; 0: neither slot is readable
+  };
+  static absl::StatusOr<Found> Read(Disk& disk, const ClusterId& cluster);
 
-  const Mark& newest() const { return newest_; }
+  const Mark& newest() const { return found_.newest; }
   absl::Status Write(const Mark& mark);  // not synced
 
  private:
-  Marks(SlotFile file, std::unique_ptr<File> handle, uint64_t generation, Mark newest);
+  Marks(SlotFile file, std::unique_ptr<File> handle, const Found& found);
 
   SlotFile file_;
   std::unique_ptr<File> handle_;
-  uint64_t generation_;
-  Mark newest_;
+  Found found_;
 };
 
 // A whole segment in memory.
