@@ -297,8 +297,9 @@ class Replica {
     uint64_t offset = 0;  // acknowledged
     uint64_t size = 0;
     uint64_t digest = 0;
-    bool reading = false;  // a chunk is being read
-    uint64_t sent_us = 0;  // when the chunk at `offset` was sent last
+    bool reading = false;         // a chunk is being read,
+    uint64_t reading_offset = 0;  // this one
+    uint64_t sent_us = 0;         // when the chunk at `offset` was sent last
     uint32_t resends = 0;
   };
   struct Receiving {

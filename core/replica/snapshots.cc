@@ -100,6 +100,7 @@ void Replica::ReadNextChunk(raft::NodeId peer) {
   Sending& sending = sending_.at(peer);
   if (sending.reading) return;
   sending.reading = true;
+  sending.reading_offset = sending.offset;
   const uint64_t length =
       std::min<uint64_t>(options_.snapshot_chunk_bytes, sending.size - sending.offset);
   StartJob({JobKind::kSendChunk, peer, sending.transfer},
@@ -113,6 +114,8 @@ void Replica::ChunkRead(raft::NodeId peer, uint64_t transfer, const JobResult& r
   sending.reading = false;
   // Superseded or unreadable: the core asks again and is offered the newest.
   if (!result.status.ok()) return EndSending(peer, false);
+  // An answer to an earlier copy came while this one was read again.
+  if (sending.reading_offset != sending.offset) return ReadNextChunk(peer);
   sending.sent_us = now_us_;
   SendFrame(peer, wire::SnapshotChunk{.term = raft_.term(),
                                       .meta = sending.meta,
