@@ -7,7 +7,7 @@ namespace {
 
 constexpr OracleInfo kOracles[] = {
     {Oracle::kElectionSafety, "I1", "election safety",
-     "A term has at most one leader, and a quorum of its voters' disks holds a vote for it."},
+     "A term has at most one leader, for whom a quorum of voters has voted in that term."},
     {Oracle::kLogMatching, "I3", "log matching",
      "Entries with the same index and term are equal and follow the same entry, on all disks."},
     {Oracle::kLeaderCompleteness, "I4", "leader completeness",

@@ -112,11 +112,14 @@ void Omniscience::CheckElection(const raft::Raft& raft, const Node& node) {
   }
   const auto voted = [&](raft::NodeId id) {
     const auto voter = nodes_.find(id);
-    return voter != nodes_.end() && voter->second.disk.VoteIn(term) == raft.id();
+    if (voter == nodes_.end()) return false;
+    if (id == raft.id()) return voter->second.disk.VoteIn(term) == id;
+    const auto granted = voter->second.granted.find(term);
+    return granted != voter->second.granted.end() && granted->second == raft.id();
   };
   if (!Majority(node.conf_before, voted) && !Majority(raft.conf(), voted)) {
     judge_->Fail(Oracle::kElectionSafety, absl::StrCat("node ", raft.id(), " leads term ", term,
-                                                       " without durable votes of a quorum of ",
+                                                       " without the votes of a quorum of ",
                                                        raft::DescribeConfiguration(raft.conf())));
   }
   for (raft::Index i = raft.log().first(); i <= ghost_.size(); ++i) {
@@ -342,13 +345,21 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
                               disk.hard_state().vote, ", log up to ", disk.last(), ")"));
   };
   const bool term_durable = disk.hard_state().term >= message.term;
+  // A vote in a term that the disk has left behind needs no record: it cannot be given again.
+  const auto vote_durable = [&](raft::NodeId candidate) {
+    return disk.hard_state().term > message.term || disk.VoteIn(message.term) == candidate;
+  };
   if (const auto* request = std::get_if<raft::VoteRequest>(&message.body)) {
-    if (!request->pre_vote && disk.VoteIn(message.term) != raft.id()) fail("its own vote");
+    if (request->pre_vote) return;
+    if (!vote_durable(raft.id())) fail("its own vote");
+    NoteVote(raft.id(), node, message.term, raft.id());
   } else if (const auto* response = std::get_if<raft::VoteResponse>(&message.body)) {
-    const bool granted = !response->rejected;
-    if (granted && !response->pre_vote && disk.VoteIn(message.term) != message.to) fail("the vote");
     // A granted pre-vote names the candidate's term, not its sender's.
-    if (!(granted && response->pre_vote) && !term_durable) fail("the term");
+    if (response->pre_vote && !response->rejected) return;
+    if (!term_durable) fail("the term");
+    if (response->rejected) return;
+    if (!vote_durable(message.to)) fail("the vote");
+    NoteVote(raft.id(), node, message.term, message.to);
   } else if (const auto* append = std::get_if<raft::AppendResponse>(&message.body)) {
     if (!term_durable) fail("the term");
     if (append->rejected || append->index == 0) return;
@@ -362,6 +373,15 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
              std::holds_alternative<raft::Heartbeat>(message.body)) {
     if (disk.VoteIn(message.term) != raft.id()) fail("the vote that made it leader");
   }
+}
+
+void Omniscience::NoteVote(raft::NodeId voter, Node& node, raft::Term term,
+                           raft::NodeId candidate) {
+  const auto [it, first] = node.granted.emplace(term, candidate);
+  if (first || it->second == candidate) return;
+  judge_->Fail(Oracle::kPromises,
+               absl::StrCat("node ", voter, " votes for node ", candidate, " in term ", term,
+                            " and has voted for node ", it->second));
 }
 
 void Omniscience::CheckProgress(const raft::Raft& raft) {

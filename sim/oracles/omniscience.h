@@ -73,6 +73,7 @@ class Omniscience final : public Witness {
     // The highest index that it has acknowledged to the leader of this term.
     raft::Term acknowledged_term = 0;
     raft::Index acknowledged = 0;
+    std::map<raft::Term, raft::NodeId> granted;  // votes it has given, its own included
   };
   struct Lineage {
     std::optional<raft::Term> previous_term;  // of the entry before it
@@ -96,6 +97,7 @@ class Omniscience final : public Witness {
   void CheckPromises(const raft::Raft& raft, const Node& node);
   void CheckFrames(const raft::Raft& raft, Node& node, const replica::Work& work);
   void CheckClaims(const raft::Raft& raft, Node& node, const raft::Message& message);
+  void NoteVote(raft::NodeId voter, Node& node, raft::Term term, raft::NodeId candidate);
   void CheckProgress(const raft::Raft& raft);
   void NoteJobs(const raft::Raft& raft, Node& node, const replica::Work& work);
   void CheckLogMatching(raft::NodeId id, const DiskModel& disk, const raft::PersistJob& job);
