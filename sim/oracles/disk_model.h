@@ -25,7 +25,7 @@ class DiskModel {
   void PersistDone();
   void SwitchHandedOut(const raft::SnapshotMeta& meta) { switch_ = meta; }
   void SwitchDone();
-  void SwitchFailed() { switch_.reset(); }
+  void SwitchRefused() { switch_.reset(); }
 
   // Compares what a recovery found with what it may have found, and takes it over. Returns what is
   // wrong in one sentence, or nothing. The first recovery tells what the node was founded with.

@@ -449,8 +449,8 @@ void Omniscience::JobDone(raft::NodeId id, const replica::Job& job,
   } else if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) {
     if (result.status.ok()) {
       node.disk.SwitchDone();
-    } else {
-      node.disk.SwitchFailed();
+    } else if (absl::IsFailedPrecondition(result.status)) {
+      node.disk.SwitchRefused();
     }
   }
 }
