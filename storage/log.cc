@@ -296,8 +296,8 @@ absl::Status Log::Recover(uint64_t first_segment, raft::Index snapshot_index, Re
     }
 
     SegmentReader reader(loaded->bytes, header, end);
-    Segment segment{header.segment, header.base_index, header.block_bytes, header.block_bytes,
-                    loaded->bytes.size()};
+    Segment segment{header.segment,     header.base_index,    header.block_bytes,
+                    header.block_bytes, loaded->bytes.size(), 0};
     sealed_index = last_index_;
     SegmentReader::Step step = reader.Next();
     for (; step == SegmentReader::Step::kBatch; step = reader.Next()) {
@@ -459,6 +459,7 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
         Encode(*change, header, 0, beginning.first_sequence - 1, beginning.base_index);
   }
   buffer_.replace(0, header.block_bytes, EncodeSegmentHeader(header));
+  ZeroAhead(content, header.segment_bytes);
 
   const std::string name = SegmentName(header.segment);
   const std::string temporary = absl::StrCat(name, kTemporary);
@@ -483,8 +484,8 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
   if (change) {
     last_index_ = change->keep_through + static_cast<raft::Index>(change->end - change->begin);
   }
-  segments_.push_back({header.segment, beginning.base_index, header.block_bytes, buffer_.size(),
-                       header.segment_bytes});
+  segments_.push_back({header.segment, beginning.base_index, header.block_bytes, content,
+                       header.segment_bytes, buffer_.size()});
   active_ = *std::move(file);
   return absl::OkStatus();
 }
@@ -509,6 +510,8 @@ absl::Status Log::Append(raft::Index keep_through, const std::vector<raft::Entry
   header.segment = active.id;
   header.block_bytes = active.block_bytes;
   const uint32_t batches = Encode(change, header, active.end, sequence_, last_index_);
+  RAFTKV_CHECK(buffer_.size() == bytes);
+  if (active.end + bytes > active.written) ZeroAhead(active.end + bytes, active.bytes);
   absl::Status status = Final(active_->Write(active.end, buffer_));
   if (status.ok()) status = Final(active_->Sync());
   if (!status.ok()) return status;
@@ -516,7 +519,8 @@ absl::Status Log::Append(raft::Index keep_through, const std::vector<raft::Entry
   batches_ += batches;
   sequence_ += batches;
   last_index_ = keep_through + entries.size();
-  active.end += buffer_.size();
+  active.written = std::max(active.written, active.end + buffer_.size());
+  active.end += bytes;
   return NoteDurable();
 }
 
@@ -552,6 +556,10 @@ absl::Status Log::Compact(raft::Index index) {
   }
   segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(dead));
   return Final(disk_.SyncDir());
+}
+
+void Log::ZeroAhead(uint64_t end, uint64_t bytes) {
+  buffer_.append(std::min(options_.zero_ahead_bytes, bytes - end), '\0');
 }
 
 absl::Status Log::NoteDurable() {

@@ -112,8 +112,9 @@ class Log {
     uint64_t id = 0;
     raft::Index base_index = 0;  // last entry of the log before it
     uint32_t block_bytes = 0;
-    uint64_t end = 0;    // where the next batch goes
-    uint64_t bytes = 0;  // preallocated
+    uint64_t end = 0;      // where the next batch goes
+    uint64_t bytes = 0;    // preallocated
+    uint64_t written = 0;  // batches and the zeros written ahead of them
   };
 
   // What a new segment is to say besides what its log object knows.
@@ -152,6 +153,8 @@ class Log {
   // Makes a segment with the batches of `change` (if any), durable under its final name, and the
   // active one.
   absl::Status CreateSegment(const Beginning& beginning, const std::optional<Change>& change);
+  // Extends buffer_, which ends at `end` of a segment of `bytes`, by the zeros to write ahead.
+  void ZeroAhead(uint64_t end, uint64_t bytes);
   absl::Status NoteDurable();
 
   Disk& disk_;

@@ -4,16 +4,19 @@
 // ever.
 //
 // RAFTKV_UPDATE_GOLDEN=1 writes the files anew: only for a version that was never released.
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "gtest/gtest.h"
 #include "storage/inspect.h"
@@ -128,6 +131,40 @@ TEST_F(GoldenTest, EveryFileIsStillRead) {
   EXPECT_EQ(recovered_.entries[0].payload.view(), "instead");
   EXPECT_EQ(recovered_.entries[1].payload.view(), "last words");
   EXPECT_TRUE(recovered_.events.empty());
+}
+
+// The worked examples of docs/formats are pieces of the golden files, byte for byte.
+TEST(FormatPagesTest, HexdumpsAreTrue) {
+  const std::pair<std::string, std::string> examples[] = {
+      {"identity.md", "identity"},        {"vote.md", "vote"},
+      {"snapshot.md", "manifest"},        {"snapshot.md", "snapshot-00000000000000000002.local"},
+      {"log.md", "log-0000000000000002"},
+  };
+  int which_of_page = 0;
+  std::string last_page;
+  for (const auto& [page, file] : examples) {
+    which_of_page = page == last_page ? which_of_page + 1 : 0;
+    last_page = page;
+    std::ifstream in(absl::StrCat(RAFTKV_SOURCE_DIR "/docs/formats/", page));
+    std::stringstream text;
+    text << in.rdbuf();
+    const std::vector<std::string> fenced = absl::StrSplit(text.str(), "```");
+    const size_t block = 1 + 2 * static_cast<size_t>(which_of_page);
+    ASSERT_LT(block, fenced.size()) << page;
+    const std::string golden = FromHexText(ReadText(file + ".hex"));
+    int lines = 0;
+    const std::vector<std::string> rows = absl::StrSplit(fenced[block], '\n');
+    for (const std::string& row : rows) {
+      uint64_t offset = 0;
+      if (row.size() < 12 || !absl::SimpleHexAtoi(row.substr(0, 8), &offset)) continue;
+      const std::string hex = absl::StrReplaceAll(row.substr(8, 52), {{" ", ""}});
+      const size_t digits = std::min(hex.find_first_not_of("0123456789abcdef"), hex.size());
+      const std::string bytes = absl::HexStringToBytes(hex.substr(0, digits));
+      EXPECT_EQ(golden.substr(offset, bytes.size()), bytes) << page << ": " << row;
+      ++lines;
+    }
+    EXPECT_GE(lines, 5) << page << " shows nothing of " << file;
+  }
 }
 
 TEST_F(GoldenTest, InspectionShowsDamageAndGoesOn) {

@@ -71,6 +71,7 @@ class Life {
       : disk_(disk), platter_(platter), random_(seed) {
     // A block must not be smaller than what the device tears.
     options_.block_bytes = platter.options().sector_bytes;
+    options_.zero_ahead_bytes = random_.Below(3) * 2048;
   }
 
   // nullopt, or what went wrong.

@@ -84,6 +84,23 @@ TEST_F(StorageTest, OneSyncPerBatch) {
   EXPECT_EQ(storage_->stats().vote_syncs, 2u);
 }
 
+// Every write that reaches fresh space takes the next zeros with it, the others only their batch.
+TEST_F(StorageTest, ZerosAreWrittenAhead) {
+  options_.zero_ahead_bytes = 2048;
+  Start();
+  std::vector<uint64_t> sizes;
+  for (int i = 0; i < 8; ++i) {
+    const uint64_t before = disk_.counters().bytes_written;
+    Append(1, 1);
+    sizes.push_back(disk_.counters().bytes_written - before - 512);  // 512: the mark
+  }
+  EXPECT_EQ(sizes, (std::vector<uint64_t>{512, 512, 512, 512, 2560, 512, 512, 512}));
+  for (int i = 0; i < 100; ++i) Append(1, 1);
+  Crash();
+  Open();
+  EXPECT_EQ(recovered_.entries.size(), 108u);
+}
+
 TEST_F(StorageTest, TheLogRollsOverManySegments) {
   Start();
   for (int i = 0; i < 100; ++i) Append(1, 1, std::string(600, 'r'));
