@@ -3,18 +3,23 @@
 #include <uv.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
@@ -39,7 +44,7 @@ constexpr char kDescription[] =
 constexpr char kFooter[] =
     "Every option can also be given in the environment (--max-clients: RAFTKV_MAX_CLIENTS) or in\n"
     "the file named by --config (max-clients = 100); the command line wins, then the environment.\n"
-    "Sizes take B, KiB, MiB, GiB.\n\n"
+    "Sizes are numbers of B, KiB, MiB or GiB.\n\n"
     "Exit codes:\n"
     "   0  stopped as asked\n"
     "   1  anything not listed here\n"
@@ -74,7 +79,26 @@ template <typename Value>
 CLI::Option* Add(CLI::App& app, const std::string& name, Value& value, const std::string& help) {
   const std::string variable = absl::StrCat(
       "RAFTKV_", absl::AsciiStrToUpper(absl::StrReplaceAll(name.substr(2), {{"-", "_"}})));
-  return app.add_option(name, value, help)->envname(variable)->capture_default_str();
+  CLI::Option* option = app.add_option(name, value, help)->envname(variable);
+  if constexpr (std::is_integral_v<Value>) {
+    // The library takes the largest number there is for one that is larger still.
+    option->check(CLI::Validator(
+        [](const std::string& text) {
+          Value number = 0;
+          return absl::SimpleAtoi(text, &number)
+                     ? std::string()
+                     : absl::StrCat("'", text, "' is no number from 0 to ",
+                                    std::numeric_limits<Value>::max());
+        },
+        ""));
+  }
+  return option->capture_default_str();
+}
+
+template <typename Value>
+CLI::Option* AddMs(CLI::App& app, const std::string& name, Value& value, const std::string& help) {
+  constexpr Value kLongest = 24 * 60 * 60 * 1'000;
+  return Add(app, name, value, help)->check(CLI::Range(Value{1}, kLongest).description(""));
 }
 
 std::string HumanSize(uint64_t bytes) {
@@ -89,11 +113,29 @@ std::string HumanSize(uint64_t bytes) {
 template <typename Value>
 CLI::Option* AddSize(CLI::App& app, const std::string& name, Value& value,
                      const std::string& help) {
-  const std::map<std::string, uint64_t> units = {
-      {"b", 1}, {"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}};
   return Add(app, name, value, help)
       ->default_str(HumanSize(value))
-      ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_INSENSITIVE, "SIZE"));
+      ->type_name("SIZE")
+      ->transform(CLI::Validator(
+          [](std::string& text) {
+            const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+            const std::string unit = absl::AsciiStrToLower(
+                absl::StripAsciiWhitespace(absl::string_view(text).substr(digits)));
+            static const std::map<std::string, int> kShifts = {
+                {"", 0}, {"b", 0}, {"kib", 10}, {"mib", 20}, {"gib", 30}};
+            const auto shift = kShifts.find(unit);
+            if (digits == 0 || shift == kShifts.end()) {
+              return absl::StrCat("'", text, "' is no size (a number of B, KiB, MiB or GiB)");
+            }
+            uint64_t number = 0;
+            if (!absl::SimpleAtoi(text.substr(0, digits), &number) ||
+                number > std::numeric_limits<Value>::max() >> shift->second) {
+              return absl::StrCat("'", text, "' is too large");
+            }
+            text = absl::StrCat(number << shift->second);
+            return std::string();
+          },
+          ""));
 }
 
 // ---- raftkv init
@@ -251,7 +293,8 @@ void DefineNode(CLI::App& app, NodeFlags& flags) {
   Add(app, "--advertise-peer", flags.advertise_peer,
       "where the other nodes reach this one [its membership entry, else --listen-peer]");
   Add(app, "--peer", flags.peers,
-      "ID=HOST:PORT of a member, to find the cluster the first time; may be repeated");
+      "ID=HOST:PORT of a member, to find the cluster the first time; may be repeated")
+      ->default_str("");
 
   const std::string logs = "Logs (stderr)", timing = "Timing", limits = "Limits", disk = "Disk";
   Add(app, "--log-level", flags.log_level, "least level that is written")
@@ -264,23 +307,23 @@ void DefineNode(CLI::App& app, NodeFlags& flags) {
   Add(app, "--tick-ms", flags.tick_ms, "unit of the times below")
       ->check(CLI::Range(1u, 1'000u))
       ->group(timing);
-  Add(app, "--heartbeat-ms", flags.heartbeat_ms, "a leader is heard at least this often")
+  AddMs(app, "--heartbeat-ms", flags.heartbeat_ms, "a leader is heard at least this often")
       ->group(timing);
-  Add(app, "--election-ms", flags.election_ms,
-      "silence of the leader before an election: between this and its double")
+  AddMs(app, "--election-ms", flags.election_ms,
+        "silence of the leader before an election: between this and its double")
       ->group(timing);
   Add(app, "--reads", flags.reads,
       "quorum: every read asks a majority; lease: the leader answers alone, correct only while "
       "clocks differ by less than --lease-drift-ms per election time")
       ->check(CLI::IsMember({"quorum", "lease"}))
       ->group(timing);
-  Add(app, "--lease-drift-ms", flags.lease_drift_ms, "allowance for clocks, with --reads lease")
+  AddMs(app, "--lease-drift-ms", flags.lease_drift_ms, "allowance for clocks, with --reads lease")
       ->group(timing);
-  Add(app, "--request-timeout-ms", replica.request_timeout_ms,
-      "a client waits no longer for its answer")
+  AddMs(app, "--request-timeout-ms", replica.request_timeout_ms,
+        "a client waits no longer for its answer")
       ->group(timing);
-  Add(app, "--stop-timeout-ms", flags.stop_timeout_ms,
-      "after SIGTERM, for handing leadership over and answering")
+  AddMs(app, "--stop-timeout-ms", flags.stop_timeout_ms,
+        "after SIGTERM, for handing leadership over and answering")
       ->group(timing);
 
   Add(app, "--max-clients", replica.max_clients, "connections on the client port")->group(limits);
