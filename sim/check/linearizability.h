@@ -13,13 +13,21 @@
 //     None is expanded twice.
 //   * Operations with unknown outcome are *optional*: they stay open for ever and may be placed or
 //     not, so n of them could mean 2^n configurations. Four things keep them cheap:
-//       - those that only look constrain nothing and are left out;
+//       - those that only look, or that nobody can have noticed, are left out;
 //       - those with the same action are interchangeable: only the one invoked first is tried;
 //       - a configuration that differs from one seen before only by having used up more of them is
 //         not expanded (whatever it can do, the other can);
 //       - one is not placed where the next operation would give the same state without it.
+//   * What no operation that is still to be placed can tell is forgotten (a value that all who read
+//     it have read), so that configurations which differ in nothing else are one.
 //   * An operation that can only look is placed as soon as it fits: it is in nobody's way.
-//   * A configuration whose frontier operation needs what no open operation provides is given up.
+//   * Operations that have nothing to do with what keeps the frontier's operation from its place
+//   are
+//     not tried before it: they can as well be placed after it.
+//   * A configuration is given up if the frontier's operation needs what no open operation
+//   provides,
+//     or if any operation that is still to be placed needs what is lost and nobody can bring back:
+//     typically a value that a later read saw, overwritten too early.
 //
 // The reasons why none of these can lose an explanation stand in linearizability.cc.
 #pragma once
@@ -29,6 +37,7 @@
 #include <limits>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "sim/check/history.h"
@@ -43,7 +52,7 @@ inline constexpr State kNoState = std::numeric_limits<State>::max();
 // same to the model. Small numbers: tables are indexed with them.
 using Action = uint32_t;
 
-// Something about the state that an action asks for before it can happen.
+// Something that must be true of a state for some action to happen in it.
 using Need = uint32_t;
 
 // A sequential specification. Deterministic; calls may fill caches, hence not const.
@@ -61,12 +70,33 @@ class Model {
   // without it. Plain reads are the main case.
   virtual bool OnlyLooks(Action action) const = 0;
 
-  // Called when Step(state, action) is kNoState. Appends needs each of which must be provided by
-  // some other operation before `action` can happen; appending nothing is always right.
-  virtual void Needs(State state, Action action, std::vector<Need>* needs);
+  // True if an optional operation with this action can be left out: whatever can be explained with
+  // it can be explained without. May be false for want of knowledge.
+  virtual bool NeverHelps(Action action) const { return OnlyLooks(action); }
 
-  // All actions that may provide `need`, ascending.
+  // Needs, each of which must hold in any state in which `action` can happen. None is always right,
+  // but the more are told the less is searched.
+  virtual absl::Span<const Need> Asks(Action action) const;
+  virtual bool Holds(State state, Need need) const;
+  // All actions that can make `need` hold where it does not, ascending.
   virtual absl::Span<const Action> Providers(Need need);
+
+  // True if in every state the two can be exchanged: both orders are possible or neither, and they
+  // lead to the same state. False is always right.
+  virtual bool Commute(Action a, Action b) const;
+
+  struct Loss {
+    Need need;
+    bool for_good;  // no sequence of actions can make it hold again
+  };
+  // Appends needs that could still be met in `before` and are not met in `after`, its successor by
+  // one action. A loss may go unmentioned.
+  virtual void Losses(State before, State after, std::vector<Loss>* losses);
+
+  // A state in which exactly those sequences of actions are possible that are possible in `state`,
+  // provided that no action in them asks for a need that is not `asked`. The fewer different states
+  // it gives the better.
+  virtual State Forget(State state, absl::FunctionRef<bool(Need)> asked);
 
   // Of everything that grows with the search.
   virtual uint64_t MemoryBytes() const = 0;
@@ -81,7 +111,7 @@ struct SearchOperation {
 
 // Deterministic limits: the same input gives the same verdict on every machine.
 struct SearchBudget {
-  uint64_t steps = 200'000'000;      // operations tried
+  uint64_t steps = 50'000'000;       // operations tried, and sets of used optional ones compared
   uint64_t memory_bytes = 2u << 30;  // of the search and its model, estimated
 };
 

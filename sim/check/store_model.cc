@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <compare>
 #include <cstdint>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -10,6 +12,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -62,14 +65,26 @@ bool IsRequired(const Operation& operation) {
 
 using ValueId = uint32_t;
 constexpr ValueId kAbsent = 0;
+constexpr ValueId kPresent = std::numeric_limits<ValueId>::max();  // in needs: any value
 
 // What the operations of a part can find out about the values of one key.
 struct KeyProfile {
   bool appended = false;
   bool incremented = false;
   bool length_seen = false;
-  std::set<std::string> seen;     // read, or compared with
-  std::vector<std::string> ends;  // those of `seen` that are no prefix of another
+  bool replaced = false;  // by a set or a delete
+  bool decremented = false;
+  bool presence_seen = false;      // somebody learnt that it held something
+  bool looked_at_vaguely = false;  // somebody learnt or used something else but its value
+  std::set<std::string> seen;      // read, or compared with
+  std::vector<std::string> ends;   // those of `seen` that are no prefix of another
+
+  // All who can tell its values apart ask for them (Model::Asks).
+  bool OnlyAskedFor() const { return !looked_at_vaguely && !appended && !incremented; }
+  // The value at one time begins the value at any later time.
+  bool OnlyGrows() const { return appended && !replaced && !incremented; }
+  // The number at one time is no larger than at any later time.
+  bool OnlyCounts() const { return incremented && !decremented && !replaced && !appended; }
 
   void Finish() {
     for (auto value = seen.begin(); value != seen.end(); ++value) {
@@ -114,6 +129,9 @@ class ValueTable {
     return Of(left.text + right.text, profile);
   }
 
+  // A value of no particular length.
+  ValueId NobodySees() { return Indifferent(0, KeyProfile()); }
+
   int64_t LengthOf(ValueId value) const { return values_[value].length; }
   std::optional<int64_t> IntegerOf(ValueId value) const {
     return values_[value].exact ? ParseInteger(values_[value].text) : std::nullopt;
@@ -121,6 +139,8 @@ class ValueTable {
   bool EndsWith(ValueId value, ValueId appendix) const {
     return values_[appendix].exact && absl::EndsWith(values_[value].text, values_[appendix].text);
   }
+  bool Matters(ValueId value) const { return values_[value].exact; }
+  const std::string& TextOf(ValueId value) const { return values_[value].text; }
   std::string Describe(ValueId value) const {
     if (value == kAbsent) return "nil";
     if (!values_[value].exact) return "(never seen)";
@@ -193,6 +213,7 @@ struct Deed {
   Reply::Kind reply = Reply::Kind::kUnobserved;
   ValueId reply_value = kAbsent;
   int64_t reply_number = 0;
+  ValueId before = kAbsent;  // kIncrBy: what the key held, if the reply tells and it is not 0
   std::optional<int64_t> reply_version;
   std::vector<Entry> entries;
   bool more = false;
@@ -208,6 +229,13 @@ struct Transaction {
   std::optional<size_t> guard;
 
   auto operator<=>(const Transaction&) const = default;
+};
+
+struct Observation {
+  enum class Kind { kValue, kPresence, kVaguely };
+  Key key;
+  Kind kind;
+  ValueId value;  // kValue
 };
 
 // What a key holds. If not `exact`, the version is some number above `version`, which nobody told.
@@ -229,8 +257,13 @@ class Store final : public StoreModel {
   State Initial() override;
   State Step(State state, Action action) override;
   bool OnlyLooks(Action action) const override { return table_[action].only_looks; }
-  void Needs(State state, Action action, std::vector<Need>* needs) override;
+  bool NeverHelps(Action action) const override { return table_[action].never_helps; }
+  absl::Span<const Need> Asks(Action action) const override { return table_[action].asks; }
+  bool Holds(State state, Need need) const override;
   absl::Span<const Action> Providers(Need need) override;
+  bool Commute(Action a, Action b) const override;
+  void Losses(State before, State after, std::vector<Loss>* losses) override;
+  State Forget(State state, absl::FunctionRef<bool(Need)> asked) override;
   uint64_t MemoryBytes() const override { return states_.MemoryBytes() + values_.MemoryBytes(); }
   std::string Describe(State state) const override;
 
@@ -240,7 +273,11 @@ class Store final : public StoreModel {
   struct ActionEntry {
     const Transaction* transaction;  // in numbers_
     bool only_looks;
-    std::vector<Need> asks;  // for what keys hold before the action
+    bool never_helps;
+    std::vector<Need> asks;
+    // One bit for each key, used again from the 65th on.
+    uint64_t looks_at;
+    uint64_t writes;
   };
   struct NeedEntry {
     Key key;
@@ -254,7 +291,13 @@ class Store final : public StoreModel {
   Test Translate(const std::string& key, const Condition& condition);
   void AddReply(const Reply& reply, Deed* deed);
   Action Number(Transaction transaction);
-  std::vector<Need> Asks(const Transaction& transaction);
+  bool NobodyNotices(const Transaction& transaction) const;
+  std::vector<Observation> ObservationsOf(const Transaction& transaction) const;
+  void ObserveRange(const Deed& deed, const std::set<Key>& written,
+                    std::vector<Observation>* seen) const;
+  void Observe(const Transaction& transaction);
+  std::vector<Need> NeedsOf(const Transaction& transaction);
+  Need NeedFor(Key key, ValueId value);
   Key KeyOf(const std::string& key) const;
   ValueId ValueOf(Key key, const Value& value);
 
@@ -268,6 +311,10 @@ class Store final : public StoreModel {
   bool LookAtRange(const Deed& deed);
   bool Write(const Deed& deed);
   bool MayProvide(const Deed& deed, ValueId value) const;
+  void AddSkipped(Key key, ValueId old_value, ValueId new_value, std::vector<Loss>* losses);
+  std::optional<int64_t> NumberOf(ValueId value) const {
+    return value == kAbsent ? std::optional<int64_t>(0) : values_.IntegerOf(value);
+  }
 
   const std::vector<std::string> keys_;
   const Value initial_;
@@ -277,9 +324,15 @@ class Store final : public StoreModel {
   std::map<Transaction, Action> numbers_;
   std::vector<ActionEntry> table_;
   std::vector<Action> actions_;
-  std::map<std::pair<Key, ValueId>, Need> need_numbers_;
+  absl::flat_hash_map<std::pair<Key, ValueId>, Need> need_numbers_;
   std::vector<NeedEntry> needs_;
-  SequenceInterner states_;  // the words of each key's cell, key after key
+  ValueId nobody_sees_ = kAbsent;  // set by the constructor
+  struct Wanted {
+    std::map<std::string, Need> texts;
+    std::map<int64_t, Need> numbers;
+  };
+  std::vector<Wanted> wanted_;  // by key, the values that are needed
+  SequenceInterner states_;     // the words of each key's cell, key after key
 
   std::vector<uint32_t> words_;  // the state that is being made
   struct Written {
@@ -291,10 +344,14 @@ class Store final : public StoreModel {
 
 Store::Store(std::vector<std::string> keys, const Value& initial,
              const std::vector<const Operation*>& operations)
-    : keys_(std::move(keys)), initial_(initial), profiles_(keys_.size()) {
+    : keys_(std::move(keys)), initial_(initial), profiles_(keys_.size()), wanted_(keys_.size()) {
   for (const Operation* operation : operations) Study(*operation);
   for (KeyProfile& profile : profiles_) profile.Finish();
-  for (const Operation* operation : operations) actions_.push_back(Number(Translate(*operation)));
+  nobody_sees_ = values_.NobodySees();
+  std::vector<Transaction> transactions;
+  for (const Operation* operation : operations) transactions.push_back(Translate(*operation));
+  for (const Transaction& transaction : transactions) Observe(transaction);
+  for (Transaction& transaction : transactions) actions_.push_back(Number(std::move(transaction)));
 }
 
 Key Store::KeyOf(const std::string& key) const {
@@ -305,35 +362,31 @@ ValueId Store::ValueOf(Key key, const Value& value) {
   return value.has_value() ? values_.Of(*value, profiles_[key]) : kAbsent;
 }
 
-// Fills the profiles.
+// Notes which values were seen and how they are made.
 void Store::Study(const Operation& operation) {
   const auto study_condition = [&](const std::string& key, const Condition& condition) {
-    if (condition.kind == Condition::Kind::kVersionIs) versions_seen_ = true;
-    if (condition.kind == Condition::Kind::kValueIs && condition.value.has_value()) {
-      profiles_[KeyOf(key)].seen.insert(*condition.value);
-    }
+    versions_seen_ |= condition.kind == Condition::Kind::kVersionIs;
+    if (condition.value.has_value()) profiles_[KeyOf(key)].seen.insert(*condition.value);
   };
   for (const Guard& guard : operation.guards) study_condition(guard.key, guard.condition);
-  for (const Command& command : operation.commands) {
-    study_condition(command.key, command.condition);
-    if (command.verb == Verb::kAppend) profiles_[KeyOf(command.key)].appended = true;
-    if (command.verb == Verb::kIncrBy) profiles_[KeyOf(command.key)].incremented = true;
-  }
-  for (size_t i = 0; i < operation.replies.size(); ++i) {
-    const Reply& reply = operation.replies[i];
+  for (size_t i = 0; i < operation.commands.size(); ++i) {
     const Command& command = operation.commands[i];
-    if (reply.version.has_value()) versions_seen_ = true;
-    if (reply.kind == Reply::Kind::kValue && reply.value.has_value()) {
-      profiles_[KeyOf(command.key)].seen.insert(*reply.value);
-    }
-    if (reply.kind == Reply::Kind::kNumber &&
-        (command.verb == Verb::kAppend || command.verb == Verb::kStrlen)) {
-      profiles_[KeyOf(command.key)].length_seen = true;
-    }
+    const Reply reply = i < operation.replies.size() ? operation.replies[i] : Reply{};
+    versions_seen_ |= reply.version.has_value();
     for (const RangeEntry& entry : reply.entries) {
-      if (entry.version.has_value()) versions_seen_ = true;
+      versions_seen_ |= entry.version.has_value();
       if (entry.value.has_value()) profiles_[KeyOf(entry.key)].seen.insert(*entry.value);
     }
+    if (command.verb == Verb::kSize || command.verb == Verb::kRange) continue;
+    study_condition(command.key, command.condition);
+    KeyProfile& profile = profiles_[KeyOf(command.key)];
+    if (reply.value.has_value()) profile.seen.insert(*reply.value);
+    profile.replaced |= command.verb == Verb::kSet || command.verb == Verb::kDelete;
+    profile.appended |= command.verb == Verb::kAppend;
+    profile.incremented |= command.verb == Verb::kIncrBy;
+    profile.decremented |= command.verb == Verb::kIncrBy && command.delta < 0;
+    profile.length_seen |= reply.kind == Reply::Kind::kNumber &&
+                           (command.verb == Verb::kAppend || command.verb == Verb::kStrlen);
   }
 }
 
@@ -390,6 +443,11 @@ void Store::AddReply(const Reply& reply, Deed* deed) {
   if (reply.kind == Reply::Kind::kValue) {
     deed->reply_value = ValueOf(deed->test.key, reply.value);
   }
+  int64_t before = 0;
+  if (deed->verb == Verb::kIncrBy && reply.kind == Reply::Kind::kNumber &&
+      !__builtin_sub_overflow(reply.number, deed->delta, &before) && before != 0) {
+    deed->before = ValueOf(deed->test.key, absl::StrCat(before));
+  }
   for (const RangeEntry& entry : reply.entries) {
     Entry translated{KeyOf(entry.key), std::nullopt, entry.version};
     if (entry.value.has_value()) translated.value = ValueOf(translated.key, entry.value);
@@ -419,6 +477,29 @@ Transaction Store::Translate(const Operation& operation) {
   return transaction;
 }
 
+uint64_t BitOf(Key key) { return uint64_t{1} << (key % 64); }
+
+uint64_t KeysWritten(const Transaction& transaction) {
+  uint64_t keys = 0;
+  for (const Deed& deed : transaction.deeds) {
+    if (IsWrite(deed.verb)) keys |= BitOf(deed.test.key);
+  }
+  return keys;
+}
+
+uint64_t KeysLookedAt(const Transaction& transaction) {
+  uint64_t keys = 0;
+  for (const Test& guard : transaction.guards) keys |= BitOf(guard.key);
+  for (const Deed& deed : transaction.deeds) {
+    if (deed.verb == Verb::kSize ||
+        (deed.verb == Verb::kRange && deed.range_end - deed.range_begin >= 64))
+      return ~uint64_t{0};
+    for (Key key = deed.range_begin; key < deed.range_end; ++key) keys |= BitOf(key);
+    if (deed.verb != Verb::kRange) keys |= BitOf(deed.test.key);
+  }
+  return keys;
+}
+
 // True if the action cannot change a state in which it fits, but for versions it tells.
 bool CanOnlyLook(const Transaction& transaction) {
   return transaction.aborted ||
@@ -434,39 +515,127 @@ Action Store::Number(Transaction transaction) {
   const auto [found, added] =
       numbers_.try_emplace(std::move(transaction), static_cast<Action>(table_.size()));
   if (added) {
-    table_.push_back({&found->first, CanOnlyLook(found->first), Asks(found->first)});
+    const Transaction& known = found->first;
+    const bool only_looks = CanOnlyLook(known);
+    table_.push_back({&known, only_looks, only_looks || NobodyNotices(known), NeedsOf(known),
+                      KeysLookedAt(known), KeysWritten(known)});
   }
   return found->second;
 }
 
-std::vector<Need> Store::Asks(const Transaction& transaction) {
-  std::vector<Need> asks;
-  if (!transaction.required || transaction.aborted) return asks;
-  const auto ask = [&](Key key, ValueId value) {
-    const auto [found, added] =
-        need_numbers_.try_emplace({key, value}, static_cast<Need>(needs_.size()));
-    if (added) needs_.push_back({key, value, std::nullopt});
-    asks.push_back(found->second);
+// True if the action only writes values that nobody saw to keys of which nobody learnt anything but
+// values. Then no operation that happened looked at these keys until they were written again.
+bool Store::NobodyNotices(const Transaction& transaction) const {
+  return std::all_of(transaction.deeds.begin(), transaction.deeds.end(), [&](const Deed& deed) {
+    if (!IsWrite(deed.verb)) return true;
+    const KeyProfile& profile = profiles_[deed.test.key];
+    return (deed.verb == Verb::kSet || deed.verb == Verb::kAppend) &&
+           !values_.Matters(deed.value) && !profile.looked_at_vaguely && !profile.presence_seen;
+  });
+}
+
+// What clients learnt about the state before the action, or what decided what it did.
+std::vector<Observation> Store::ObservationsOf(const Transaction& transaction) const {
+  std::vector<Observation> seen;
+  const auto vaguely = [&](Key key) {
+    seen.push_back({key, Observation::Kind::kVaguely, kAbsent});
   };
-  const auto ask_test = [&](const Test& test) {
-    if (test.kind == Condition::Kind::kValueIs) ask(test.key, test.value);
-    if (test.kind == Condition::Kind::kAbsent) ask(test.key, kAbsent);
+  const auto exactly = [&](Key key, ValueId value) {
+    seen.push_back({key, Observation::Kind::kValue, value});
   };
-  for (const Test& guard : transaction.guards) ask_test(guard);
-  // Only what is seen before the first write is what the keys held before the action.
+  const auto present = [&](Key key, bool is) {
+    is ? seen.push_back({key, Observation::Kind::kPresence, kAbsent}) : exactly(key, kAbsent);
+  };
+  const auto test = [&](const Test& asked, bool passed) {
+    if (asked.kind == Condition::Kind::kPresent) return present(asked.key, passed);
+    if (asked.kind == Condition::Kind::kAbsent) return present(asked.key, !passed);
+    if (asked.kind == Condition::Kind::kValueIs && passed) return exactly(asked.key, asked.value);
+    if (asked.kind != Condition::Kind::kAlways) vaguely(asked.key);
+  };
+
+  const bool ran = transaction.required && !transaction.aborted;
+  for (const Test& guard : transaction.guards) ran ? test(guard, true) : vaguely(guard.key);
+  // What is seen of a key after the first write to it is that write's work, at least in part.
+  std::set<Key> written;
   for (const Deed& deed : transaction.deeds) {
-    if (deed.reply == Reply::Kind::kValue) ask(deed.test.key, deed.reply_value);
-    for (const Entry& entry : deed.entries) {
-      if (entry.value.has_value()) ask(entry.key, *entry.value);
-    }
-    if (IsWrite(deed.verb)) {
-      if (deed.reply != Reply::Kind::kUnobserved && deed.reply != Reply::Kind::kConditionNotMet) {
-        ask_test(deed.test);
+    const Key key = deed.test.key;
+    const bool met = deed.reply != Reply::Kind::kConditionNotMet;
+    if (deed.verb == Verb::kRange) {
+      ObserveRange(deed, written, &seen);
+    } else if (deed.verb == Verb::kSize) {
+      for (Key any = 0; any < keys_.size(); ++any) vaguely(any);
+    } else if (deed.reply == Reply::Kind::kUnobserved) {
+      if (deed.test.kind != Condition::Kind::kAlways) vaguely(key);
+    } else if (written.contains(key)) {
+      if (deed.verb != Verb::kGet) vaguely(key);
+    } else {
+      test(deed.test, met);
+      const bool number = deed.reply == Reply::Kind::kNumber;
+      if (deed.verb == Verb::kGet) exactly(key, deed.reply_value);
+      if (deed.verb == Verb::kExists) present(key, deed.reply_number != 0);
+      if (deed.verb == Verb::kDelete && number) present(key, deed.reply_number != 0);
+      if (deed.verb == Verb::kStrlen || (deed.verb == Verb::kAppend && number)) vaguely(key);
+      if (deed.verb == Verb::kIncrBy && met) {
+        vaguely(key);
+        if (number && deed.before != kAbsent) exactly(key, deed.before);
       }
-      break;
+    }
+    if (IsWrite(deed.verb) && met) written.insert(key);
+  }
+  return seen;
+}
+
+void Store::ObserveRange(const Deed& deed, const std::set<Key>& written,
+                         std::vector<Observation>* seen) const {
+  if (deed.reply == Reply::Kind::kUnobserved) return;
+  const auto see = [&](Key key, Observation::Kind kind, ValueId value) {
+    if (!written.contains(key)) seen->push_back({key, kind, value});
+  };
+  Key key = deed.range_begin;
+  for (const Entry& entry : deed.entries) {
+    for (; key < entry.key; ++key) see(key, Observation::Kind::kValue, kAbsent);
+    see(key, entry.value.has_value() ? Observation::Kind::kValue : Observation::Kind::kPresence,
+        entry.value.value_or(kAbsent));
+    ++key;
+  }
+  // That there are more keys says something about all of them, but about none of them what.
+  for (; key < deed.range_end; ++key) {
+    see(key, deed.more ? Observation::Kind::kVaguely : Observation::Kind::kValue, kAbsent);
+  }
+}
+
+// Marks the keys of which clients learnt something else than their values.
+void Store::Observe(const Transaction& transaction) {
+  for (const Observation& observation : ObservationsOf(transaction)) {
+    KeyProfile& profile = profiles_[observation.key];
+    profile.looked_at_vaguely |= observation.kind == Observation::Kind::kVaguely;
+    profile.presence_seen |= observation.kind == Observation::Kind::kPresence;
+  }
+}
+
+std::vector<Need> Store::NeedsOf(const Transaction& transaction) {
+  std::vector<Need> needs;
+  if (!transaction.required) return needs;
+  for (const Observation& observation : ObservationsOf(transaction)) {
+    if (observation.kind == Observation::Kind::kVaguely) continue;
+    const bool presence = observation.kind == Observation::Kind::kPresence;
+    needs.push_back(NeedFor(observation.key, presence ? kPresent : observation.value));
+  }
+  return needs;
+}
+
+Need Store::NeedFor(Key key, ValueId value) {
+  const auto [found, added] =
+      need_numbers_.try_emplace(std::make_pair(key, value), static_cast<Need>(needs_.size()));
+  if (added) {
+    needs_.push_back({key, value, std::nullopt});
+    if (value != kAbsent && value != kPresent) {
+      wanted_[key].texts.try_emplace(values_.TextOf(value), found->second);
+      const std::optional<int64_t> number = values_.IntegerOf(value);
+      if (number.has_value()) wanted_[key].numbers.try_emplace(*number, found->second);
     }
   }
-  return asks;
+  return found->second;
 }
 
 // --- States
@@ -651,8 +820,7 @@ bool Store::Write(const Deed& deed) {
       number = values_.LengthOf(cell.value);
       break;
     case Verb::kIncrBy: {
-      const std::optional<int64_t> old =
-          cell.value == kAbsent ? std::optional<int64_t>(0) : values_.IntegerOf(cell.value);
+      const std::optional<int64_t> old = NumberOf(cell.value);
       if (!old.has_value() || __builtin_add_overflow(*old, deed.delta, &number)) {
         return !observed || deed.reply == Reply::Kind::kError;
       }
@@ -686,10 +854,81 @@ bool Store::Write(const Deed& deed) {
 
 // --- Needs
 
-void Store::Needs(State state, Action action, std::vector<Need>* needs) {
+bool Store::Holds(State state, Need need) const {
+  const ValueId value = Load(states_.Get(state), needs_[need].key).value;
+  return needs_[need].value == kPresent ? value != kAbsent : value == needs_[need].value;
+}
+
+bool Store::Commute(Action a, Action b) const {
+  const ActionEntry& left = table_[a];
+  const ActionEntry& right = table_[b];
+  return (left.writes & (right.writes | right.looks_at)) == 0 &&
+         (right.writes & left.looks_at) == 0;
+}
+
+void Store::Losses(State before, State after, std::vector<Loss>* losses) {
+  const absl::Span<const uint32_t> old_words = states_.Get(before);
+  const absl::Span<const uint32_t> new_words = states_.Get(after);
+  for (Key key = 0; key < keys_.size(); ++key) {
+    const ValueId old_value = Load(old_words, key).value;
+    const ValueId new_value = Load(new_words, key).value;
+    if (old_value == new_value) continue;
+    const bool for_good = profiles_[key].OnlyGrows() || profiles_[key].OnlyCounts();
+    const auto lost = need_numbers_.find({key, old_value});
+    if (lost != need_numbers_.end()) losses->push_back({lost->second, for_good});
+    if (new_value == kAbsent) {
+      const auto present = need_numbers_.find({key, kPresent});
+      if (present != need_numbers_.end()) losses->push_back({present->second, false});
+    }
+    if (for_good) AddSkipped(key, old_value, new_value, losses);
+  }
+}
+
+// The value of a key becomes one that nobody ever sees, which is one more that nobody will see.
+State Store::Forget(State state, absl::FunctionRef<bool(Need)> asked) {
   const absl::Span<const uint32_t> words = states_.Get(state);
-  for (const Need need : table_[action].asks) {
-    if (Load(words, needs_[need].key).value != needs_[need].value) needs->push_back(need);
+  bool forgot = false;
+  for (Key key = 0; key < keys_.size(); ++key) {
+    if (!profiles_[key].OnlyAskedFor()) continue;
+    Cell cell = Load(words, key);
+    if (cell.value == nobody_sees_) continue;
+    const auto is_asked = [&](ValueId value) {
+      const auto need = need_numbers_.find({key, value});
+      return need != need_numbers_.end() && asked(need->second);
+    };
+    if (is_asked(cell.value) || (cell.value == kAbsent && is_asked(kPresent))) continue;
+    if (!forgot) words_.assign(words.begin(), words.end());
+    forgot = true;
+    if (cell.value == kAbsent) cell.exact = false;
+    cell.value = nobody_sees_;
+    Put(key, cell);
+  }
+  return forgot ? states_.Intern(words_) : state;
+}
+
+// Finds a value that is wanted of a key that only grows or only counts, that was ahead before and
+// is not now. One is enough: nobody who wants it can have been placed.
+void Store::AddSkipped(Key key, ValueId old_value, ValueId new_value, std::vector<Loss>* losses) {
+  if (profiles_[key].OnlyCounts()) {
+    const std::optional<int64_t> old_number = NumberOf(old_value);
+    const std::optional<int64_t> new_number = NumberOf(new_value);
+    if (!old_number.has_value() || !new_number.has_value()) return;
+    const auto next = wanted_[key].numbers.upper_bound(*old_number);
+    if (next != wanted_[key].numbers.end() && next->first < *new_number) {
+      losses->push_back({next->second, true});
+    }
+    return;
+  }
+  if (!values_.Matters(old_value)) return;
+  const std::string& begin = values_.TextOf(old_value);
+  const auto& texts = wanted_[key].texts;
+  for (auto next = texts.upper_bound(begin);
+       next != texts.end() && absl::StartsWith(next->first, begin); ++next) {
+    if (values_.Matters(new_value) && absl::StartsWith(next->first, values_.TextOf(new_value))) {
+      continue;
+    }
+    losses->push_back({next->second, true});
+    return;
   }
 }
 
@@ -711,15 +950,17 @@ absl::Span<const Action> Store::Providers(Need need) {
 }
 
 bool Store::MayProvide(const Deed& deed, ValueId value) const {
+  if (deed.reply == Reply::Kind::kConditionNotMet || deed.reply == Reply::Kind::kError)
+    return false;
   switch (deed.verb) {
     case Verb::kSet:
-      return deed.value == value;
+      return value == kPresent ? deed.value != kAbsent : deed.value == value;
     case Verb::kDelete:
       return value == kAbsent;
     case Verb::kAppend:
-      return value != kAbsent && values_.EndsWith(value, deed.value);
+      return value == kPresent || (value != kAbsent && values_.EndsWith(value, deed.value));
     case Verb::kIncrBy:
-      return value != kAbsent && values_.IntegerOf(value).has_value();
+      return value == kPresent || (value != kAbsent && values_.IntegerOf(value).has_value());
     default:
       return false;
   }
