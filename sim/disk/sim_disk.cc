@@ -275,8 +275,9 @@ class SimDisk::OpenFile final : public storage::File {
     if (end > inode_->cache.size() && platter_->Full(end - inode_->cache.size())) {
       return status.ok() ? Full() : status;
     }
-    const bool fails = platter_->Strikes(Operation::kWrite) |
-                       platter_->random.PerMille(platter_->options.write_error_per_mille);
+    const bool ordered = platter_->Strikes(Operation::kWrite);
+    const bool fails =
+        platter_->random.PerMille(platter_->options.write_error_per_mille) || ordered;
     if (fails) {
       ++platter_->counters.injected_write_errors;
       bytes = bytes.substr(0, platter_->random.Below(bytes.size() + 1));
@@ -295,8 +296,8 @@ class SimDisk::OpenFile final : public storage::File {
     absl::Status status = Begin();
     if (!status.ok()) return status;
     ++platter_->counters.syncs;
-    const bool fails = platter_->Strikes(Operation::kSync) |
-                       platter_->random.PerMille(platter_->options.sync_error_per_mille);
+    const bool ordered = platter_->Strikes(Operation::kSync);
+    const bool fails = platter_->random.PerMille(platter_->options.sync_error_per_mille) || ordered;
     if (fails) {
       ++platter_->counters.injected_sync_errors;
       for (auto& [number, sector] : inode_->dirty) {
