@@ -143,7 +143,7 @@ bool Worker::Start() {
   dup2(said[1], STDERR_FILENO);
   uint64_t seed = 0;
   while (ReadAll(seeds[0], &seed, sizeof(seed))) {
-    const std::string bytes = Serialise(seed, sim::Run(DrawSettings(seed, profile_)));
+    const std::string bytes = Serialise(seed, sim::Simulate(DrawSettings(seed, profile_)));
     if (!WriteAll(results[1], bytes.data(), bytes.size())) break;
   }
   _exit(0);
@@ -198,7 +198,7 @@ SeedResult RunTraced(const RunSettings& settings, const std::string& history_fil
     dup2(said[1], STDERR_FILENO);
     FILE* out = fdopen(lines[1], "w");
     setvbuf(out, nullptr, _IOLBF, 4096);  // what was said before an abort must be read
-    const RunReport report = sim::Run(settings, [out](Time now, absl::string_view text) {
+    const RunReport report = sim::Simulate(settings, [out](Time now, absl::string_view text) {
       absl::FPrintF(out, "%4d.%06d  %s\n", now / kSecond, now % kSecond, text);
     });
     if (!report.explanation.empty()) absl::FPrintF(out, "%s", report.explanation);

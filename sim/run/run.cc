@@ -244,7 +244,7 @@ RunCounters Simulation::Count() const {
 
 }  // namespace
 
-RunReport Run(const RunSettings& settings, Trace::Sink sink) {
+RunReport Simulate(const RunSettings& settings, Trace::Sink sink) {
   return Simulation(settings, std::move(sink)).Run();
 }
 

@@ -54,6 +54,6 @@ struct RunReport {
 };
 
 // `sink`, if there is one, gets every event as a line of text; the run is the same without it.
-RunReport Run(const RunSettings& settings, Trace::Sink sink = nullptr);
+RunReport Simulate(const RunSettings& settings, Trace::Sink sink = nullptr);
 
 }  // namespace raftkv::sim

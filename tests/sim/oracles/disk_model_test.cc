@@ -1,0 +1,144 @@
+#include "sim/oracles/disk_model.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+
+namespace raftkv::sim {
+namespace {
+
+raft::Entry MakeEntry(raft::Index index, raft::Term term) {
+  raft::Entry entry;
+  entry.index = index;
+  entry.term = term;
+  entry.payload = raft::Payload::Copy(absl::StrCat(index, "@", term));
+  return entry;
+}
+
+std::vector<raft::Entry> Entries(raft::Index first, std::vector<raft::Term> terms) {
+  std::vector<raft::Entry> entries;
+  for (const raft::Term term : terms) entries.push_back(MakeEntry(first++, term));
+  return entries;
+}
+
+raft::Recovered Found(raft::HardState hard, raft::Index snapshot, std::vector<raft::Term> terms) {
+  raft::Recovered found;
+  found.hard_state = hard;
+  found.snapshot.index = snapshot;
+  found.snapshot.term = 1;
+  found.entries = Entries(snapshot + 1, std::move(terms));
+  return found;
+}
+
+raft::PersistJob Write(raft::Index keep, std::vector<raft::Term> terms) {
+  raft::PersistJob job;
+  job.writes_log = true;
+  job.keep_through = keep;
+  job.entries = Entries(keep + 1, std::move(terms));
+  return job;
+}
+
+// A node founded with a snapshot at 1, which then wrote entries 2 to 4 of term 2 in term 2, voting
+// for node 3.
+class DiskModelTest : public ::testing::Test {
+ protected:
+  DiskModelTest() {
+    EXPECT_EQ(model_.Recover(Found({1, 0}, 1, {})), "");
+    raft::PersistJob job = Write(1, {2, 2, 2});
+    job.hard_state = raft::HardState{2, 3};
+    model_.PersistHandedOut(job);
+    model_.PersistDone();
+  }
+  DiskModel model_;
+};
+
+TEST_F(DiskModelTest, KnowsWhatIsDurable) {
+  EXPECT_EQ(model_.last(), 4u);
+  EXPECT_TRUE(model_.Holds(4, 2));
+  EXPECT_FALSE(model_.Holds(4, 3));
+  EXPECT_FALSE(model_.Holds(5, 2));
+  EXPECT_TRUE(model_.Holds(1, 99)) << "covered by the snapshot";
+  EXPECT_EQ(model_.VoteIn(2), 3u);
+  EXPECT_EQ(model_.VoteIn(1), 0u);
+}
+
+TEST_F(DiskModelTest, WhatWasWrittenMustBeFound) {
+  EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2, 2, 2})), "");
+}
+
+TEST_F(DiskModelTest, ALostEntryIsFoundOut) {
+  EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2, 2})),
+            "entry (4, term 2) was durable and is gone; the log ends at 3");
+}
+
+TEST_F(DiskModelTest, AnInventedEntryIsFoundOut) {
+  EXPECT_NE(model_.Recover(Found({2, 3}, 1, {2, 2, 2, 2})), "");
+}
+
+TEST_F(DiskModelTest, AnotherEntryInItsPlaceIsFoundOut) {
+  EXPECT_NE(model_.Recover(Found({2, 3}, 1, {2, 2, 3})), "");
+}
+
+TEST_F(DiskModelTest, ALostOrChangedVoteIsFoundOut) {
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 0}, 1, {2, 2, 2})), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 1}, 1, {2, 2, 2})), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found({1, 0}, 1, {2, 2, 2})), "");
+}
+
+TEST_F(DiskModelTest, AWriteUnderWayMayHaveDoneAnyFirstPartOfItsWork) {
+  // In term 4: entries 4 and up are replaced.
+  raft::PersistJob job = Write(3, {4, 4});
+  job.hard_state = raft::HardState{4, 0};
+  model_.PersistHandedOut(job);
+  const raft::HardState before = {2, 3}, after = {4, 0};
+  for (const raft::HardState& hard : {before, after}) {
+    for (const std::vector<raft::Term>& log :
+         std::vector<std::vector<raft::Term>>{{2, 2, 2}, {2, 2}, {2, 2, 4}, {2, 2, 4, 4}}) {
+      EXPECT_EQ(DiskModel(model_).Recover(Found(hard, 1, log)), "") << log.size();
+    }
+  }
+  EXPECT_NE(DiskModel(model_).Recover(Found({4, 1}, 1, {2, 2, 2})), "") << "nobody's vote";
+  EXPECT_NE(DiskModel(model_).Recover(Found(after, 1, {2})), "") << "below what is kept";
+  EXPECT_NE(DiskModel(model_).Recover(Found(after, 1, {2, 2, 4, 4, 4})), "") << "too much";
+  EXPECT_NE(DiskModel(model_).Recover(Found(after, 1, {2, 2, 2, 4})), "") << "old, then new";
+}
+
+TEST_F(DiskModelTest, WhatARecoveryFoundIsCertainFromThenOn) {
+  model_.PersistHandedOut(Write(4, {2, 2}));
+  EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2, 2, 2, 2})), "");
+  EXPECT_EQ(model_.last(), 5u);
+  EXPECT_NE(model_.Recover(Found({2, 3}, 1, {2, 2, 2})), "") << "it was found once";
+}
+
+TEST_F(DiskModelTest, ALocalSnapshotStandsForTheEntriesBelowIt) {
+  raft::SnapshotMeta meta;
+  meta.index = 3;
+  model_.SwitchHandedOut(meta);
+  EXPECT_EQ(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 2, 2})), "") << "not switched yet";
+  EXPECT_EQ(DiskModel(model_).Recover(Found({2, 3}, 3, {2})), "") << "or just so";
+  model_.SwitchDone();
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 2, 2})), "");
+  EXPECT_EQ(DiskModel(model_).Recover(Found({2, 3}, 3, {2})), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 3, {})), "") << "entry 4 is lost";
+}
+
+TEST_F(DiskModelTest, AReceivedSnapshotReplacesTheLogOrLeavesItAlone) {
+  raft::PersistJob job = Write(10, {5});
+  job.snapshot.emplace();
+  job.snapshot->index = 10;
+  job.snapshot->term = 4;
+  model_.PersistHandedOut(job);
+  EXPECT_EQ(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 2, 2})), "");
+  EXPECT_EQ(DiskModel(model_).Recover(Found({2, 3}, 10, {5})), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 10, {})), "") << "switched before its log";
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 2})), "") << "dropped before its time";
+  model_.PersistDone();
+  EXPECT_EQ(model_.last(), 11u);
+  EXPECT_EQ(model_.snapshot(), 10u);
+  EXPECT_NE(model_.Recover(Found({2, 3}, 1, {2, 2, 2})), "");
+}
+
+}  // namespace
+}  // namespace raftkv::sim
