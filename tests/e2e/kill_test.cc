@@ -72,8 +72,7 @@ std::vector<std::string> Words(const sim::Command& command) {
 class Worker {
  public:
   Worker(Cluster* cluster, Recorder* recorder, int number, bool with_session, uint64_t seed)
-      : cluster_(cluster),
-        recorder_(recorder),
+      : recorder_(recorder),
         name_(absl::StrCat(with_session ? "session " : "plain ", number)),
         with_session_(with_session),
         random_(Random::Stream(seed, name_)) {
@@ -223,7 +222,6 @@ class Worker {
     recorder_->Add(operation);
   }
 
-  Cluster* cluster_;
   Recorder* recorder_;
   std::string name_;
   bool with_session_;
