@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,10 @@ struct Head {
   uint64_t violation_bytes;
 };
 static_assert(std::is_trivially_copyable_v<Head>);
+
+// A seed takes a fraction of a second, a few seconds with sanitizers. One that takes this long
+// hangs.
+constexpr unsigned kPatienceSeconds = 300;
 
 bool WriteAll(int fd, const void* bytes, size_t size) {
   const char* at = static_cast<const char*>(bytes);
@@ -137,12 +142,14 @@ bool Worker::Start() {
     said_ = said[0];
     return true;
   }
-  // The child. It ends when the parent closes its end of the pipe, or with the parent.
+  // The child. It ends when the parent closes its end of the pipe, or dies.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   close(seeds[1]);
   close(results[0]);
   dup2(said[1], STDERR_FILENO);
   uint64_t seed = 0;
   while (ReadAll(seeds[0], &seed, sizeof(seed))) {
+    alarm(kPatienceSeconds);
     const std::string bytes = Serialise(seed, sim::Simulate(DrawSettings(seed, profile_)));
     if (!WriteAll(results[1], bytes.data(), bytes.size())) break;
   }
@@ -195,6 +202,8 @@ SeedResult RunTraced(const RunSettings& settings, const std::string& history_fil
     return result;
   }
   if (process == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    alarm(kPatienceSeconds);
     dup2(said[1], STDERR_FILENO);
     FILE* out = fdopen(lines[1], "w");
     setvbuf(out, nullptr, _IOLBF, 4096);  // what was said before an abort must be read

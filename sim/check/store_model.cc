@@ -591,12 +591,15 @@ void Store::ObserveRange(const Deed& deed, const std::set<Key>& written,
   const auto see = [&](Key key, Observation::Kind kind, ValueId value) {
     if (!written.contains(key)) seen->push_back({key, kind, value});
   };
+  // A reply whose entries are out of order or out of the range fits no state; what it tells does
+  // not matter then.
   Key key = deed.range_begin;
   for (const Entry& entry : deed.entries) {
     for (; key < entry.key; ++key) see(key, Observation::Kind::kValue, kAbsent);
-    see(key, entry.value.has_value() ? Observation::Kind::kValue : Observation::Kind::kPresence,
+    see(entry.key,
+        entry.value.has_value() ? Observation::Kind::kValue : Observation::Kind::kPresence,
         entry.value.value_or(kAbsent));
-    ++key;
+    key = std::max(key, entry.key + 1);
   }
   // That there are more keys says something about all of them, but about none of them what.
   for (; key < deed.range_end; ++key) {

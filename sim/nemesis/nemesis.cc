@@ -308,12 +308,7 @@ void Nemesis::SweepUp() {
       removed_.erase(node);
       continue;
     }
-    const Process* process = cluster_->Find(node);
-    // Never added: it waits.
-    if (node > cluster_->settings().founders && process->replica() != nullptr &&
-        process->replica()->raft().log().last() == 0) {
-      continue;
-    }
+    if (!omniscience_->WasEverMember(node)) continue;  // it waits to be added
     const Time since = removed_.try_emplace(node, cluster_->scheduler().now()).first->second;
     if (cluster_->scheduler().now() - since < kSweepUpAfter) continue;
     Say(absl::StrCat("switches node ", node, " off, which is no member any more"));

@@ -256,6 +256,11 @@ void Omniscience::CheckApplied(const replica::Replica& replica, Node& node,
 
 // --- Membership, snapshots, states: I13, I14, I15, I26
 
+bool Omniscience::WasEverMember(raft::NodeId node) const {
+  return std::any_of(confs_.begin(), confs_.end(),
+                     [node](const auto& conf) { return raft::IsMember(conf.second, node); });
+}
+
 const raft::ConfState& Omniscience::ConfAt(raft::Index index) const {
   return std::prev(confs_.upper_bound(index))->second;
 }
@@ -363,7 +368,11 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
   } else if (const auto* append = std::get_if<raft::AppendResponse>(&message.body)) {
     if (!term_durable) fail("the term");
     if (append->rejected || append->index == 0) return;
-    if (disk.last() < append->index && disk.snapshot() < append->index) fail("the log");
+    // In a later term the log may have been replaced, whatever was said about it in this one.
+    const bool same_term = disk.hard_state().term == message.term;
+    if (same_term && disk.last() < append->index && disk.snapshot() < append->index) {
+      fail("the log");
+    }
     if (message.term == raft.term()) {
       if (node.acknowledged_term != message.term) node.acknowledged = 0;
       node.acknowledged_term = message.term;
