@@ -63,6 +63,8 @@ constexpr Exception kExceptions[] = {
     {"sim/check/sequence_interner.h", "process-hash",
      "the hasher of a table that is only looked up"},
     {"core/raft/check.cc", "io", "the last words before abort(); nothing runs after them"},
+    {"fuzz/make_seeds.cc", "layer",
+     "writes the seeds of the corpora from the tests' samples of every message; not a fuzz target"},
     {"storage/run_job.h", "layer",
      "reads the jobs of a replica, which are plain values; both drivers need the translation"},
 };

@@ -125,14 +125,19 @@ void Replica::ReceivePeer(absl::string_view body) {
 }
 
 void Replica::PeerUnreachable(raft::NodeId peer) {
-  if (health_.ok()) raft_.ReportUnreachable(peer);
+  if (!health_.ok()) return;
+  raft_.ReportUnreachable(peer);
+  LoseForwards(peer);
 }
 
 bool Replica::ClientOpened(ClientId id) {
   if (clients_.size() >= options_.max_clients || !health_.ok()) return false;
   const ClientConnection::Limits limits{options_.max_client_output_bytes,
                                         options_.max_client_pipeline};
-  return clients_.emplace(id, std::make_unique<ClientConnection>(id, limits)).second;
+  return clients_
+      .emplace(id,
+               Client{.connection = std::make_unique<ClientConnection>(id, limits), .waiting = {}})
+      .second;
 }
 
 void Replica::ClientBytes(ClientId id, absl::string_view bytes) {
@@ -209,6 +214,7 @@ Work Replica::TakeWork() {
   Parse();  // 1 parse, 2 admit
   for (;;) {
     NoticeRole();
+    AdvanceTurns();
     AskForReadPoints();
     if (!health_.ok() || !raft_.HasReady()) break;
     raft::Ready ready = raft_.TakeReady();  // 3 decide
@@ -397,6 +403,7 @@ void Replica::NoticeRole() {
     work_.events.push_back(role);
     NoticeLeadership();
     if (!raft_.is_leader()) sending_.clear();
+    if (raft_.leader() != raft::kNoNode) RepeatForwards();
     RouteParked();
   }
   if (stopping_ && raft_.is_leader() && raft_.transfer_target() == raft::kNoNode) {
@@ -437,7 +444,7 @@ void Replica::Fail(absl::Status status) {
 
 ClientConnection* Replica::FindClient(ClientId id) {
   const auto it = clients_.find(id);
-  return it == clients_.end() ? nullptr : it->second.get();
+  return it == clients_.end() ? nullptr : it->second.connection.get();
 }
 
 NodeStatus Replica::Status() const {

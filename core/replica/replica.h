@@ -185,6 +185,8 @@ class Replica {
     Stage stage = Stage::kParked;
     raft::Payload command;
     uint64_t deadline_us = 0;
+    bool in_session = false;  // running it twice does nothing the second time
+    bool started = false;     // its turn on its connection has come
   };
   using PendingId = uint64_t;
   struct ProposedEntry {
@@ -216,6 +218,8 @@ class Replica {
     uint64_t transfer = 0;              // which one: kSendChunk, kReceivedSnapshot, kLocalSnapshot
   };
 
+  struct Client;
+
   Replica(const Options& options, raft::Raft raft, Machine machine, const Boot& boot);
 
   // replica.cc: the loop
@@ -243,6 +247,11 @@ class Replica {
   void AdmitMembership(const Origin& origin, const MemberRequest& request);
   void AdmitTransfer(ClientConnection& client, uint64_t slot, const TransferRequest& request);
   PendingId AddPending(Origin origin, Pending::Kind kind, raft::Payload command);
+  void TakeTurn(const Origin& origin, PendingId id);
+  void AdvanceTurn(Client& client);
+  void AdvanceTurns();
+  void LoseForwards(raft::NodeId peer);
+  void RepeatForwards();
   void Route(PendingId id);
   void ProposeHere(PendingId id, Pending& pending);
   std::string MembershipFault(const raft::MembershipChange& change) const;
@@ -349,7 +358,23 @@ class Replica {
   std::map<uint64_t, JobOwner> jobs_;
   AfterPersist after_persist_;
 
-  std::map<ClientId, std::unique_ptr<ClientConnection>> clients_;
+  // A client that pipelines sees its own requests in order, as with Redis: a read begins when the
+  // writes before it are answered, a write when the reads before it are. Writes follow writes and
+  // reads follow reads without waiting.
+  struct Client {
+    std::unique_ptr<ClientConnection> connection;
+    uint32_t reads = 0;   // begun and not answered
+    uint32_t writes = 0;  // the same
+    std::deque<PendingId> waiting;
+  };
+  struct Forwarded {
+    PendingId pending;
+    raft::NodeId to;
+    raft::Term term;
+  };
+
+  std::map<ClientId, Client> clients_;
+  std::vector<ClientId> turns_;            // clients whose next request may be able to begin
   std::vector<ClientId> touched_clients_;  // with new input or new replies
   absl::flat_hash_set<ClientId> paused_clients_;
 
@@ -359,7 +384,7 @@ class Replica {
   PendingId last_pending_ = 0;
   std::vector<PendingId> parked_;
   std::multimap<raft::Index, ProposedEntry> proposed_;
-  std::map<uint64_t, PendingId> forwarded_;              // by forward id
+  std::map<uint64_t, Forwarded> forwarded_;              // by forward id
   std::vector<PendingId> new_reads_;                     // no read point asked for yet
   std::map<uint64_t, ReadBatch> read_batches_;           // by context
   std::multimap<raft::Index, PendingId> pointed_reads_;  // wait until the index is applied

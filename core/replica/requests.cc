@@ -80,9 +80,8 @@ void Replica::AdmitData(const Origin& origin, const DataRequest& request) {
   }
   if (request.read_only && request.command.session == 0) {
     // Kept as bytes: the words it was made of live no longer than this turn.
-    new_reads_.push_back(
-        AddPending(origin, Pending::Kind::kRead, command_encoder_.EncodePayload(request.command)));
-    return;
+    return TakeTurn(origin, AddPending(origin, Pending::Kind::kRead,
+                                       command_encoder_.EncodePayload(request.command)));
   }
   kv::Command command = request.command;
   command.time_ms = last_stamp_ms_ = std::max(last_stamp_ms_, wall_ms_);
@@ -92,7 +91,8 @@ void Replica::AdmitData(const Origin& origin, const DataRequest& request) {
       machine_.store().memory_bytes() >= options_.max_store_bytes) {
     return Refuse(id, wire::ForwardReason::kStoreFull, ReasonText(wire::ForwardReason::kStoreFull));
   }
-  Route(id);
+  pending_.at(id).in_session = command.session != 0 && command.sequence != 0;
+  TakeTurn(origin, id);
 }
 
 void Replica::AdmitMembership(const Origin& origin, const MemberRequest& request) {
@@ -112,8 +112,8 @@ void Replica::AdmitMembership(const Origin& origin, const MemberRequest& request
       change.changes.push_back({raft::MemberChange::Kind::kRemove, request.node});
       break;
   }
-  Route(AddPending(origin, Pending::Kind::kMembership,
-                   raft::Payload::Copy(raft::EncodeMembershipChange(change))));
+  TakeTurn(origin, AddPending(origin, Pending::Kind::kMembership,
+                              raft::Payload::Copy(raft::EncodeMembershipChange(change))));
 }
 
 void Replica::AdmitTransfer(ClientConnection& client, uint64_t slot,
@@ -151,6 +151,74 @@ Replica::PendingId Replica::AddPending(Origin origin, Pending::Kind kind, raft::
 
 // ---- Routing ----
 
+void Replica::TakeTurn(const Origin& origin, PendingId id) {
+  Client& client = clients_.at(std::get<ClientOrigin>(origin).client);
+  client.waiting.push_back(id);
+  AdvanceTurn(client);
+}
+
+void Replica::AdvanceTurn(Client& client) {
+  while (!client.waiting.empty()) {
+    const PendingId id = client.waiting.front();
+    const auto it = pending_.find(id);
+    if (it != pending_.end()) {
+      const bool read = it->second.kind == Pending::Kind::kRead;
+      if ((read ? client.writes : client.reads) > 0) return;
+      it->second.started = true;
+      ++(read ? client.reads : client.writes);
+    }
+    client.waiting.pop_front();
+    if (it == pending_.end()) continue;  // its patience ended before its turn came
+    if (it->second.kind == Pending::Kind::kRead) {
+      new_reads_.push_back(id);
+    } else {
+      Route(id);
+    }
+  }
+}
+
+void Replica::AdvanceTurns() {
+  while (!turns_.empty()) {
+    for (const ClientId id : std::exchange(turns_, {})) {
+      if (const auto client = clients_.find(id); client != clients_.end())
+        AdvanceTurn(client->second);
+    }
+  }
+}
+
+// What was on its way to `peer`, or its answer on the way back, may be lost. Within a session it is
+// simply sent again; otherwise the client is told at once rather than when its patience ends.
+void Replica::LoseForwards(raft::NodeId peer) {
+  std::vector<PendingId> lost;
+  std::erase_if(forwarded_, [&](const auto& row) {
+    if (row.second.to == peer) lost.push_back(row.second.pending);
+    return row.second.to == peer;
+  });
+  for (const PendingId id : lost) {
+    const auto it = pending_.find(id);
+    if (it == pending_.end()) continue;
+    if (it->second.in_session) {
+      it->second.stage = Pending::Stage::kParked;
+      parked_.push_back(id);
+    } else {
+      Unknown(id, wire::ForwardReason::kLostLeadership, "the link to the leader broke");
+    }
+  }
+}
+
+// There is another leader: what the one before was sent within sessions is sent again, whatever
+// became of it there. The others can only wait for its answer.
+void Replica::RepeatForwards() {
+  std::erase_if(forwarded_, [this](const auto& row) {
+    const auto it = pending_.find(row.second.pending);
+    if (it == pending_.end()) return true;
+    if (!it->second.in_session || row.second.term == raft_.term()) return false;
+    it->second.stage = Pending::Stage::kParked;
+    parked_.push_back(row.second.pending);
+    return true;
+  });
+}
+
 void Replica::Route(PendingId id) {
   Pending& pending = pending_.at(id);
   if (raft_.is_leader()) return ProposeHere(id, pending);
@@ -161,7 +229,7 @@ void Replica::Route(PendingId id) {
     return;
   }
   const uint64_t forward_id = NewId();
-  forwarded_[forward_id] = id;
+  forwarded_[forward_id] = Forwarded{id, raft_.leader(), raft_.term()};
   pending.stage = Pending::Stage::kForwarded;
   const wire::ForwardKind kind = pending.kind == Pending::Kind::kMembership
                                      ? wire::ForwardKind::kMembership
@@ -294,7 +362,7 @@ void Replica::OnForward(raft::NodeId from, const wire::ForwardRequest& request) 
 void Replica::OnForwardReply(raft::NodeId, const wire::ForwardReply& reply) {
   const auto it = forwarded_.find(reply.id);
   if (it == forwarded_.end()) return;  // answered or given up
-  const PendingId id = it->second;
+  const PendingId id = it->second.pending;
   forwarded_.erase(it);
   const auto pending = pending_.find(id);
   if (pending == pending_.end()) return;
@@ -352,6 +420,13 @@ Replica::Pending Replica::Take(PendingId id) {
   pending_.erase(it);
   waiting_bytes_ -= pending.command.size();
   if (pending.stage == Pending::Stage::kParked) std::erase(parked_, id);
+  if (const auto* asker = std::get_if<ClientOrigin>(&pending.origin);
+      asker != nullptr && pending.started) {
+    if (const auto client = clients_.find(asker->client); client != clients_.end()) {
+      --(pending.kind == Pending::Kind::kRead ? client->second.reads : client->second.writes);
+      if (!client->second.waiting.empty()) turns_.push_back(asker->client);
+    }
+  }
   return pending;
 }
 
@@ -461,7 +536,10 @@ void Replica::ExpirePending() {
     if (pending != pending_.end()) {
       if (pending->second.deadline_us > now_us_) break;
       expired = true;
-      if (pending->second.kind == Pending::Kind::kRead) {
+      if (std::holds_alternative<ClientOrigin>(pending->second.origin) &&
+          !pending->second.started) {
+        Refuse(id, wire::ForwardReason::kTimeout, "requests before it were not answered in time");
+      } else if (pending->second.kind == Pending::Kind::kRead) {
         Refuse(id, wire::ForwardReason::kNotLeader, "no quorum confirmed the read in time");
       } else if (pending->second.stage == Pending::Stage::kParked) {
         Refuse(id, wire::ForwardReason::kNotLeader, "no leader in time");
@@ -482,7 +560,7 @@ void Replica::ExpirePending() {
     const auto given_up = [this](PendingId id) { return !pending_.contains(id); };
     std::erase_if(new_reads_, given_up);
     std::erase_if(pointed_reads_, [&](const auto& row) { return given_up(row.second); });
-    std::erase_if(forwarded_, [&](const auto& row) { return given_up(row.second); });
+    std::erase_if(forwarded_, [&](const auto& row) { return given_up(row.second.pending); });
   }
   RouteParked();
 }

@@ -236,8 +236,8 @@ TEST(ReplicaTest, EveryNodeServesWritesAndReads) {
   Cluster cluster(3);
   cluster.Leader();
   int i = 0;
-  for (const raft::NodeId writer : {1, 2, 3}) {
-    for (const raft::NodeId reader : {1, 2, 3}) {
+  for (const raft::NodeId writer : {1u, 2u, 3u}) {
+    for (const raft::NodeId reader : {1u, 2u, 3u}) {
       const std::string value = absl::StrCat(++i);
       EXPECT_EQ(cluster.Ask(writer, {"SET", "k", value}), "+OK\r\n");
       EXPECT_EQ(cluster.Ask(reader, {"GET", "k"}), absl::StrCat("$1\r\n", value, "\r\n"));
@@ -262,6 +262,45 @@ TEST(ReplicaTest, RepliesKeepTheOrderOfRequests) {
     EXPECT_TRUE(absl::StartsWith(heard, "+OK\r\n+PONG\r\n")) << heard;
     EXPECT_TRUE(absl::StrContains(heard, ":42\r\n-ERR unknown command")) << heard;
   }
+}
+
+TEST(ReplicaTest, APipelineSeesItsOwnRequestsInOrder) {
+  Cluster cluster(3);
+  for (const raft::NodeId id : {cluster.Leader(), cluster.Follower()}) {
+    const ClientId client = cluster.Connect(id);
+    std::string expected;
+    for (int i = 1; i <= 30; ++i) {
+      cluster.Say(id, client, {"SET", "k", absl::StrCat(i)});
+      cluster.Say(id, client, {"GET", "k"});
+      cluster.Say(id, client, {"GET", "k"});
+      cluster.Say(id, client, {"DEL", "k"});
+      cluster.Say(id, client, {"GET", "k"});
+      const std::string value = absl::StrCat("$", i < 10 ? 1 : 2, "\r\n", i, "\r\n");
+      absl::StrAppend(&expected, "+OK\r\n", value, value, ":1\r\n$-1\r\n");
+    }
+    cluster.Run(1'000);
+    EXPECT_EQ(cluster.Heard(id, client), expected);
+  }
+}
+
+TEST(ReplicaTest, ABrokenLinkToTheLeaderIsToldAtOnceAndSessionsCarryOn) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId follower = cluster.Follower();
+  const std::string opened = cluster.Ask(follower, {"KV.SESSION", "OPEN"});
+  const std::string session = opened.substr(1, opened.size() - 3);
+  const ClientId plain = cluster.Connect(follower);
+  const ClientId in_session = cluster.Connect(follower);
+  cluster.drop = [&](raft::NodeId from, raft::NodeId to) { return from == leader || to == leader; };
+  cluster.Say(follower, plain, {"INCR", "n"});
+  cluster.Say(follower, in_session, {"KV.SESSION", "RUN", session, "1", "INCR", "m"});
+  cluster.Settle();
+  cluster[follower].PeerUnreachable(leader);
+  cluster.Settle();
+  EXPECT_TRUE(absl::StartsWith(cluster.Heard(follower, plain), "-UNKNOWN "));
+  EXPECT_EQ(cluster.Heard(follower, in_session), "");
+  cluster.Run(3'000);
+  EXPECT_EQ(cluster.Heard(follower, in_session), ":1\r\n") << "by the next leader";
 }
 
 TEST(ReplicaTest, NothingIsAcknowledgedBeforeAMajorityHasItOnDisk) {
