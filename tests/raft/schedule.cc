@@ -41,8 +41,8 @@ Schedule::Schedule(uint64_t seed, std::ostream* trace)
   loss_per_mille_ = random_.Chance(1, 3) ? 0 : random_.Between(1, 200);
   repeat_per_mille_ = random_.Chance(1, 3) ? 0 : random_.Between(1, 200);
   crash_per_mille_ = random_.Chance(1, 3) ? 0 : random_.Between(1, 50);
-  tick_per_mille_ = random_.Between(20, 200);
-  cut_per_mille_ = random_.Chance(1, 3) ? 0 : random_.Between(1, 30);
+  tick_per_mille_ = random_.Between(50, 300);
+  cut_per_mille_ = random_.Chance(1, 4) ? 0 : random_.Between(1, 8);
 
   const uint64_t voters = random_.Between(1, 5);
   const uint64_t nodes = random_.Between(std::max<uint64_t>(voters, 3), 5);
@@ -83,7 +83,9 @@ void Schedule::Event() {
   } else if (what < 500) {
     AskOne();
   } else if (what < 500 + cut_per_mille_) {
-    cut_off_ = random_.Chance(1, 3) ? kNoNode : random_.Between(1, members_.size());
+    // Mostly a leader, so that it goes on appending what will be replaced.
+    const Member* member = random_.Chance(2, 3) ? PickLeader() : Pick();
+    cut_off_ = member == nullptr || random_.Chance(1, 3) ? kNoNode : member->options.id;
   } else if (what < 600) {
     if (random_.PerMille(crash_per_mille_)) CrashOrRestart();
   } else {
@@ -94,6 +96,16 @@ void Schedule::Event() {
 Schedule::Member* Schedule::Pick() {
   Member& member = members_[random_.Below(members_.size())];
   return member.node ? &member : nullptr;
+}
+
+// Any that leads, if only in its own opinion; else any.
+Schedule::Member* Schedule::PickLeader() {
+  const size_t start = random_.Below(members_.size());
+  for (size_t i = 0; i < members_.size(); ++i) {
+    Member& member = members_[(start + i) % members_.size()];
+    if (member.node && member.node->raft().is_leader()) return &member;
+  }
+  return Pick();
 }
 
 void Schedule::Start(Member& member, MemoryDisk disk) {
@@ -209,7 +221,7 @@ void Schedule::CrashOrRestart() {
 }
 
 void Schedule::AskOne() {
-  Member* member = Pick();
+  Member* member = random_.Chance(1, 2) ? PickLeader() : Pick();
   if (member == nullptr) return;
   Raft& raft = member->node->raft();
   const NodeId someone = random_.Between(1, members_.size());

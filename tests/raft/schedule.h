@@ -71,6 +71,7 @@ class Schedule {
     if (failure_.empty()) failure_ = std::move(what);
   }
   Member* Pick();
+  Member* PickLeader();
   void Trace(const Member& member, absl::string_view what) const;
 
   std::ostream* trace_;
