@@ -59,7 +59,8 @@ namespace {
 //
 // Bypassing. If C was reached from C' by an optional operation u, with the same frontier and the
 // same placed open operations, and d leads from the state of C' to where it leads from the state of
-// C, then S is a solution of C', which was expanded and has used one less.
+// C, then S is a solution of C', which has used one less. C' was expanded, or something that
+// dominates it was.
 //
 // What is left is that d was tried, and the result X has a shorter solution, S without d. Placing
 // what only looks makes it shorter still: moved to the front it changes nothing there, and without
@@ -236,10 +237,10 @@ void Search::CollectRequired() {
     RAFTKV_CHECK(operation.invoked <= operation.returned);
     required_.push_back({i, operation.action, operation.invoked, operation.returned});
   }
-  std::stable_sort(required_.begin(), required_.end(),
-                   [](const RequiredOperation& a, const RequiredOperation& b) {
-                     return a.returned < b.returned;
-                   });
+  std::sort(required_.begin(), required_.end(),
+            [](const RequiredOperation& a, const RequiredOperation& b) {
+              return std::tie(a.returned, a.source) < std::tie(b.returned, b.source);
+            });
   const auto append = [](std::vector<std::vector<Index>>& lists, uint32_t list, Index op) {
     if (list >= lists.size()) lists.resize(list + 1);
     lists[list].push_back(op);
@@ -257,8 +258,8 @@ void Search::CollectOptional() {
       optional.push_back(i);
     }
   }
-  std::stable_sort(optional.begin(), optional.end(), [&](uint32_t a, uint32_t b) {
-    return operations_[a].invoked < operations_[b].invoked;
+  std::sort(optional.begin(), optional.end(), [&](uint32_t a, uint32_t b) {
+    return std::tie(operations_[a].invoked, a) < std::tie(operations_[b].invoked, b);
   });
   for (const uint32_t i : optional) {
     const Action action = operations_[i].action;
@@ -387,12 +388,11 @@ uint32_t Search::NextMember(Index group, SequenceId used, Index frontier) const 
 SearchResult Search::Run() {
   if (required_.empty()) return Finish(Verdict::kLinearizable);
   CollectOpen();
-  const uint64_t patient_from = 100'000 + 50 * uint64_t{operations_.size()};
   Draft draft{0, {}, sets_.Intern({})};
   Enter(model_.Initial(), &draft, 0, kNoState, kNone);
   while (!solved_ && !agenda_.empty()) {
     if (OverBudget()) return Finish(Verdict::kUndecided);
-    if (!patient_ && steps_ > patient_from) {
+    if (!patient_ && steps_ >= budget_.greedy_steps) {
       patient_ = true;
       std::make_heap(agenda_.begin(), agenda_.end(),
                      [this](const Node& a, const Node& b) { return Later(a, b); });
@@ -447,11 +447,15 @@ void Search::CollectCandidates(const Node& node) {
 // Moves operations from others_ to candidates_, in order.
 template <typename Predicate>
 void Search::AdmitIf(Predicate wanted) {
-  const auto rest =
-      std::stable_partition(others_.begin(), others_.end(),
-                            [&](const Candidate& candidate) { return wanted(candidate.action); });
-  candidates_.insert(candidates_.end(), others_.begin(), rest);
-  others_.erase(others_.begin(), rest);
+  size_t kept = 0;
+  for (const Candidate& candidate : others_) {
+    if (wanted(candidate.action)) {
+      candidates_.push_back(candidate);
+    } else {
+      others_[kept++] = candidate;
+    }
+  }
+  others_.resize(kept);
 }
 
 // For an action that is not possible in this state. All that may provide one thing that it lacks

@@ -21,13 +21,11 @@
 //   * What no operation that is still to be placed can tell is forgotten (a value that all who read
 //     it have read), so that configurations which differ in nothing else are one.
 //   * An operation that can only look is placed as soon as it fits: it is in nobody's way.
-//   * Operations that have nothing to do with what keeps the frontier's operation from its place
-//   are
+//   * Operations that have nothing to do with what keeps the frontier's operation from its place are
 //     not tried before it: they can as well be placed after it.
 //   * A configuration is given up if the frontier's operation needs what no open operation
-//   provides,
-//     or if any operation that is still to be placed needs what is lost and nobody can bring back:
-//     typically a value that a later read saw, overwritten too early.
+//     provides, or if any operation that is still to be placed needs what is lost and nobody can
+//     bring back: typically a value that a later read saw, overwritten too early.
 //
 // The reasons why none of these can lose an explanation stand in linearizability.cc.
 #pragma once
@@ -113,6 +111,9 @@ struct SearchOperation {
 struct SearchBudget {
   uint64_t steps = 50'000'000;       // operations tried, and sets of used optional ones compared
   uint64_t memory_bytes = 2u << 30;  // of the search and its model, estimated
+  // After so many steps the search turns from depth first to breadth first. It changes no verdict,
+  // only how soon it is found: see Search::Run.
+  uint64_t greedy_steps = 100'000;
 };
 
 enum class Verdict { kLinearizable, kNotLinearizable, kUndecided };

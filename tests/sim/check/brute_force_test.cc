@@ -226,14 +226,15 @@ bool Explainable(const History& history, const PlainStore& store, uint32_t place
 }
 
 struct Flavour {
-  const char* name;
+  std::string name;
   std::vector<Verb> verbs;
-  int keys;
-  int values;
-  bool transactions;
-  bool versions;
-  bool values_compared;
-  Value initial;
+  int keys = 1;
+  int values = 3;
+  bool transactions = false;
+  bool versions = false;
+  bool values_compared = true;
+  bool decrements = false;
+  Value initial = {};
 
   friend std::ostream& operator<<(std::ostream& out, const Flavour& flavour) {
     return out << flavour.name;
@@ -297,7 +298,9 @@ class Generator {
       return command;
     }
     if (command.verb == Verb::kSet || command.verb == Verb::kAppend) command.value = SomeValue();
-    if (command.verb == Verb::kIncrBy) command.delta = static_cast<int64_t>(random_.Between(1, 3));
+    if (command.verb == Verb::kIncrBy) {
+      command.delta = static_cast<int64_t>(random_.Between(1, 4)) - (flavour_.decrements ? 2 : 0);
+    }
     if (command.verb >= Verb::kSet && random_.Chance(1, 3)) command.condition = SomeCondition();
     return command;
   }
@@ -510,7 +513,9 @@ TEST_P(BruteForceTest, AgreesOnSmallHistories) {
   for (int i = 0; i < kHistories; ++i) {
     const History history = generator.Next();
     const bool expected = Explainable(history, PlainStore(history.initial), 0);
-    const CheckReport report = CheckHistory("random", HistoryFormat::kRaftkv, history);
+    CheckOptions options;
+    options.budget.greedy_steps = i % 2 == 0 ? 0 : 100'000;  // breadth first, depth first
+    const CheckReport report = CheckHistory("random", HistoryFormat::kRaftkv, history, options);
     ASSERT_EQ(Name(report.verdict),
               Name(expected ? Verdict::kLinearizable : Verdict::kNotLinearizable))
         << "history " << i << "\n"
@@ -530,71 +535,50 @@ TEST_P(BruteForceTest, AgreesOnSmallHistories) {
   EXPECT_GT(kHistories - explained, kHistories / 15);
 }
 
+const std::vector<Verb> kAllOnOneKey = {Verb::kGet,    Verb::kSet,    Verb::kDelete, Verb::kAppend,
+                                        Verb::kIncrBy, Verb::kExists, Verb::kStrlen};
+const std::vector<Verb> kAll = {Verb::kGet,    Verb::kSet,    Verb::kDelete, Verb::kAppend,
+                                Verb::kIncrBy, Verb::kExists, Verb::kStrlen, Verb::kRange};
+
 INSTANTIATE_TEST_SUITE_P(
     Flavours, BruteForceTest,
     testing::Values(
-        Flavour{"Register", {Verb::kGet, Verb::kSet, Verb::kSet}, 1, 3, false, false, true, "0"},
-        Flavour{"RareValues", {Verb::kGet, Verb::kSet, Verb::kSet}, 1, 9, false, false, true, {}},
-        Flavour{"Appends",
-                {Verb::kGet, Verb::kAppend, Verb::kAppend, Verb::kStrlen},
-                1,
-                4,
-                false,
-                false,
-                true,
-                {}},
-        Flavour{"AppendsAndSets",
-                {Verb::kGet, Verb::kAppend, Verb::kSet, Verb::kDelete},
-                1,
-                3,
-                false,
-                false,
-                true,
-                ""},
-        Flavour{"Counter",
-                {Verb::kGet, Verb::kIncrBy, Verb::kIncrBy, Verb::kDelete},
-                1,
-                4,
-                false,
-                false,
-                true,
-                {}},
-        Flavour{"Everything",
-                {Verb::kGet, Verb::kSet, Verb::kDelete, Verb::kAppend, Verb::kIncrBy, Verb::kExists,
-                 Verb::kStrlen},
-                2,
-                3,
-                false,
-                false,
-                true,
-                {}},
-        Flavour{"Versions",
-                {Verb::kGet, Verb::kSet, Verb::kSet, Verb::kDelete},
-                1,
-                3,
-                false,
-                true,
-                true,
-                {}},
-        Flavour{"Transactions",
-                {Verb::kGet, Verb::kSet, Verb::kDelete, Verb::kRange},
-                3,
-                3,
-                true,
-                false,
-                true,
-                {}},
-        Flavour{"EverythingInTransactions",
-                {Verb::kGet, Verb::kSet, Verb::kDelete, Verb::kAppend, Verb::kIncrBy, Verb::kExists,
-                 Verb::kStrlen, Verb::kRange},
-                3,
-                3,
-                true,
-                false,
-                true,
-                {}},
-        Flavour{"Mutex", {Verb::kSet, Verb::kDelete}, 1, 1, false, false, false, {}}),
-    [](const testing::TestParamInfo<Flavour>& test) { return std::string(test.param.name); });
+        Flavour{.name = "Register",
+                .verbs = {Verb::kGet, Verb::kSet, Verb::kSet},
+                .values = 3,
+                .initial = "0"},
+        Flavour{.name = "RareValues", .verbs = {Verb::kGet, Verb::kSet, Verb::kSet}, .values = 9},
+        Flavour{.name = "Appends",
+                .verbs = {Verb::kGet, Verb::kAppend, Verb::kAppend, Verb::kStrlen},
+                .values = 4},
+        Flavour{.name = "AppendsAndSets",
+                .verbs = {Verb::kGet, Verb::kAppend, Verb::kSet, Verb::kDelete},
+                .initial = ""},
+        Flavour{.name = "Counter", .verbs = {Verb::kGet, Verb::kIncrBy, Verb::kIncrBy}},
+        Flavour{.name = "UpAndDown",
+                .verbs = {Verb::kGet, Verb::kIncrBy, Verb::kIncrBy},
+                .decrements = true},
+        Flavour{.name = "CounterWithDelete",
+                .verbs = {Verb::kGet, Verb::kIncrBy, Verb::kIncrBy, Verb::kDelete},
+                .decrements = true},
+        Flavour{.name = "Everything", .verbs = kAllOnOneKey, .keys = 2},
+        Flavour{.name = "Versions",
+                .verbs = {Verb::kGet, Verb::kSet, Verb::kSet, Verb::kDelete},
+                .versions = true},
+        Flavour{.name = "Transactions",
+                .verbs = {Verb::kGet, Verb::kSet, Verb::kDelete, Verb::kRange},
+                .keys = 3,
+                .transactions = true},
+        Flavour{.name = "EverythingInTransactions",
+                .verbs = kAll,
+                .keys = 3,
+                .transactions = true,
+                .decrements = true},
+        Flavour{.name = "Mutex",
+                .verbs = {Verb::kSet, Verb::kDelete},
+                .values = 1,
+                .values_compared = false}),
+    [](const testing::TestParamInfo<Flavour>& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace raftkv::sim
