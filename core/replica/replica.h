@@ -186,7 +186,10 @@ class Replica {
     raft::Payload command;
     uint64_t deadline_us = 0;
     bool in_session = false;  // running it twice does nothing the second time
-    bool started = false;     // its turn on its connection has come
+    // An earlier copy was sent to a leader that did not answer, so nothing said about a later copy
+    // is definite for the command.
+    bool repeated = false;
+    bool started = false;  // its turn on its connection has come
   };
   using PendingId = uint64_t;
   struct ProposedEntry {
@@ -252,6 +255,7 @@ class Replica {
   void AdvanceTurns();
   void LoseForwards(raft::NodeId peer);
   void RepeatForwards();
+  void ParkAgain(PendingId id, Pending& pending);
   void Route(PendingId id);
   void ProposeHere(PendingId id, Pending& pending);
   std::string MembershipFault(const raft::MembershipChange& change) const;

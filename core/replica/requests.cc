@@ -198,8 +198,7 @@ void Replica::LoseForwards(raft::NodeId peer) {
     const auto it = pending_.find(id);
     if (it == pending_.end()) continue;
     if (it->second.in_session) {
-      it->second.stage = Pending::Stage::kParked;
-      parked_.push_back(id);
+      ParkAgain(id, it->second);
     } else {
       Unknown(id, wire::ForwardReason::kLostLeadership, "the link to the leader broke");
     }
@@ -213,10 +212,15 @@ void Replica::RepeatForwards() {
     const auto it = pending_.find(row.second.pending);
     if (it == pending_.end()) return true;
     if (!it->second.in_session || row.second.term == raft_.term()) return false;
-    it->second.stage = Pending::Stage::kParked;
-    parked_.push_back(row.second.pending);
+    ParkAgain(row.second.pending, it->second);
     return true;
   });
+}
+
+void Replica::ParkAgain(PendingId id, Pending& pending) {
+  pending.stage = Pending::Stage::kParked;
+  pending.repeated = true;
+  parked_.push_back(id);
 }
 
 void Replica::Route(PendingId id) {
@@ -431,6 +435,11 @@ Replica::Pending Replica::Take(PendingId id) {
 }
 
 void Replica::Finish(PendingId id, const kv::Result& result) {
+  if (pending_.at(id).repeated && (result.outcome == kv::Outcome::kUnknownSession ||
+                                   result.outcome == kv::Outcome::kStaleSequence)) {
+    return Unknown(id, wire::ForwardReason::kLostLeadership,
+                   "the session ended while the command was under way");
+  }
   const Pending pending = Take(id);
   if (const auto* asker = std::get_if<ClientOrigin>(&pending.origin)) {
     if (ClientConnection* client = FindClient(asker->client)) {
@@ -457,6 +466,7 @@ void Replica::FinishMembership(PendingId id, raft::Index index) {
 }
 
 void Replica::Refuse(PendingId id, wire::ForwardReason reason, absl::string_view text) {
+  if (pending_.at(id).repeated) return Unknown(id, reason, text);
   const Pending pending = Take(id);
   if (const auto* asker = std::get_if<ClientOrigin>(&pending.origin)) {
     if (ClientConnection* client = FindClient(asker->client)) {

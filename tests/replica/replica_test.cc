@@ -53,7 +53,9 @@ class Cluster {
       members.Set(id, MemberOf(id));
       meta.conf.voters.push_back(id);
     }
-    founding_ = {meta, Replica::FoundingState(members, {})};
+    Options options;
+    if (tune_) tune_(options);
+    founding_ = {meta, Replica::FoundingState(members, options.store)};
     for (raft::NodeId id = 1; id <= voters; ++id) Create(id, founding_);
   }
 
@@ -301,6 +303,30 @@ TEST(ReplicaTest, ABrokenLinkToTheLeaderIsToldAtOnceAndSessionsCarryOn) {
   EXPECT_EQ(cluster.Heard(follower, in_session), "");
   cluster.Run(3'000);
   EXPECT_EQ(cluster.Heard(follower, in_session), ":1\r\n") << "by the next leader";
+}
+
+// A simulation found this one: the node repeated a forwarded command by itself, the session had
+// been evicted in between, and the client was told that its one try had not been executed, while
+// the first copy had been.
+TEST(ReplicaTest, WhatIsSaidOfASecondCopyIsNotSaidOfTheCommand) {
+  Cluster cluster(3, [](Options& options) { options.store.sessions.max_sessions = 1; });
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId follower = cluster.Follower();
+  const std::string opened = cluster.Ask(follower, {"KV.SESSION", "OPEN"});
+  const std::string session = opened.substr(1, opened.size() - 3);
+  const ClientId client = cluster.Connect(follower);
+  cluster.drop = [&](raft::NodeId from, raft::NodeId to) {
+    return from == leader && to == follower;
+  };
+  cluster.Say(follower, client, {"KV.SESSION", "RUN", session, "1", "INCR", "n"});
+  cluster.Settle();
+  cluster.drop = {};
+  EXPECT_EQ(cluster.Ask(leader, {"GET", "n"}), "$1\r\n1\r\n") << "applied, but the answer was lost";
+  EXPECT_TRUE(absl::StartsWith(cluster.Ask(leader, {"KV.SESSION", "OPEN"}), ":"))
+      << "evicts the first session";
+  cluster[follower].PeerUnreachable(leader);
+  cluster.Run(1'000);
+  EXPECT_TRUE(absl::StartsWith(cluster.Heard(follower, client), "-UNKNOWN "));
 }
 
 TEST(ReplicaTest, NothingIsAcknowledgedBeforeAMajorityHasItOnDisk) {
