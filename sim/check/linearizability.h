@@ -21,8 +21,8 @@
 //   * What no operation that is still to be placed can tell is forgotten (a value that all who read
 //     it have read), so that configurations which differ in nothing else are one.
 //   * An operation that can only look is placed as soon as it fits: it is in nobody's way.
-//   * Operations that have nothing to do with what keeps the frontier's operation from its place are
-//     not tried before it: they can as well be placed after it.
+//   * Operations that have nothing to do with what keeps the frontier's operation from its place
+//     are not tried before it: they can as well be placed after it.
 //   * A configuration is given up if the frontier's operation needs what no open operation
 //     provides, or if any operation that is still to be placed needs what is lost and nobody can
 //     bring back: typically a value that a later read saw, overwritten too early.
