@@ -541,6 +541,36 @@ TEST(Contract, Clause11_EntriesHandedOutBeforeTheSnapshotMayStillBeApplied) {
   EXPECT_EQ(BrokenInvariant(node.raft()), "");
 }
 
+TEST(Contract, Clause11_WhatFollowsTheSwitchIsDurableBeforeTheSnapshotIsApplied) {
+  Solo node(FoundingDisk({1, 2, 3}));
+  node.Hear(2, 3, InstallSnapshot{MetaAt(10, 2)}, "state");
+  const Ready install = node->TakeReady();
+  ASSERT_TRUE(install.persist && install.persist->snapshot);
+  node->Persisted(install.persist->ticket);
+  // Loading the snapshot takes its time; meanwhile entries arrive.
+  node.Hear(2, 3, Append(10, 2, 10, Commands(11, {3, 3})));
+  const Ready append = node->TakeReady();
+  ASSERT_TRUE(append.persist);
+  EXPECT_FALSE(append.persist->snapshot);
+  node->Persisted(append.persist->ticket);
+  EXPECT_EQ(node->durable(), 12u);
+  node->Applied(10);
+  node.Hear(2, 3, Heartbeat{.commit = 12});
+  const Ready committed = node->TakeReady();
+  EXPECT_FALSE(committed.persist);
+  EXPECT_EQ(committed.apply_now, 12u);
+}
+
+TEST(Contract, Clause11_ASnapshotThatDoesNotKnowThisNodeIsInstalledAllTheSame) {
+  Solo joiner{MemoryDisk()};
+  SnapshotMeta meta{10, 2, {}};
+  meta.conf.voters = {2, 3};  // older than the entry that adds this node
+  EXPECT_EQ(joiner.Hear(2, 3, InstallSnapshot{meta}, "state"), Outcome::kOk);
+  joiner.Settle();
+  EXPECT_EQ(joiner.node().state(), "state");
+  EXPECT_EQ(joiner->Campaign(), Outcome::kNotPromotable);
+}
+
 TEST(Contract, Clause11_ASnapshotOfWhatIsThereAlreadyOnlyCommits) {
   Solo node(FoundingDisk({1, 2, 3}));
   node.Hear(2, 1, AppendRequest{.entries = Commands(1, {1, 1, 1})});

@@ -29,6 +29,18 @@ bool IsVoteRequest(const Envelope& envelope) {
   return std::holds_alternative<VoteRequest>(envelope.message.body);
 }
 
+// What leaves at once, then vote requests, then answers.
+std::vector<Envelope> InRecordedOrder(std::vector<Envelope> sent, size_t at_once) {
+  std::vector<Envelope> ordered;
+  for (size_t i = 0; i < at_once; ++i) ordered.push_back(std::move(sent[i]));
+  for (const bool requests : {true, false}) {
+    for (size_t i = at_once; i < sent.size(); ++i) {
+      if (IsVoteRequest(sent[i]) == requests) ordered.push_back(sent[i]);
+    }
+  }
+  return ordered;
+}
+
 Options OptionsFrom(const ScriptCommand& command, bool merge_messages) {
   Options options;
   options.election_ticks = kElectionTicks;
@@ -285,12 +297,14 @@ void InteractionScript::DeliverMessages(const ScriptCommand& command) {
 }
 
 size_t InteractionScript::Deliver(uint64_t to, const Filter& filter, bool drop, bool keep) {
-  const auto stays = [&](const Envelope& envelope) {
-    return envelope.message.to != to || !filter.Takes(envelope);
-  };
-  const auto taken = std::stable_partition(messages_.begin(), messages_.end(), stays);
-  const std::vector<Envelope> mine(taken, messages_.end());
-  if (!keep) messages_.erase(taken, messages_.end());
+  std::vector<Envelope> mine;
+  std::vector<Envelope> others;
+  for (Envelope& envelope : messages_) {
+    const bool taken = envelope.message.to == to && filter.Takes(envelope);
+    if (taken) mine.push_back(envelope);
+    if (!taken || keep) others.push_back(std::move(envelope));
+  }
+  messages_ = std::move(others);
   for (const Envelope& envelope : mine) {
     Write(absl::StrCat(drop ? "dropped: " : "", DescribeMessage(envelope.message), "\n"));
     if (drop) continue;
@@ -356,9 +370,7 @@ void InteractionScript::HandleReady(Member& member, bool finish_write) {
   const bool must_sync =
       ready.persist && (ready.persist->hard_state || !ready.persist->entries.empty());
   if (node.writing() && finish_write) node.FinishWrite(sent);
-  // The recorded order: what leaves at once, then vote requests, then answers.
-  std::stable_partition(sent.begin() + static_cast<std::ptrdiff_t>(ready.send_now.size()),
-                        sent.end(), IsVoteRequest);
+  sent = InRecordedOrder(std::move(sent), ready.send_now.size());
   if (!sent.empty()) absl::StrAppend(&text, "Messages:\n");
   for (const Envelope& envelope : sent) {
     absl::StrAppend(&text, DescribeMessage(envelope.message), "\n");
