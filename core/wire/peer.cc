@@ -107,11 +107,12 @@ Offset<fb::AppendResponse> Write(FlatBufferBuilder& builder, const raft::AppendR
 
 Offset<fb::VoteRequest> Write(FlatBufferBuilder& builder, const raft::VoteRequest& request) {
   return fb::CreateVoteRequest(builder, request.pre_vote, request.transfer, request.last_index,
-                               request.last_term);
+                               request.last_term, request.commit, request.commit_term);
 }
 
 Offset<fb::VoteResponse> Write(FlatBufferBuilder& builder, const raft::VoteResponse& response) {
-  return fb::CreateVoteResponse(builder, response.pre_vote, response.rejected);
+  return fb::CreateVoteResponse(builder, response.pre_vote, response.rejected, response.commit,
+                                response.commit_term);
 }
 
 Offset<fb::Heartbeat> Write(FlatBufferBuilder& builder, const raft::Heartbeat& heartbeat) {
@@ -325,13 +326,16 @@ Problem Read(const fb::AppendResponse& in, raft::Term term, raft::AppendResponse
 }
 
 Problem Read(const fb::VoteRequest& in, raft::Term term, raft::VoteRequest* request) {
-  *request = {in.pre_vote(), in.transfer(), in.last_index(), in.last_term()};
+  *request = {in.pre_vote(),  in.transfer(), in.last_index(),
+              in.last_term(), in.commit(),   in.commit_term()};
+  if (Problem problem = CheckPosition("commit", in.commit(), in.commit_term(), term))
+    return problem;
   return CheckPosition("last", in.last_index(), in.last_term(), term);
 }
 
-Problem Read(const fb::VoteResponse& in, raft::Term, raft::VoteResponse* response) {
-  *response = {in.pre_vote(), in.rejected()};
-  return std::nullopt;
+Problem Read(const fb::VoteResponse& in, raft::Term term, raft::VoteResponse* response) {
+  *response = {in.pre_vote(), in.rejected(), in.commit(), in.commit_term()};
+  return CheckPosition("commit", in.commit(), in.commit_term(), term);
 }
 
 Problem Read(const fb::Heartbeat& in, raft::Term, raft::Heartbeat* heartbeat) {

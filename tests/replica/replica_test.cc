@@ -489,7 +489,8 @@ TEST(ReplicaTest, ANewNodeJoinsLearnsAndVotes) {
 TEST(ReplicaTest, AnotherIncarnationIsRefused) {
   Cluster cluster(3);
   cluster.Leader();
-  raft::Message message{2, 1, 1'000'000, raft::VoteRequest{false, true, 1'000'000, 1'000'000}};
+  raft::Message message{2, 1, 1'000'000,
+                        raft::VoteRequest{false, true, 1'000'000, 1'000'000, 0, 0}};
   wire::PeerEncoder encoder;
   const auto deliver = [&](wire::Envelope envelope) {
     const std::string frame(encoder.Encode(envelope, message));

@@ -70,9 +70,10 @@ raft::MessageBody RandomMessageBody(size_t kind, raft::Term term, Random* random
       if (random->Chance(1, 2)) return raft::AppendResponse{index, false, 0, 0};
       return raft::AppendResponse{index, true, random->Between(0, index), random->Between(0, term)};
     case 2:
-      return raft::VoteRequest{random->Chance(1, 2), random->Chance(1, 2), index, position_term};
+      return raft::VoteRequest{
+          random->Chance(1, 2), random->Chance(1, 2), index, position_term, index, position_term};
     case 3:
-      return raft::VoteResponse{random->Chance(1, 2), random->Chance(1, 2)};
+      return raft::VoteResponse{random->Chance(1, 2), random->Chance(1, 2), index, position_term};
     case 4:
       return raft::Heartbeat{index, RandomNumber(random)};
     case 5:
@@ -198,10 +199,10 @@ Named<PeerMessage> PeerSamples() {
       {"append_request_empty", Message(7, raft::AppendRequest{0, 0, 0, {}})},
       {"append_response", Message(7, raft::AppendResponse{44, false, 0, 0})},
       {"append_response_rejected", Message(7, raft::AppendResponse{41, true, 30, 5})},
-      {"vote_request", Message(8, raft::VoteRequest{false, true, 44, 7})},
-      {"pre_vote_request", Message(8, raft::VoteRequest{true, false, 44, 7})},
-      {"vote_response", Message(8, raft::VoteResponse{false, true})},
-      {"pre_vote_response", Message(8, raft::VoteResponse{true, false})},
+      {"vote_request", Message(8, raft::VoteRequest{false, true, 44, 7, 40, 6})},
+      {"pre_vote_request", Message(8, raft::VoteRequest{true, false, 44, 7, 40, 6})},
+      {"vote_response", Message(8, raft::VoteResponse{false, true, 45, 7})},
+      {"pre_vote_response", Message(8, raft::VoteResponse{true, false, 0, 0})},
       {"heartbeat", Message(7, raft::Heartbeat{44, 3})},
       {"heartbeat_response", Message(7, raft::HeartbeatResponse{3})},
       {"install_snapshot", Message(7, raft::InstallSnapshot{JointMeta()})},
