@@ -209,8 +209,11 @@ std::string FormatSummary(const SweepOptions& options, const SweepResult& result
   row("faults in effect",
       SpreadOf(result.seeds, [](const RunCounters& c) { return c.faults_in_effect; }), "");
   if (sum.undecided > 0) {
-    absl::StrAppendFormat(&out, " %d histories were too hard for the checker (undecided)\n",
-                          sum.undecided);
+    std::string seeds;
+    for (const SeedResult& seed : result.seeds) {
+      if (seed.counters.undecided > 0) absl::StrAppend(&seeds, " ", seed.seed);
+    }
+    absl::StrAppend(&out, " histories too hard for the checker, of seeds", seeds, "\n");
   }
   absl::StrAppendFormat(&out, " violations %d\n", violations);
   return out;

@@ -283,10 +283,10 @@ void Nemesis::ChangeMembership() {
     words = {"KV.MEMBER", random_.Chance(4, 5) ? "PROMOTE" : "REMOVE", absl::StrCat(learner)};
   } else if (members < settings_.most_members &&
              (random_.Chance(1, 2) || conf.voters.size() <= settings_.least_voters)) {
-    // Somebody who waits to be added, or a new node.
+    // Somebody who waits to be added, or a new node. Who was removed is on its way out.
     raft::NodeId joiner = raft::kNoNode;
     for (const raft::NodeId node : cluster_->InUse()) {
-      if (!raft::IsMember(conf, node) && !removed_.contains(node)) joiner = node;
+      if (!omniscience_->WasEverMember(node)) joiner = node;
     }
     if (joiner == raft::kNoNode) joiner = cluster_->StartJoiner();
     words = {"KV.MEMBER",           "ADD", absl::StrCat(joiner), PeerAddress(joiner),

@@ -18,7 +18,7 @@ namespace raftkv::sim {
 namespace {
 
 // What the checker may spend on one run. Enough for all but freak histories.
-constexpr SearchBudget kCheckBudget = {3'000'000, 512u << 20};
+constexpr SearchBudget kCheckBudget = {5'000'000, 512u << 20};
 
 class Simulation {
  public:
