@@ -72,10 +72,21 @@ struct Arguments {
   Profile profile = Profile::kEverything;
   uint32_t jobs = std::max(1u, std::thread::hardware_concurrency());
   bool keep_going = false;
+  bool list = false;
   bool trace = false;
   std::string history;
   std::vector<std::string> files;
 };
+
+void PrintLine(const SeedResult& result) {
+  absl::PrintF(
+      "seed %d  hash %016x  events %d  operations %d (%d acknowledged, %d unknown)  elections %d  "
+      "faults in effect %d  %s\n",
+      result.seed, result.hash, result.counters.events, result.counters.operations,
+      result.counters.acknowledged, result.counters.unknown, result.counters.elections,
+      result.counters.faults_in_effect,
+      result.violation.empty() ? "no violation" : result.violation);
+}
 
 int RunSeed(const Arguments& arguments) {
   const RunSettings settings = DrawSettings(arguments.seed, arguments.profile);
@@ -92,17 +103,7 @@ int RunSeed(const Arguments& arguments) {
     }
     return kViolation;
   }
-  SweepOptions options;
-  options.seeds = {arguments.seed, arguments.seed};
-  options.profile = arguments.profile;
-  SweepResult one;
-  one.seeds.push_back(result);
-  absl::PrintF(
-      "seed %d  hash %016x  events %d  operations %d (%d acknowledged, %d unknown)  "
-      "elections %d  faults in effect %d  no violation\n",
-      result.seed, result.hash, result.counters.events, result.counters.operations,
-      result.counters.acknowledged, result.counters.unknown, result.counters.elections,
-      result.counters.faults_in_effect);
+  PrintLine(result);
   return kFine;
 }
 
@@ -120,6 +121,7 @@ int RunSweep(const Arguments& arguments) {
   }
   bool failed = false;
   for (const SeedResult& seed : result.seeds) {
+    if (arguments.list) PrintLine(seed);
     if (seed.violation.empty()) continue;
     const RunSettings settings = DrawSettings(seed.seed, options.profile);
     if (!options.keep_going) {
@@ -225,6 +227,8 @@ int Main(int argc, char** argv) {
   CLI::App* sweep = app.add_subcommand("sweep", "Run many seeds, stop at the first violation");
   add_sweep(sweep);
   sweep->add_flag("--keep-going", arguments.keep_going, "Do not stop at a violation");
+
+  sweep->add_flag("--list", arguments.list, "Print a line for each seed");
 
   CLI::App* hash = app.add_subcommand("hash", "Print a line 'seed hash' for each seed");
   add_sweep(hash);
