@@ -148,17 +148,24 @@ std::string Parent(const std::string& directory) {
   return slash == 0 ? "/" : directory.substr(0, slash);
 }
 
+// Makes `directory` and the parents it lacks, each durably in its own parent.
+absl::Status MakeDirectory(const std::string& directory) {
+  if (::mkdir(directory.c_str(), kDirectoryMode) == 0) return SyncDirectory(Parent(directory));
+  if (errno == EEXIST) return absl::OkStatus();
+  const std::string parent = Parent(directory);
+  if (errno != ENOENT || parent == directory || parent == "." || parent == "/") {
+    return ErrnoStatus(errno, directory, "create directory");
+  }
+  absl::Status status = MakeDirectory(parent);
+  return status.ok() ? MakeDirectory(directory) : status;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::Open(const std::string& directory,
                                                            IfMissing if_missing) {
   if (if_missing == IfMissing::kCreate) {
-    if (::mkdir(directory.c_str(), kDirectoryMode) == 0) {
-      absl::Status status = SyncDirectory(Parent(directory));
-      if (!status.ok()) return status;
-    } else if (errno != EEXIST) {
-      return ErrnoStatus(errno, directory, "create directory");
-    }
+    if (absl::Status status = MakeDirectory(directory); !status.ok()) return status;
   }
   const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return ErrnoStatus(errno, directory, "open directory");
