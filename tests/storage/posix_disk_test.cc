@@ -71,12 +71,19 @@ TEST_F(PosixDiskTest, ErrorsNameTheFile) {
   EXPECT_THAT(std::string(disk_->Open("nothing", Disk::Mode::kRead).status().message()),
               HasSubstr(directory_ + "/nothing"));
   absl::StatusOr<std::unique_ptr<PosixDisk>> missing =
-      PosixDisk::Open(directory_ + "/x/y", PosixDisk::IfMissing::kCreate);
+      PosixDisk::Open(directory_ + "/x/y", PosixDisk::IfMissing::kFail);
   EXPECT_TRUE(absl::IsNotFound(missing.status()));
   EXPECT_THAT(std::string(missing.status().message()), HasSubstr("x/y"));
   std::ofstream(directory_ + "/plain") << "file";
   EXPECT_TRUE(absl::IsFailedPrecondition(
       PosixDisk::Open(directory_ + "/plain", PosixDisk::IfMissing::kFail).status()));
+}
+
+TEST_F(PosixDiskTest, MissingParentsAreMadeToo) {
+  EXPECT_TRUE(PosixDisk::Open(directory_ + "/p/q/r", PosixDisk::IfMissing::kCreate).ok());
+  EXPECT_TRUE(PosixDisk::Open(directory_ + "/p/q/r", PosixDisk::IfMissing::kFail).ok());
+  std::ofstream(directory_ + "/plain") << "file";
+  EXPECT_FALSE(PosixDisk::Open(directory_ + "/plain/r", PosixDisk::IfMissing::kCreate).ok());
 }
 
 TEST_F(PosixDiskTest, TheDirectoryIsMadeOnRequest) {
