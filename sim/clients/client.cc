@@ -153,7 +153,8 @@ void Client::OnAnswer(Asked& asked, const wire::RespValue& reply) {
       world_.workload->Learn(asked.operation, understood);
       world_.recorder->Done(asked.record, understood);
       asked.finished = true;
-      if (settings_.in_session && random_.PerMille(settings_.ask_twice_per_mille)) {
+      // Unless its session ended meanwhile: in another one it would be another command.
+      if (asked.sequence != 0 && random_.PerMille(settings_.ask_twice_per_mille)) {
         asked.finished = false;
         asked.answer = reply;
       }

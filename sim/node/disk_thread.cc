@@ -7,6 +7,12 @@
 #include "storage/run_job.h"
 
 namespace raftkv::sim {
+namespace {
+
+// However slow the disk: a job that began in a slow time must not outlast the healing by much.
+constexpr Time kLongestJob = 2 * kSecond;
+
+}  // namespace
 
 void DiskThread::Start(storage::Storage* storage) {
   RAFTKV_CHECK(storage_ == nullptr);
@@ -26,7 +32,8 @@ void DiskThread::StartNext() {
   if (next == queue_.end()) next = queue_.begin();
   running_ = std::move(*next);
   queue_.erase(next);
-  scheduler_->After(Draw(delay_, random_) * slowness_, Actor::kDisk, [this, life = life_] {
+  const Time takes = std::min(Draw(delay_, random_) * slowness_, kLongestJob);
+  scheduler_->After(takes, Actor::kDisk, [this, life = life_] {
     if (life == life_) Finish();
   });
 }

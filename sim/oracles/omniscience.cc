@@ -30,8 +30,9 @@ std::string At(raft::Index index, raft::Term term) {
 
 }  // namespace
 
-Omniscience::Omniscience(Judge* judge, const raft::SnapshotMeta& founding, StateFault state_fault)
-    : judge_(judge), state_fault_(std::move(state_fault)) {
+Omniscience::Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotMeta& founding,
+                         StateFault state_fault)
+    : judge_(judge), trace_(trace), state_fault_(std::move(state_fault)) {
   confs_[founding.index] = founding.conf;
   // What the snapshot stands for counts as committed before the first term; no log holds it.
   for (raft::Index i = 1; i <= founding.index; ++i) {
@@ -146,6 +147,9 @@ void Omniscience::CheckCommit(const raft::Raft& raft, Node& node, const replica:
       for (raft::Index j = i + 1; j <= raft.commit(); ++j) {
         ghost_.push_back({log.At(j), HashEntry(log.At(j)), raft.term(), raft.id()});
         ++counters_.committed;
+        if (trace_->reading()) {
+          trace_->Say(absl::StrCat("node ", raft.id(), " commits ", DescribeEntry(log.At(j))));
+        }
       }
       i = raft.commit();
       break;

@@ -20,6 +20,7 @@
 #include "sim/node/witness.h"
 #include "sim/oracles/disk_model.h"
 #include "sim/oracles/judge.h"
+#include "sim/scheduler/trace.h"
 
 namespace raftkv::sim {
 
@@ -38,7 +39,8 @@ class Omniscience final : public Witness {
 
   // `founding` is the snapshot that every founder starts with; `state_fault` is asked whenever a
   // node has applied something.
-  Omniscience(Judge* judge, const raft::SnapshotMeta& founding, StateFault state_fault);
+  Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotMeta& founding,
+              StateFault state_fault);
 
   void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) override;
   void RecoveryRefused(raft::NodeId node, const absl::Status& reason) override;
@@ -106,6 +108,7 @@ class Omniscience final : public Witness {
   bool DurableOnQuorum(const raft::ConfState& conf, raft::Index index, raft::Term term) const;
 
   Judge* judge_;
+  const Trace* trace_;
   StateFault state_fault_;
   Counters counters_;
   std::map<raft::NodeId, Node> nodes_;

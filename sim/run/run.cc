@@ -27,7 +27,7 @@ class Simulation {
         random_(Random::Stream(settings.seed, "run")),
         trace_(&scheduler_, std::move(sink)),
         judge_(&scheduler_),
-        omniscience_(&judge_, Cluster::FoundingSnapshot(settings.cluster),
+        omniscience_(&judge_, &trace_, Cluster::FoundingSnapshot(settings.cluster),
                      [pairs = settings.workload.pairs](const kv::Store& store) {
                        return PairFault(store, pairs);
                      }),

@@ -76,7 +76,7 @@ void DrawReplica(Random random, replica::Options* options) {
   raft::Options& raft = options->raft;
   raft.election_ticks = static_cast<uint32_t>(random.Between(10, 30));
   raft.heartbeat_ticks = static_cast<uint32_t>(random.Between(1, 5));
-  raft.pre_vote = random.Chance(4, 5);
+  raft.pre_vote = random.Chance(2, 3);
   raft.check_quorum = random.Chance(4, 5);
   raft.step_down_on_removal = random.Chance(9, 10);
   raft.step_down_on_hung_disk = random.Chance(4, 5);
@@ -131,6 +131,14 @@ void DrawNetwork(Random random, RunSettings* run) {
     network.duplicate_per_mille = static_cast<uint32_t>(OneOf(random, {0, 5, 20, 100}));
     network.delay.tail_per_mille = static_cast<uint32_t>(OneOf(random, {0, 10, 50}));
     network.delay.tail = random.Between(10, 200) * kMillisecond;
+    // Now and then a network as slow as patience is short: elections overlap, and answers come when
+    // nobody asks any more.
+    const replica::Options& replica = run->cluster.replica;
+    const Time patience = replica.raft.election_ticks * replica.tick_us;
+    if (random.Chance(1, 8)) {
+      network.delay.shape = Delay::Shape::kExponential;
+      network.delay.spread = random.Between(patience / 10, patience / 2);
+    }
   }
   run->cluster.network = network;
 
@@ -176,7 +184,7 @@ void DrawNemesis(Random random, RunSettings* run) {
   nemesis.between = {Delay::Shape::kExponential, 50 * kMillisecond,
                      random.Between(300, 1'500) * kMillisecond};
   nemesis.lasts = {Delay::Shape::kExponential, 20 * kMillisecond,
-                   random.Between(100, 900) * kMillisecond};
+                   random.Between(100, 1'200) * kMillisecond};
   nemesis.at_leader_percent = static_cast<uint32_t>(random.Between(20, 80));
 }
 
