@@ -216,13 +216,18 @@ void Client::LoseSession() {
     if (asked.finished || asked.answer.has_value()) {
       asked.finished = true;
     } else if (asked.maybe_applied) {
-      world_.recorder->Unknown(asked.record, "the session was lost");
+      GiveUp(asked, "the session was lost");
       asked.finished = true;
     } else if (asked.operation.counts_once) {
       world_.recorder->Failed(asked.record, "the session was lost");
       asked.finished = true;
     }
   }
+}
+
+void Client::GiveUp(const Asked& asked, absl::string_view why) {
+  world_.recorder->Unknown(asked.record, why);
+  world_.workload->LoseTrack(asked.operation);
 }
 
 void Client::Disconnect() {
@@ -258,11 +263,11 @@ void Client::Settle() {
     if (asked.answer.has_value()) {
       asked.finished = asked.tries >= 5;  // asked again for the sake of the test only
     } else if (asked.maybe_applied && (!settings_.in_session || asked.in_lost_session)) {
-      world_.recorder->Unknown(asked.record, "no answer");
+      GiveUp(asked, "no answer");
       asked.finished = true;
     } else if (asked.tries >= settings_.tries) {
       if (asked.maybe_applied) {
-        world_.recorder->Unknown(asked.record, "given up");
+        GiveUp(asked, "given up");
       } else {
         world_.recorder->Failed(asked.record, "given up");
       }

@@ -93,6 +93,8 @@ class Client final : public Caller {
   void CheckCount(const PlannedOperation& operation, const Understood& understood);
   void NoAnswer(absl::string_view why);
   void LoseSession();
+  // What became of it nobody knows.
+  void GiveUp(const Asked& asked, absl::string_view why);
   void Disconnect();
   void Retry();
   void Settle();

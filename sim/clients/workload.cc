@@ -11,8 +11,6 @@
 namespace raftkv::sim {
 namespace {
 
-std::string RegisterKey(uint64_t i) { return absl::StrCat("r", i); }
-std::string CounterKey(uint64_t i) { return absl::StrCat("n", i); }
 std::string AccountKey(uint64_t pair, int account) {
   return absl::StrCat("p", pair, account == 0 ? "a" : "b");
 }
@@ -57,6 +55,30 @@ PlannedOperation PlanRead(std::vector<std::string> words, std::vector<Command> c
 
 }  // namespace
 
+Workload::Workload(const WorkloadOptions& options, Random random)
+    : options_(options),
+      random_(random),
+      registers_(MakeLines("r", options.registers)),
+      counters_(MakeLines("n", options.counters)) {}
+
+std::vector<Workload::Line> Workload::MakeLines(absl::string_view prefix, uint32_t count) {
+  std::vector<Line> lines(count);
+  for (uint32_t i = 0; i < count; ++i) lines[i].first = absl::StrCat(prefix, i);
+  return lines;
+}
+
+std::string Workload::Line::Key(uint64_t number) const {
+  return number == 0 ? first : absl::StrCat(first, ".", number);
+}
+
+std::string Workload::DrawKey(const std::vector<Line>& lines, bool write) {
+  const Line& line = lines[random_.Below(lines.size())];
+  if (!write && line.retired > 0 && random_.Chance(1, 5)) {
+    return line.Key(random_.Below(line.retired));
+  }
+  return line.Key(line.retired);
+}
+
 // Values tell who wrote them: every write of a run writes another one.
 std::string Workload::FreshValue() {
   std::string value = absl::StrCat("v", ++last_value_);
@@ -84,7 +106,7 @@ PlannedOperation Workload::Draw(bool writes_only, uint64_t session) {
 }
 
 PlannedOperation Workload::DrawRegister(bool write) {
-  const std::string key = RegisterKey(random_.Below(options_.registers));
+  const std::string key = DrawKey(registers_, write);
   const uint64_t choice = random_.Below(100);
   if (!write) {
     if (choice < 55) return PlanRead({"GET", key}, {Of(Verb::kGet, key)}, ReplyForm::kValue);
@@ -134,7 +156,7 @@ PlannedOperation Workload::DrawRegister(bool write) {
 }
 
 PlannedOperation Workload::DrawCounter(bool write) {
-  const std::string key = CounterKey(random_.Below(options_.counters));
+  const std::string key = DrawKey(counters_, write);
   if (!write) return PlanRead({"GET", key}, {Of(Verb::kGet, key)}, ReplyForm::kValue);
   const uint64_t choice = random_.Below(100);
   if (choice < 5) return Plan({"DEL", key}, {Of(Verb::kDelete, key)}, ReplyForm::kNumber);
@@ -199,6 +221,19 @@ void Workload::Learn(const PlannedOperation& operation, const Understood& unders
   if (operation.commands.size() != 1 || understood.replies.size() != 1) return;
   if (const auto& version = understood.replies[0].version; version.has_value()) {
     versions_[operation.commands[0].key] = *version;
+  }
+}
+
+void Workload::LoseTrack(const PlannedOperation& operation) {
+  if (operation.read_only || operation.commands.empty()) return;
+  for (std::vector<Line>* lines : {&registers_, &counters_}) {
+    for (Line& line : *lines) {
+      if (operation.commands[0].key != line.Key(line.retired)) continue;
+      if (++line.unknown_writes < options_.most_unknown_writes) return;
+      ++line.retired;
+      line.unknown_writes = 0;
+      return;
+    }
   }
 }
 

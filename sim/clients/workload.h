@@ -9,12 +9,18 @@
 //
 // and, in sessions, a counter of the session's own, whose replies must be 1, 2, 3, ... (exactly
 // once).
+//
+// Each write whose outcome nobody knows may double what the checker has to consider for its key. So
+// a key that has gathered some is retired: new writes go to a successor, and only readers come back
+// to it now and then.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
+#include "absl/strings/string_view.h"
 #include "core/kv/store.h"
 #include "core/raft/random.h"
 #include "sim/clients/operation.h"
@@ -32,11 +38,13 @@ struct WorkloadOptions {
   uint32_t read_percent = 40;
   uint32_t large_value_per_mille = 0;
   uint32_t large_value_bytes = 1'000;
+  // Of a register or counter; then it is retired.
+  uint32_t most_unknown_writes = 8;
 };
 
 class Workload {
  public:
-  Workload(const WorkloadOptions& options, Random random) : options_(options), random_(random) {}
+  Workload(const WorkloadOptions& options, Random random);
 
   // `writes_only`: for a command that is to run in a session. `session`: whose own counter may be
   // counted; 0: none.
@@ -45,7 +53,21 @@ class Workload {
   // Tells what a read found: later operations compare and swap with it.
   void Learn(const PlannedOperation& operation, const Understood& understood);
 
+  // Tells that nobody knows what became of a write.
+  void LoseTrack(const PlannedOperation& operation);
+
  private:
+  // One after the other, "r0", "r0.1", "r0.2", ...; the last one is in use.
+  struct Line {
+    std::string first;
+    uint32_t retired = 0;
+    uint32_t unknown_writes = 0;  // to the one in use
+
+    std::string Key(uint64_t number) const;
+  };
+
+  std::vector<Line> MakeLines(absl::string_view prefix, uint32_t count);
+  std::string DrawKey(const std::vector<Line>& lines, bool write);
   PlannedOperation DrawRegister(bool write);
   PlannedOperation DrawCounter(bool write);
   PlannedOperation DrawPairs(bool write);
@@ -55,6 +77,8 @@ class Workload {
   Random random_;
   uint64_t last_value_ = 0;
   std::map<std::string, int64_t> versions_;
+  std::vector<Line> registers_;
+  std::vector<Line> counters_;
 };
 
 // What both accounts of a pair hold together.

@@ -204,7 +204,6 @@ void Nemesis::ClogLinks(const std::vector<std::pair<raft::NodeId, raft::NodeId>>
 void Nemesis::Storm() {
   Say("lets a storm rise");
   NetworkOptions worse = calm_network_;
-  worse.in_order = false;
   worse.loss_per_mille = static_cast<uint32_t>(random_.Between(50, 400));
   worse.duplicate_per_mille = static_cast<uint32_t>(random_.Between(50, 400));
   worse.delay.tail_per_mille = 200;

@@ -24,7 +24,7 @@ enum class Fault : uint8_t {
   kIsolation,       // one node alone
   kOneWay,          // some nodes are not heard by the others, or do not hear them
   kClog,            // links that deliver late, all at once
-  kStorm,           // much is lost, doubled and delayed
+  kStorm,           // much is lost, doubled and delayed; only delayed if links keep order
   kPowerLoss,       // of one node
   kKill,            // of one process
   kPowerLossOfAll,  // of all nodes at once

@@ -84,15 +84,12 @@ RunReport Simulation::Run() {
   Converge();
 
   RunReport report;
+  report.counters = Count();
   report.history = recorder_.history();
   if (!judge_.failed()) JudgeHistory(&report);
   trace_.Add(0, cluster_.network().counters().delivered, recorder_.counters().acknowledged);
   report.hash = trace_.hash();
   report.violation = judge_.violation();
-  report.counters.undecided += 0;
-  const uint64_t undecided = report.counters.undecided;
-  report.counters = Count();
-  report.counters.undecided = undecided;
   return report;
 }
 

@@ -141,6 +141,13 @@ void DrawNetwork(Random random, RunSettings* run) {
     }
   }
   run->cluster.network = network;
+  // Where frames overtake each other, a lost one makes a refusal of each that was sent behind it,
+  // and each refusal may start the window again: the square of a large window is all that would
+  // happen.
+  if (!network.in_order) {
+    uint64_t& window = run->cluster.replica.raft.max_inflight_messages;
+    window = std::min<uint64_t>(window, 16);
+  }
 
   run->cluster.ports.delay = Around(random, 200, 1'500);
   run->cluster.ports.split_per_mille = static_cast<uint32_t>(OneOf(random, {0, 50, 500}));

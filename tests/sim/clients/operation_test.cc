@@ -1,5 +1,7 @@
 #include "sim/clients/operation.h"
 
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -136,6 +138,39 @@ TEST(WorkloadTest, EveryOperationSaysTheSameInBothLanguages) {
       EXPECT_TRUE(writes);
     }
   }
+}
+
+TEST(WorkloadTest, AKeyWithManyUnknownWritesIsRetired) {
+  WorkloadOptions options;
+  options.registers = 1;
+  options.counters = 1;
+  options.pair_share = 0;
+  options.most_unknown_writes = 3;
+  Workload workload(options, Random(4));
+  std::map<std::string, int> unknown;
+  for (int i = 0; i < 400; ++i) {
+    const PlannedOperation plan = workload.Draw(false, 0);
+    const std::string& key = plan.commands[0].key;
+    if (plan.read_only) {
+      workload.LoseTrack(plan);  // of no consequence
+    } else if (i % 4 == 0) {
+      ++unknown[key];
+      workload.LoseTrack(plan);
+    }
+  }
+  EXPECT_GT(unknown.size(), 5u);
+  for (const auto& [key, count] : unknown) EXPECT_LE(count, 3) << key;
+  EXPECT_TRUE(unknown.contains("r0"));
+  EXPECT_TRUE(unknown.contains("r0.1"));
+  EXPECT_TRUE(unknown.contains("n0.1"));
+
+  // Late writes to a retired key would go unseen if nobody looked.
+  std::set<std::string> seen_later;
+  for (int i = 0; i < 2'000; ++i) {
+    const PlannedOperation plan = workload.Draw(false, 0);
+    if (plan.read_only) seen_later.insert(plan.commands[0].key);
+  }
+  for (const auto& [key, count] : unknown) EXPECT_TRUE(seen_later.contains(key)) << key;
 }
 
 }  // namespace
