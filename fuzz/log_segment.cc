@@ -60,7 +60,7 @@ void SealAll(std::string& bytes) {
 // The batch must be what its own writer makes of it, padding aside.
 void CheckEncodesBack(absl::string_view segment, const SegmentHeader& header, uint64_t offset,
                       const SegmentReader& reader) {
-  std::vector<raft::Entry> entries;
+  raft::Entries entries;
   for (const EntryView& view : reader.entries()) {
     entries.push_back({view.term, view.index, raft::Payload::Copy(view.payload), view.type});
   }

@@ -267,7 +267,7 @@ absl::Status Log::Recover(uint64_t first_segment, raft::Index snapshot_index, Re
 
   // The log as replayed so far ends at last_index_; entries below the first one in `entries` are
   // unknown and covered by the snapshot.
-  std::vector<raft::Entry> entries;
+  raft::Entries entries;
   last_index_ = chain.front().base_index;
   sequence_ = chain.front().first_sequence - 1;
   raft::Index sealed_index = last_index_;  // where the batches that are vouched for leave the log
@@ -490,7 +490,7 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
   return absl::OkStatus();
 }
 
-absl::Status Log::Append(raft::Index keep_through, const std::vector<raft::Entry>& entries,
+absl::Status Log::Append(raft::Index keep_through, const raft::Entries& entries,
                          raft::Index commit) {
   RAFTKV_CHECK(keep_through <= last_index_);
   RAFTKV_CHECK(entries.empty() || entries.front().index == keep_through + 1);
@@ -524,7 +524,7 @@ absl::Status Log::Append(raft::Index keep_through, const std::vector<raft::Entry
   return NoteDurable();
 }
 
-absl::StatusOr<uint64_t> Log::StartOver(raft::Index base, const std::vector<raft::Entry>& entries,
+absl::StatusOr<uint64_t> Log::StartOver(raft::Index base, const raft::Entries& entries,
                                         raft::Index commit) {
   RAFTKV_CHECK(entries.empty() || entries.front().index == base + 1);
   std::optional<Change> change;

@@ -75,8 +75,8 @@ absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment);
 class Log {
  public:
   struct Recovery {
-    std::vector<raft::Entry> entries;  // all behind `snapshot_index`
-    raft::Index commit = 0;            // highest found, not capped
+    raft::Entries entries;   // all behind `snapshot_index`
+    raft::Index commit = 0;  // highest found, not capped
   };
 
   // The first, empty segment of a new directory, behind the snapshot of entry `base_index`.
@@ -93,12 +93,11 @@ class Log {
 
   // Cuts the log behind keep_through and appends `entries`; durable on return. ResourceExhausted:
   // nothing was written.
-  absl::Status Append(raft::Index keep_through, const std::vector<raft::Entry>& entries,
-                      raft::Index commit);
+  absl::Status Append(raft::Index keep_through, const raft::Entries& entries, raft::Index commit);
 
   // Begins the log anew behind `base` with `entries`, durably, but the old one goes on counting
   // until the manifest names the returned segment; then call DropOld.
-  absl::StatusOr<uint64_t> StartOver(raft::Index base, const std::vector<raft::Entry>& entries,
+  absl::StatusOr<uint64_t> StartOver(raft::Index base, const raft::Entries& entries,
                                      raft::Index commit);
   absl::Status DropOld();
 

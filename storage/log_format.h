@@ -37,8 +37,8 @@ struct SegmentHeader {
   uint64_t first_sequence = 1;    // of the first batch in it
   raft::Index base_index = 0;     // last entry of the log before that batch
   uint64_t previous_segment = 0;  // 0: the log begins here
-  uint64_t previous_end =
-      0;  // where the batches of the previous segment end; what is behind does not count
+  // Where the batches of the previous segment end; what is behind does not count.
+  uint64_t previous_end = 0;
   uint32_t initial_batches = 0;  // batches that were synced before the segment got its name
   uint32_t block_bytes = 4096;
   uint64_t segment_bytes = 0;  // preallocated size
@@ -55,8 +55,8 @@ absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view bytes, uint6
 
 struct BatchHeader {
   uint64_t sequence = 0;  // 1, 2, 3, ... over the whole life of the log
-  uint64_t durable_sequence =
-      0;  // every batch up to this one was synced before this one was written
+  // Every batch up to this one was synced before this one was written.
+  uint64_t durable_sequence = 0;
   raft::Index durable_index = 0;  // last entry of the log at that time
   raft::Index keep_through = 0;   // the log is cut behind this entry, then the entries follow
   raft::Index commit = 0;         // known when the batch was cut; may be above the last entry

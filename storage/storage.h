@@ -115,10 +115,10 @@ struct RecoveryEvent {
 struct Recovered {
   Identity identity;
   raft::HardState hard_state;
-  raft::Index commit =
-      0;  // highest commit index found, at least the snapshot's, at most the last entry's
+  // Highest commit index found, at least the snapshot's, at most the last entry's.
+  raft::Index commit = 0;
   SnapshotInfo snapshot;
-  std::vector<raft::Entry> entries;  // contiguous, the first at snapshot.meta.index + 1
+  raft::Entries entries;  // contiguous, the first at snapshot.meta.index + 1
   std::vector<RecoveryEvent> events;
 };
 

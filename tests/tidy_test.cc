@@ -62,6 +62,8 @@ constexpr Exception kExceptions[] = {
      "RESP3 has doubles; they are carried to clients and decide nothing"},
     {"sim/check/sequence_interner.h", "process-hash",
      "the hasher of a table that is only looked up"},
+    {"core/raft/block_pool.cc", "thread",
+     "each thread keeps its own freed blocks, which no run can see (docs/adr/0005)"},
     {"core/raft/check.cc", "io", "the last words before abort(); nothing runs after them"},
     {"fuzz/make_seeds.cc", "layer",
      "writes the seeds of the corpora from the tests' samples of every message; not a fuzz target"},

@@ -86,11 +86,11 @@ using OpResult = std::variant<Nil, Done, int64_t, VersionedValue, Page, Conditio
 
 struct Result {
   Outcome outcome = Outcome::kOk;
-  raft::Index index =
-      0;  // where the command ran; for a retry, where the first try ran; 0 for Store::Read
+  // Where the command ran; for a retry, where the first try ran; 0 for Store::Read.
+  raft::Index index = 0;
   uint32_t failed_guard = 0;  // kGuardFailed: position of the first guard that failed
-  Version observed_version =
-      0;  // kGuardFailed: version of that guard's key, kAbsentVersion if it does not exist
+  // kGuardFailed: version of that guard's key, kAbsentVersion if it does not exist.
+  Version observed_version = 0;
   std::vector<OpResult> ops;  // kOk: one per operation, in order; otherwise empty
 
   friend bool operator==(const Result&, const Result&) = default;

@@ -1,6 +1,7 @@
 // What a leader does: proposals, replication with flow control, the commit rule, membership,
 // transfer (paper, sections 5.3 and 5.4; thesis, chapters 3, 4 and 10).
 #include <algorithm>
+#include <iterator>
 
 #include "core/raft/check.h"
 #include "core/raft/raft.h"
@@ -39,9 +40,9 @@ void Raft::TickLeader(Leader& leader) {
 // ---- Proposals ----
 
 Proposed Raft::Propose(Payload command) {
-  std::vector<Entry> entries(1);
-  entries[0].payload = std::move(command);
-  return AppendProposals(entries);
+  Entry entry;
+  entry.payload = std::move(command);
+  return AppendProposals(absl::MakeSpan(&entry, 1));
 }
 
 Proposed Raft::ProposeMembership(const MembershipChange& change) {
@@ -51,10 +52,10 @@ Proposed Raft::ProposeMembership(const MembershipChange& change) {
   if (leading() != nullptr) {
     if (const Outcome refusal = CheckMembership(change); refusal != Outcome::kOk) return {refusal};
   }
-  std::vector<Entry> entries(1);
-  entries[0].type = EntryType::kMembership;
-  entries[0].payload = Payload::Copy(EncodeMembershipChange(change));
-  return AppendProposals(entries);
+  Entry entry;
+  entry.type = EntryType::kMembership;
+  entry.payload = Payload::Copy(EncodeMembershipChange(change));
+  return AppendProposals(absl::MakeSpan(&entry, 1));
 }
 
 Outcome Raft::CheckMembership(const MembershipChange& change) const {
@@ -68,12 +69,14 @@ Outcome Raft::CheckMembership(const MembershipChange& change) const {
   return Outcome::kOk;
 }
 
-Proposed Raft::AppendProposals(std::vector<Entry>& entries) {
+Proposed Raft::AppendProposals(absl::Span<Entry> entries) {
   Leader* leader = leading();
   if (leader == nullptr) {
     if (leader_ == kNoNode || !std::holds_alternative<Follower>(role_)) return {Outcome::kNoLeader};
     if (!options_.forward_proposals) return {Outcome::kNotLeader};
-    SendInTerm(leader_, 0, ForwardedProposal{std::move(entries)});
+    SendInTerm(leader_, 0,
+               ForwardedProposal{Entries(std::make_move_iterator(entries.begin()),
+                                         std::make_move_iterator(entries.end()))});
     return {Outcome::kForwarded};
   }
   if (!IsMember(conf_, options_.id)) return {Outcome::kNotMember};
@@ -88,7 +91,7 @@ Proposed Raft::AppendProposals(std::vector<Entry>& entries) {
 }
 
 // A leader only ever appends to its own log (paper, figure 3, leader append-only).
-bool Raft::AppendOwn(Leader& leader, std::vector<Entry>& entries) {
+bool Raft::AppendOwn(Leader& leader, absl::Span<Entry> entries) {
   uint64_t bytes = 0;
   for (const Entry& entry : entries) bytes += entry.payload.size();
   // One proposal always fits, so that a large one is not refused for ever; empty ones are the
@@ -104,7 +107,13 @@ bool Raft::AppendOwn(Leader& leader, std::vector<Entry>& entries) {
     entry.index = log_.last() + 1;
     log_.Append(std::move(entry));
   }
-  own_answers_.push_back(OwnAppend{hard_.term, log_.last()});
+  // Entries that wait for the same ticket are vouched for together.
+  auto* waiting = own_answers_.empty() ? nullptr : std::get_if<OwnAppend>(&own_answers_.back());
+  if (waiting != nullptr && waiting->term == hard_.term) {
+    waiting->index = log_.last();
+  } else {
+    own_answers_.push_back(OwnAppend{hard_.term, log_.last()});
+  }
   return true;
 }
 
@@ -122,7 +131,7 @@ Outcome Raft::On(const Message&, ForwardedProposal& forwarded) {
     if (second || CheckMembership(*change) != Outcome::kOk) entry = Entry();
     has_change = has_change || entry.type == EntryType::kMembership;
   }
-  return AppendProposals(forwarded.entries).outcome;
+  return AppendProposals(absl::MakeSpan(forwarded.entries)).outcome;
 }
 
 // ---- Replication ----

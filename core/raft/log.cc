@@ -82,15 +82,17 @@ const Entry& Log::At(Index index) const {
   return Slot(index);
 }
 
-void Log::CopyTo(Index from, Index through, uint64_t max_bytes, std::vector<Entry>& out) const {
+void Log::CopyTo(Index from, Index through, uint64_t max_bytes, Entries& out) const {
   RAFTKV_CHECK(from >= first() && through <= last());
+  // First how many: so the copy has its memory at once and is no larger than it.
   uint64_t bytes = 0;
-  for (Index index = from; index <= through; ++index) {
-    const Entry& entry = Slot(index);
-    bytes += EntryBytes(entry);
-    if (bytes > max_bytes && index > from) return;
-    out.push_back(entry);
+  Index end = from;
+  for (; end <= through; ++end) {
+    bytes += EntryBytes(Slot(end));
+    if (bytes > max_bytes && end > from) break;
   }
+  out.reserve(out.size() + (end - from));
+  for (Index index = from; index < end; ++index) out.push_back(Slot(index));
 }
 
 void Log::Append(Entry entry) {

@@ -63,7 +63,7 @@ class Log {
 
   // Appends to `out` the entries from `from` on that fit in `max_bytes` (EntryBytes each), up to
   // and including `through`; at least one when there is any.
-  void CopyTo(Index from, Index through, uint64_t max_bytes, std::vector<Entry>& out) const;
+  void CopyTo(Index from, Index through, uint64_t max_bytes, Entries& out) const;
 
   void Append(Entry entry);         // entry.index == last + 1
   void TruncateAfter(Index index);  // index in [base, last]

@@ -15,7 +15,7 @@ struct AppendRequest {
   Index prev_index = 0;
   Term prev_term = 0;
   Index commit = 0;  // leader's commit index; may be above the last entry carried
-  std::vector<Entry> entries;
+  Entries entries;
   friend bool operator==(const AppendRequest&, const AppendRequest&) = default;
 };
 
@@ -35,8 +35,8 @@ struct AppendResponse {
 // *would* campaign in.
 struct VoteRequest {
   bool pre_vote = false;
-  bool transfer = false;  // sent because the leader asked for it: leader stickiness does not apply
-                          // (thesis, section 3.10)
+  // Sent because the leader asked for it: leader stickiness does not apply (thesis, section 3.10).
+  bool transfer = false;
   Index last_index = 0;
   Term last_term = 0;
   Index commit = 0;  // the candidate's commit index and its entry's term: see VoteResponse
@@ -58,8 +58,8 @@ struct VoteResponse {
 
 struct Heartbeat {
   Index commit = 0;  // never above what the receiver is known to have
-  uint64_t read_round =
-      0;  // newest read round the leader wants confirmed; 0 for none (thesis, section 6.4)
+  // Newest read round the leader wants confirmed; 0 for none (thesis, section 6.4).
+  uint64_t read_round = 0;
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
@@ -84,7 +84,7 @@ struct TimeoutNow {
 // A follower passes a proposal on to the leader it knows (only when forwarding in the core is
 // enabled).
 struct ForwardedProposal {
-  std::vector<Entry> entries;  // term and index unset
+  Entries entries;  // term and index unset
   friend bool operator==(const ForwardedProposal&, const ForwardedProposal&) = default;
 };
 
@@ -104,8 +104,8 @@ struct ReadIndexRequest {
 struct ReadIndexResponse {
   uint64_t context = 0;
   Index index = 0;  // serve the read once this index is applied
-  bool rejected =
-      false;  // not leader any more, or nothing committed in the leader's term yet: ask again
+  // Not leader any more, or nothing committed in the leader's term yet: ask again.
+  bool rejected = false;
   friend bool operator==(const ReadIndexResponse&, const ReadIndexResponse&) = default;
 };
 
@@ -121,5 +121,7 @@ struct Message {
   MessageBody body;
   friend bool operator==(const Message&, const Message&) = default;
 };
+
+using Messages = std::vector<Message, PoolAllocator<Message>>;
 
 }  // namespace raftkv::raft

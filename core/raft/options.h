@@ -22,34 +22,38 @@ enum class ReadMode : uint8_t {
 struct Options {
   NodeId id = kNoNode;
 
-  uint32_t election_ticks =
-      30;  // minimum election timeout; each one is drawn from [election_ticks, 2 * election_ticks)
+  // Each election timeout is drawn from [election_ticks, 2 * election_ticks).
+  uint32_t election_ticks = 30;
   uint32_t heartbeat_ticks = 5;  // less than election_ticks
 
-  bool pre_vote = true;      // ask before disturbing (thesis, section 9.6)
-  bool check_quorum = true;  // a leader that hears no quorum for an election timeout steps down,
-                             // and followers are loyal to a leader they hear (thesis, sections 6.2
-                             // and 4.2.3). With neither this nor pre_vote nobody answers a leader
-                             // of an older term, and a learner that is in a newer one stays cut off
-  bool step_down_on_removal =
-      true;  // a leader that applies its own removal becomes follower at once
-  bool validate_membership = true;  // refuse a change while another is unapplied, and changes the
-                                    // configuration does not allow
-  bool step_down_on_hung_disk =
-      true;  // a leader whose ticket has been out for an election timeout steps down
-  bool merge_messages = true;  // an append or heartbeat still queued for a peer is extended instead
-                               // of sending another
-  bool forward_proposals = false;  // a follower sends proposals to the leader itself (a driver that
-                                   // forwards commands does not want this)
+  // Ask before disturbing (thesis, section 9.6).
+  bool pre_vote = true;
+  // A leader that hears no quorum for an election timeout steps down, and followers are loyal to a
+  // leader they hear (thesis, sections 6.2 and 4.2.3). With neither this nor pre_vote nobody
+  // answers a leader of an older term, and a learner that is in a newer one stays cut off.
+  bool check_quorum = true;
+  // A leader that applies its own removal becomes follower at once.
+  bool step_down_on_removal = true;
+  // Refuse a change while another is unapplied, and changes the configuration does not allow.
+  bool validate_membership = true;
+  // A leader whose ticket has been out for an election timeout steps down.
+  bool step_down_on_hung_disk = true;
+  // An append or heartbeat still queued for a peer is extended instead of sending another.
+  bool merge_messages = true;
+  // A follower sends proposals to the leader itself (a driver that forwards commands does not want
+  // this).
+  bool forward_proposals = false;
 
+  // Where bytes are counted, an entry counts EntryBytes (log.h).
   uint64_t max_append_bytes = 1 << 20;      // per append message; one entry always fits
   uint64_t max_committed_bytes = 16 << 20;  // handed out and not yet applied; one entry always fits
-  uint64_t max_inflight_messages = 256;     // appends sent ahead to one follower
-  uint64_t max_inflight_bytes = 64
-                                << 20;  // the same in bytes; at least max_append_bytes; 0: no limit
-  uint64_t max_uncommitted_bytes =
-      256 << 20;  // payload a leader holds that is not yet applied; one proposal always fits
-  uint64_t max_pending_reads = 65536;  // reads waiting for confirmation
+  // Appends sent ahead to one follower: how many, and their bytes, which are at least
+  // max_append_bytes; 0: no limit in bytes.
+  uint64_t max_inflight_messages = 256;
+  uint64_t max_inflight_bytes = 64 << 20;
+  // Payload a leader holds that is not yet applied; one proposal always fits.
+  uint64_t max_uncommitted_bytes = 256 << 20;
+  uint64_t max_pending_reads = 65536;  // waiting for confirmation
 
   ReadMode read_mode = ReadMode::kQuorum;
   uint32_t lease_drift_ticks = 3;  // less than election_ticks; only with kLease

@@ -3,12 +3,14 @@
 #include <cstring>
 #include <new>
 
+#include "core/raft/block_pool.h"
+
 namespace raftkv::raft {
 
 Payload Payload::Copy(absl::string_view bytes) {
   Payload payload;
   if (bytes.empty()) return payload;
-  void* memory = ::operator new (sizeof(Block) + bytes.size(), std::align_val_t{alignof(Block)});
+  void* memory = BlockPool::Take(sizeof(Block) + bytes.size());
   payload.block_ = new (memory) Block{bytes.size(), 1};
   std::memcpy(payload.block_ + 1, bytes.data(), bytes.size());
   return payload;
@@ -16,7 +18,7 @@ Payload Payload::Copy(absl::string_view bytes) {
 
 void Payload::Release() {
   if (block_ == nullptr || --block_->references > 0) return;
-  ::operator delete (block_, std::align_val_t{alignof(Block)});
+  BlockPool::Return(block_, sizeof(Block) + block_->size);
 }
 
 }  // namespace raftkv::raft

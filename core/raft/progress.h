@@ -2,9 +2,11 @@
 // section 10.2).
 //
 //   probe      where the follower's log ends is unknown: one append at a time, until one is
-//   accepted replicate  known: appends are sent ahead, at most a window of them (messages and
-//   bytes) unanswered snapshot   the entries it needs are compacted away: nothing is sent until the
-//   snapshot is reported
+//              accepted
+//   replicate  known: appends are sent ahead, at most a window of them (messages and bytes)
+//              unanswered
+//   snapshot   the entries it needs are compacted away: nothing is sent until the snapshot is
+//              reported
 #pragma once
 
 #include <cstdint>
@@ -27,9 +29,9 @@ class Inflights {
   uint64_t count() const { return count_; }
 
   void Add(Index last, uint64_t bytes);  // must not be Full()
-  void ExtendLast(Index last,
-                  uint64_t bytes);  // the newest message now ends at `last` and is `bytes` larger
-  void FreeThrough(Index index);    // everything up to `index` has been answered
+  // The newest message now ends at `last` and is `bytes` larger.
+  void ExtendLast(Index last, uint64_t bytes);
+  void FreeThrough(Index index);  // everything up to `index` has been answered
   void Clear();
 
  private:
@@ -70,8 +72,8 @@ struct Progress {
   bool WantsCommit(Index commit) const { return commit > sent_commit && sent_commit < next - 1; }
 
   void SentAppend(uint64_t entries, uint64_t bytes);
-  void ExtendedAppend(uint64_t entries,
-                      uint64_t bytes);  // as SentAppend, into the newest unanswered message
+  // As SentAppend, into the newest unanswered message.
+  void ExtendedAppend(uint64_t entries, uint64_t bytes);
   // An append up to `index` was accepted. False when that is not news (a late or repeated answer).
   bool Accepted(Index index);
   // An append after `prev` was refused. False when the answer is stale; otherwise `next` moves

@@ -138,8 +138,8 @@ void Raft::BecomeLeader() {
   leader_ = options_.id;
   role_ = std::move(leader);
   // The no-op that lets this leader commit what its predecessors left (paper, section 8).
-  std::vector<Entry> no_op(1);
-  RAFTKV_CHECK(AppendOwn(*leading(), no_op));
+  Entry no_op;
+  RAFTKV_CHECK(AppendOwn(*leading(), absl::MakeSpan(&no_op, 1)));
 }
 
 const ProgressTable* Raft::progress() const {

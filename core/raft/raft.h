@@ -5,9 +5,8 @@
 // is a value: copying it copies the node.
 //
 //   for (;;) {
-//     raft.Step(message) / raft.Propose(...) / raft.Tick() / ...      any number of inputs
-//     Ready ready = raft.TakeReady();                                  then carry it out, in the
-//     order ready.h says
+//     raft.Step(message) / raft.Propose(...) / raft.Tick() / ...       any number of inputs
+//     Ready ready = raft.TakeReady();        then carry it out, in the order ready.h says
 //   }
 //
 // Semantics are those of the Raft paper and of Ongaro's thesis; where etcd's library has a
@@ -22,6 +21,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "core/raft/configuration.h"
 #include "core/raft/log.h"
 #include "core/raft/membership.h"
@@ -44,18 +44,19 @@ struct Recovered {
   // cluster comes in a snapshot of index 1 or more: a node that joins later with nothing must be
   // sent it, for replaying the membership changes onto nothing gives another configuration.
   SnapshotMeta snapshot;
-  std::vector<Entry> entries;  // contiguous, the first at snapshot.index + 1
-  Index commit =
-      0;  // highest commit index found; raised to the snapshot's and capped at the last entry
+  Entries entries;  // contiguous, the first at snapshot.index + 1
+  // The highest commit index found; raised to the snapshot's and capped at the last entry.
+  Index commit = 0;
 };
 
 enum class RoleName : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 
+// When the outcome is kOk, where the entry went: the proposal succeeded if and only if the entry
+// that is applied at `index` has this term.
 struct Proposed {
   Outcome outcome = Outcome::kOk;
-  Term term =
-      0;  // where the entry went, when outcome is kOk: the proposal succeeded if and only if
-  Index index = 0;  // the entry applied at `index` has this term
+  Term term = 0;
+  Index index = 0;
 };
 
 class Raft {
@@ -85,11 +86,11 @@ class Raft {
   // The membership entry at `index` is being applied: switches to its configuration and returns it.
   // In order, before Applied(index).
   const ConfState& ApplyMembership(Index index);
-  void Applied(Index index);  // every entry up to `index`, or the snapshot at `index`, is in the
-                              // state machine
+  // Every entry up to `index`, or the snapshot at `index`, is in the state machine.
+  void Applied(Index index);
   // `meta` names the newest snapshot that may be offered to followers; `meta.index` is at most the
   // applied index.
-  void SnapshotAvailable(SnapshotMeta meta);
+  void SnapshotAvailable(const SnapshotMeta& meta);
   void Compact(Index through);  // at most the applied index and the offered snapshot's index
 
   // ---- Output ----
@@ -216,9 +217,9 @@ class Raft {
 
   // leader.cc
   void TickLeader(Leader& leader);
-  Proposed AppendProposals(std::vector<Entry>& entries);
+  Proposed AppendProposals(absl::Span<Entry> entries);
   Outcome CheckMembership(const MembershipChange& change) const;
-  bool AppendOwn(Leader& leader, std::vector<Entry>& entries);
+  bool AppendOwn(Leader& leader, absl::Span<Entry> entries);
   Outcome On(const Message& message, const AppendResponse& response);
   Outcome On(const Message& message, const HeartbeatResponse& response);
   Outcome On(const Message& message, ForwardedProposal& forwarded);
@@ -264,8 +265,8 @@ class Raft {
   uint64_t now_ = 0;  // ticks seen
   uint32_t election_elapsed_ = 0;
   uint32_t election_timeout_ = 0;
-  uint32_t silent_ticks_ =
-      0;  // no vote is given for so long: a lease given before a restart may still run
+  // No vote is given for so long: a lease given before a restart may still run.
+  uint32_t silent_ticks_ = 0;
 
   // The disk as the core knows it: what its log holds once the ticket that is out, if any, is
   // written.
@@ -282,10 +283,10 @@ class Raft {
   SnapshotMeta offer_;
   std::optional<Installing> installing_;
 
-  std::vector<Message> send_now_;
-  std::vector<Message> send_after_persist_;
-  std::vector<ReadPoint> reads_;
-  std::vector<FailedRead> failed_reads_;
+  Messages send_now_;
+  Messages send_after_persist_;
+  ReadPoints reads_;
+  FailedReads failed_reads_;
 };
 
 }  // namespace raftkv::raft

@@ -8,6 +8,7 @@
 #include <deque>
 #include <vector>
 
+#include "core/raft/block_pool.h"
 #include "core/raft/types.h"
 
 namespace raftkv::raft {
@@ -20,10 +21,10 @@ struct ReadQueue {
     uint64_t round = 0;
   };
 
-  std::vector<Read> waiting;     // for the first commit in this term; no index and round yet
-  std::deque<Read> unconfirmed;  // rounds ascending
-  uint64_t round = 0;            // newest round given out
-  uint64_t confirmed = 0;        // newest round confirmed by a quorum
+  std::vector<Read> waiting;  // for the first commit in this term; no index and round yet
+  std::deque<Read, PoolAllocator<Read>> unconfirmed;  // rounds ascending
+  uint64_t round = 0;                                 // newest round given out
+  uint64_t confirmed = 0;                             // newest round confirmed by a quorum
 
   // With lease reads: when each unconfirmed round was sent, in ticks; a lease runs from the sending
   // of the newest confirmed round.
@@ -31,7 +32,7 @@ struct ReadQueue {
     uint64_t round;
     uint64_t at;
   };
-  std::deque<Sent> sent;
+  std::deque<Sent, PoolAllocator<Sent>> sent;
   uint64_t lease_start = 0;
   bool has_lease = false;
 

@@ -80,7 +80,8 @@ void Raft::Persisted(uint64_t ticket) {
   if (!before_switch) durable_ = written_;
   if (installing_ && installing_->ticket == ticket) installing_->persisted = true;
 
-  std::vector<OwnAnswer> answers = std::exchange(ticket_own_answers_, {});
+  std::vector<OwnAnswer> answers;  // no longer pending while they are counted
+  answers.swap(ticket_own_answers_);
   for (const OwnAnswer& answer : answers) {
     if (const auto* vote = std::get_if<OwnVote>(&answer)) {
       election_elapsed_ = 0;
@@ -96,6 +97,8 @@ void Raft::Persisted(uint64_t ticket) {
       if (self != nullptr) OnAccepted(*leader, *self, std::min(append->index, durable_));
     }
   }
+  answers.clear();
+  ticket_own_answers_.swap(answers);  // its memory is for the next ticket
 }
 
 void Raft::Applied(Index index) {
@@ -119,9 +122,9 @@ void Raft::Applied(Index index) {
   LeaveJointIfDue();
 }
 
-void Raft::SnapshotAvailable(SnapshotMeta meta) {
+void Raft::SnapshotAvailable(const SnapshotMeta& meta) {
   RAFTKV_CHECK(meta.index <= applied_);
-  if (meta.index > offer_.index) offer_ = std::move(meta);
+  if (meta.index > offer_.index) offer_ = meta;
 }
 
 void Raft::Compact(Index through) {

@@ -4,8 +4,8 @@
 //   1. send every message of `send_now`;
 //   2. apply the committed entries up to `apply_now` (they are on this node's disk already);
 //   3. if there is a `persist`, write it (term and vote first, then the commit index and the
-//   entries, one sync), then call
-//      Persisted(ticket); at most one ticket is out, what arrives meanwhile is the next batch;
+//      entries, one sync), then call Persisted(ticket); at most one ticket is out, what arrives
+//      meanwhile is the next batch;
 //   4. then send every message of `send_after_persist` and apply the remaining committed entries.
 //
 // 1 and 3 may overlap: the leader writes its disk in parallel with its followers (thesis,
@@ -32,7 +32,7 @@ struct PersistJob {
   // even when `entries` is empty.
   Index keep_through = 0;
   // Contiguous, the first at keep_through + 1.
-  std::vector<Entry> entries;
+  Entries entries;
   // Commit index known when the batch was cut. Stored in the same record as the entries or before
   // them. May be above the last entry of the disk log; recovery caps it.
   Index commit = 0;
@@ -49,6 +49,8 @@ struct ReadPoint {
   friend bool operator==(const ReadPoint&, const ReadPoint&) = default;
 };
 
+using ReadPoints = std::vector<ReadPoint, PoolAllocator<ReadPoint>>;
+
 enum class ReadFailure : uint8_t {
   kLostLeadership,   // the node that had to confirm it is leader no more
   kRefusedByLeader,  // the leader could not give a read point (forwarded reads)
@@ -60,15 +62,17 @@ struct FailedRead {
   friend bool operator==(const FailedRead&, const FailedRead&) = default;
 };
 
+using FailedReads = std::vector<FailedRead, PoolAllocator<FailedRead>>;
+
 struct Ready {
-  std::vector<Message> send_now;
+  Messages send_now;
   std::optional<PersistJob> persist;
-  std::vector<Message> send_after_persist;
+  Messages send_after_persist;
   // Newly committed entries in order, each handed out exactly once per run of the process.
-  std::vector<Entry> committed;
+  Entries committed;
   Index apply_now = 0;
-  std::vector<ReadPoint> reads;
-  std::vector<FailedRead> failed_reads;
+  ReadPoints reads;
+  FailedReads failed_reads;
 };
 
 }  // namespace raftkv::raft

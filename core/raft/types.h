@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/raft/block_pool.h"
 #include "core/raft/payload.h"
 
 namespace raftkv::raft {
@@ -16,9 +17,10 @@ using Index = uint64_t;   // the first entry of a log has index 1; 0 is "before 
 inline constexpr NodeId kNoNode = 0;
 
 enum class EntryType : uint8_t {
-  kCommand =
-      0,  // opaque to the core; an empty payload is the no-op that opens a term (paper, section 8)
-  kMembership = 1,  // payload is EncodeMembershipChange (membership.h)
+  // Opaque to the core; an empty payload is the no-op that opens a term (paper, section 8).
+  kCommand = 0,
+  // The payload is EncodeMembershipChange (membership.h).
+  kMembership = 1,
 };
 
 struct Entry {
@@ -29,6 +31,8 @@ struct Entry {
 
   friend bool operator==(const Entry&, const Entry&) = default;
 };
+
+using Entries = std::vector<Entry, PoolAllocator<Entry>>;
 
 // What must survive a crash besides the log (paper, figure 2 "persistent state"). The commit index
 // is stored with each batch of entries instead: losing it costs only time.

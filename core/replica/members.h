@@ -19,8 +19,8 @@ namespace raftkv::replica {
 inline constexpr size_t kMaxAddressBytes = 255;
 
 struct Member {
-  uint64_t incarnation =
-      0;  // which life of the node's disk; messages of any other are refused. Never 0
+  // Which life of the node's disk; messages of any other are refused. Never 0.
+  uint64_t incarnation = 0;
   std::string peer_address;    // "host:port"
   std::string client_address;  // "host:port"
   friend bool operator==(const Member&, const Member&) = default;

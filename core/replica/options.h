@@ -25,13 +25,13 @@ struct Options {
   uint64_t tick_us = 10'000;
   uint64_t request_timeout_ms = 5'000;  // a client waits no longer for an answer
   uint64_t read_retry_ms = 100;         // an unanswered read point is asked for again after this
-  uint64_t trailing_log_bytes =
-      16 << 20;  // of the log in memory kept behind a snapshot, for followers that lag a little
+  // Of the log in memory kept behind a snapshot, for followers that lag a little.
+  uint64_t trailing_log_bytes = 16 << 20;
   uint32_t snapshot_chunk_bytes = 256 << 10;
   uint64_t snapshot_resend_ms = 1'000;  // a chunk without an answer is sent again after this,
   uint32_t snapshot_resends = 10;       // and given up after so many times
-  uint64_t max_store_bytes = uint64_t{4}
-                             << 30;  // commands that may grow the store are refused above this
+  // Commands that may grow the store are refused above this.
+  uint64_t max_store_bytes = uint64_t{4} << 30;
   uint64_t max_waiting_bytes = 256 << 20;  // of commands admitted and not yet answered
   uint32_t max_clients = 10'000;
   uint64_t max_client_output_bytes = 8 << 20;  // unread replies of one client; more closes it

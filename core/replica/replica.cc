@@ -296,7 +296,7 @@ void Replica::PersistDone(const JobResult& result) {
   if (after.snapshot) StartLoading(*after.snapshot);
 }
 
-void Replica::Send(std::vector<raft::Message>& messages) {
+void Replica::Send(raft::Messages& messages) {
   for (raft::Message& message : messages) {
     if (const auto* offer = std::get_if<raft::InstallSnapshot>(&message.body)) {
       StartSending(message.to, offer->meta);

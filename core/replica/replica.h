@@ -203,8 +203,8 @@ class Replica {
   // What waits for the ticket that is out.
   struct AfterPersist {
     uint64_t ticket = 0;
-    std::vector<raft::Message> messages;
-    std::vector<raft::Entry> committed;
+    raft::Messages messages;
+    raft::Entries committed;
     std::optional<raft::Index> snapshot;
   };
   enum class JobKind : uint8_t {
@@ -229,7 +229,7 @@ class Replica {
   void Parse();
   void AskForReadPoints();
   void Persist(raft::Ready& ready);
-  void Send(std::vector<raft::Message>& messages);
+  void Send(raft::Messages& messages);
   void Apply(absl::Span<const raft::Entry> entries);
   void ApplyCommand(const raft::Entry& entry);
   void ApplyMembership(const raft::Entry& entry);

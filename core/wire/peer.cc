@@ -43,7 +43,7 @@ struct EntryVectors {
   Offset<flatbuffers::Vector<uint8_t>> payloads;
 };
 
-EntryVectors Write(FlatBufferBuilder& builder, const std::vector<raft::Entry>& entries) {
+EntryVectors Write(FlatBufferBuilder& builder, const raft::Entries& entries) {
   if (entries.empty()) return {};
   size_t total = 0;
   for (const raft::Entry& entry : entries) total += entry.payload.size();
@@ -210,7 +210,7 @@ Problem CheckPosition(absl::string_view name, raft::Index index, raft::Term posi
 }
 
 Problem ReadEntries(const Heads* heads, const flatbuffers::Vector<uint8_t>* payloads,
-                    raft::Index prev_index, std::vector<raft::Entry>* entries) {
+                    raft::Index prev_index, raft::Entries* entries) {
   const size_t count = heads == nullptr ? 0 : heads->size();
   if (!IsAligned(heads)) return Wrong("the entries are not aligned");
   if (count > ~prev_index) return Wrong("prev_index ", prev_index, " leaves no room for entries");

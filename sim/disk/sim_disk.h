@@ -58,8 +58,8 @@ class SimDisk final : public storage::Disk {
  public:
   struct Options {
     uint32_t sector_bytes = 512;  // unit of tearing: 512 or 4096
-    bool ordered_directory =
-        false;  // pending directory changes survive as a prefix instead of each on its own
+    // Pending directory changes survive as a prefix instead of each on its own.
+    bool ordered_directory = false;
     uint32_t write_error_per_mille = 0;    // random DataLoss on File::Write
     uint32_t sync_error_per_mille = 0;     // random DataLoss on File::Sync
     uint64_t capacity_bytes = UINT64_MAX;  // sum of file sizes above this: ResourceExhausted

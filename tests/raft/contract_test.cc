@@ -15,19 +15,19 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-std::vector<NodeId> Receivers(const std::vector<Message>& messages) {
+std::vector<NodeId> Receivers(const Messages& messages) {
   std::vector<NodeId> ids;
   for (const Message& message : messages) ids.push_back(message.to);
   return ids;
 }
 
-std::vector<Index> Indexes(const std::vector<Entry>& entries) {
+std::vector<Index> Indexes(const Entries& entries) {
   std::vector<Index> indexes;
   for (const Entry& entry : entries) indexes.push_back(entry.index);
   return indexes;
 }
 
-AppendRequest Append(Index prev_index, Term prev_term, Index commit, std::vector<Entry> entries) {
+AppendRequest Append(Index prev_index, Term prev_term, Index commit, Entries entries) {
   return AppendRequest{prev_index, prev_term, commit, std::move(entries)};
 }
 
@@ -385,7 +385,7 @@ TEST(Contract, Clause08_QueuedMessagesSurviveRoleChanges) {
   leader.Hear(3, 9, Heartbeat{});
   leader.Hear(3, 9, AppendRequest{.prev_index = 1, .prev_term = 1, .entries = Commands(2, {9})});
   EXPECT_EQ(leader->role(), RoleName::kFollower);
-  const std::vector<Message> appends = Only<AppendRequest>(leader.Begin().send_now);
+  const Messages appends = Only<AppendRequest>(leader.Begin().send_now);
   ASSERT_FALSE(appends.empty());
   EXPECT_EQ(appends[0].term, 1u) << "of the term in which it was said";
   EXPECT_EQ(As<AppendRequest>(appends[0]).entries.at(0).payload.view(), "precious");
@@ -439,9 +439,9 @@ TEST(Contract, Clause10_AFollowerAtTheCompactedIndexNeedsNoSnapshot) {
   leader->Compact(1);
   // 3 says that its log ends at 1.
   leader.Hear(3, 1, AppendResponse{.index = 2, .rejected = true, .hint_index = 1, .hint_term = 1});
-  const std::vector<Message> sent = leader.Sent();
+  const Messages sent = leader.Sent();
   EXPECT_THAT(Only<InstallSnapshot>(sent), IsEmpty());
-  const std::vector<Message> appends = Only<AppendRequest>(sent);
+  const Messages appends = Only<AppendRequest>(sent);
   ASSERT_FALSE(appends.empty());
   EXPECT_EQ(As<AppendRequest>(appends.back()).prev_index, 1u);
 }
@@ -455,7 +455,7 @@ TEST(Contract, Clause10_TheNewestSnapshotIsOffered) {
   leader.Settle();
   leader->Compact(2);
   leader.Hear(3, 1, HeartbeatResponse{});
-  const std::vector<Message> offers = Only<InstallSnapshot>(leader.Sent());
+  const Messages offers = Only<InstallSnapshot>(leader.Sent());
   ASSERT_THAT(offers, SizeIs(1));
   EXPECT_EQ(As<InstallSnapshot>(offers[0]).meta.index, 4u);
   EXPECT_EQ(leader->progress()->Find(3)->state, ProgressState::kSnapshot);
@@ -598,7 +598,7 @@ TEST(Contract, Clause12_EveryLimitLetsAtLeastOneEntryThrough) {
   leader.Settle();
   ASSERT_EQ(leader->Propose(Payload::Copy("much more than one byte")).outcome, Outcome::kOk);
   EXPECT_EQ(leader->Propose(Payload::Copy("too much now")).outcome, Outcome::kQuotaExceeded);
-  const std::vector<Message> appends = Only<AppendRequest>(leader.Begin().send_now);
+  const Messages appends = Only<AppendRequest>(leader.Begin().send_now);
   ASSERT_FALSE(appends.empty());
   EXPECT_THAT(As<AppendRequest>(appends[0]).entries, SizeIs(1));
   leader.Finish();
@@ -702,7 +702,7 @@ TEST(Contract, Clause14_ARefusalIsToldAcrossForwarding) {
   node.Hear(2, 1, Heartbeat{});
   node.Settle();
   EXPECT_EQ(node.Hear(3, 0, ReadIndexRequest{.context = 7}), Outcome::kNotLeader);
-  const std::vector<Message> answers = Only<ReadIndexResponse>(node.Sent());
+  const Messages answers = Only<ReadIndexResponse>(node.Sent());
   ASSERT_THAT(answers, SizeIs(1));
   EXPECT_TRUE(As<ReadIndexResponse>(answers[0]).rejected);
   EXPECT_EQ(As<ReadIndexResponse>(answers[0]).context, 7u);
@@ -763,9 +763,9 @@ TEST(Contract, Clause15_AReadIsConfirmedByAQuorumOfItsOwnRound) {
   leader.Accept(3, 1);
   leader.Settle();
   leader->RequestRead(7);
-  const std::vector<Message> first = Only<Heartbeat>(leader.Begin().send_now);
+  const Messages first = Only<Heartbeat>(leader.Begin().send_now);
   leader->RequestRead(8);
-  const std::vector<Message> second = Only<Heartbeat>(leader.Begin().send_now);
+  const Messages second = Only<Heartbeat>(leader.Begin().send_now);
   ASSERT_THAT(second, SizeIs(4));
   const uint64_t round7 = As<Heartbeat>(first[0]).read_round;
   const uint64_t round8 = As<Heartbeat>(second[0]).read_round;
@@ -810,7 +810,7 @@ TEST(Contract, Clause15_SteppingDownFailsPendingReadsWithAReason) {
   EXPECT_THAT(ready.reads, IsEmpty());
   EXPECT_THAT(ready.failed_reads, ElementsAre(FailedRead{6, ReadFailure::kLostLeadership},
                                               FailedRead{7, ReadFailure::kLostLeadership}));
-  const std::vector<Message> answers = Only<ReadIndexResponse>(ready.send_now);
+  const Messages answers = Only<ReadIndexResponse>(ready.send_now);
   ASSERT_THAT(answers, SizeIs(1));
   EXPECT_TRUE(As<ReadIndexResponse>(answers[0]).rejected);
 }
@@ -822,7 +822,7 @@ TEST(Contract, Clause15_HeartbeatsAndReadPointsDoNotWaitForTheDisk) {
   leader->Propose(Payload::Copy("a"));
   ASSERT_TRUE(leader.Begin().persist);
   leader->RequestRead(7);
-  const std::vector<Message> heartbeats = Only<Heartbeat>(leader.Begin().send_now);
+  const Messages heartbeats = Only<Heartbeat>(leader.Begin().send_now);
   ASSERT_THAT(heartbeats, SizeIs(2));
   leader.Hear(2, 1, HeartbeatResponse{As<Heartbeat>(heartbeats[0]).read_round});
   EXPECT_THAT(leader.Begin().reads, ElementsAre(ReadPoint{7, 1}));
@@ -875,7 +875,7 @@ Solo LeaseHolder() {
   leader.Accept(2, 1);
   leader.Settle();
   leader->Tick();
-  const std::vector<Message> heartbeats = Only<Heartbeat>(leader.Sent());
+  const Messages heartbeats = Only<Heartbeat>(leader.Sent());
   leader.Hear(2, 1, HeartbeatResponse{As<Heartbeat>(heartbeats[0]).read_round});
   return leader;
 }
@@ -891,7 +891,7 @@ TEST(Contract, Clause16_ALeaseServesReadsUntilItRunsOut) {
   leader->RequestRead(3);
   const Ready ready = leader.Begin();
   EXPECT_THAT(ready.reads, IsEmpty()) << "asks the quorum";
-  const std::vector<Message> heartbeats = Only<Heartbeat>(ready.send_now);
+  const Messages heartbeats = Only<Heartbeat>(ready.send_now);
   ASSERT_FALSE(heartbeats.empty());
   leader.Hear(2, 1, HeartbeatResponse{As<Heartbeat>(heartbeats.back()).read_round});
   EXPECT_THAT(leader.Begin().reads, ElementsAre(ReadPoint{3, 1}));
@@ -909,7 +909,7 @@ TEST(Contract, Clause16_ALeaseRunsFromWhenItsHeartbeatWasSent) {
   leader.Accept(2, 1);
   leader.Settle();
   leader->Tick();
-  const std::vector<Message> heartbeats = Only<Heartbeat>(leader.Sent());
+  const Messages heartbeats = Only<Heartbeat>(leader.Sent());
   leader.Ticks(8);
   leader.Hear(2, 1, HeartbeatResponse{As<Heartbeat>(heartbeats[0]).read_round});
   leader->RequestRead(1);

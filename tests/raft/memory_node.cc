@@ -48,7 +48,7 @@ Outcome MemoryNode::Step(const Envelope& envelope) {
 
 Ready MemoryNode::Begin(std::vector<Envelope>& outbox) {
   Ready ready = raft_->TakeReady();
-  std::vector<Message> send_now = ready.send_now;
+  Messages send_now = ready.send_now;
   Post(send_now, outbox);
 
   // A Ready taken while a ticket is out may hand out entries of that ticket.
@@ -58,7 +58,7 @@ Ready MemoryNode::Begin(std::vector<Envelope>& outbox) {
     ticket_->job = *ready.persist;
     if (ready.persist->snapshot) ticket_->staged = received_.at(ready.persist->snapshot->index);
   }
-  std::vector<Message> after = ready.send_after_persist;
+  Messages after = ready.send_after_persist;
   if (ticket_.has_value()) {
     std::move(after.begin(), after.end(), std::back_inserter(ticket_->send_after));
   } else {
@@ -109,7 +109,7 @@ MemoryDisk MemoryNode::Crash(Written written) {
   return std::move(disk_);
 }
 
-void MemoryNode::Post(std::vector<Message>& messages, std::vector<Envelope>& outbox) const {
+void MemoryNode::Post(Messages& messages, std::vector<Envelope>& outbox) const {
   for (Message& message : messages) {
     Envelope envelope{std::move(message), {}};
     if (const auto* install = std::get_if<InstallSnapshot>(&envelope.message.body)) {

@@ -23,8 +23,8 @@ struct MemorySnapshot {
 struct MemoryDisk {
   HardState hard_state;
   MemorySnapshot snapshot;
-  std::vector<Entry> entries;  // from snapshot.meta.index + 1 on
-  Index commit = 0;            // highest that was stored with a batch
+  Entries entries;   // from snapshot.meta.index + 1 on
+  Index commit = 0;  // highest that was stored with a batch
 
   Index last() const { return snapshot.meta.index + entries.size(); }
   void WriteHardState(const PersistJob& job);
@@ -46,7 +46,7 @@ class MemoryNode {
   const MemoryDisk& disk() const { return disk_; }
   const std::string& state() const { return state_; }
   const std::map<Index, MemorySnapshot>& snapshots() const { return snapshots_; }
-  const std::vector<Entry>& applied() const { return applied_; }  // since the last (re)start
+  const Entries& applied() const { return applied_; }  // since the last (re)start
   bool writing() const { return ticket_.has_value(); }
 
   Outcome Step(const Envelope& envelope);
@@ -68,11 +68,11 @@ class MemoryNode {
   struct Ticket {
     PersistJob job;
     MemorySnapshot staged;
-    std::vector<Message> send_after;
-    std::vector<Entry> apply_after;
+    Messages send_after;
+    Entries apply_after;
   };
 
-  void Post(std::vector<Message>& messages, std::vector<Envelope>& outbox) const;
+  void Post(Messages& messages, std::vector<Envelope>& outbox) const;
   void Apply(const Entry& entry);
 
   std::optional<Raft> raft_;
@@ -81,7 +81,7 @@ class MemoryNode {
   ConfState conf_;                             // as of the last applied entry
   std::map<Index, MemorySnapshot> snapshots_;  // the state after each entry applied in this life
   std::map<Index, MemorySnapshot> received_;   // verified snapshots, not yet made the current one
-  std::vector<Entry> applied_;
+  Entries applied_;
   std::optional<Ticket> ticket_;
 };
 

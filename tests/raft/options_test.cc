@@ -210,7 +210,7 @@ TEST(Options, ForwardedProposalsReachTheLeader) {
   Solo follower(FoundingDisk({1, 2, 3}), options);
   follower.Hear(2, 1, Heartbeat{});
   EXPECT_EQ(follower->Propose(Payload::Copy("a")).outcome, Outcome::kForwarded);
-  const std::vector<Message> sent = Only<ForwardedProposal>(follower.Begin().send_now);
+  const Messages sent = Only<ForwardedProposal>(follower.Begin().send_now);
   ASSERT_THAT(sent, SizeIs(1));
   EXPECT_EQ(sent[0].to, 2u);
   EXPECT_EQ(sent[0].term, 0u);
@@ -233,7 +233,7 @@ TEST(Options, AppendsAreCutAtTheLimit) {
   leader.BecomeLeader({2});
   leader.Hear(2, 2, AppendResponse{.index = 5, .rejected = true});
   leader.Hear(2, 2, AppendResponse{.index = 0});
-  const std::vector<Message> appends = Only<AppendRequest>(leader.Sent());
+  const Messages appends = Only<AppendRequest>(leader.Sent());
   std::vector<size_t> sizes;
   for (const Message& append : appends) {
     if (append.to == 2) sizes.push_back(As<AppendRequest>(append).entries.size());
@@ -243,8 +243,8 @@ TEST(Options, AppendsAreCutAtTheLimit) {
 
 // ---- Merging
 
-std::vector<Message> AppendsTo(NodeId peer, const std::vector<Message>& sent) {
-  std::vector<Message> appends = Only<AppendRequest>(sent);
+Messages AppendsTo(NodeId peer, const Messages& sent) {
+  Messages appends = Only<AppendRequest>(sent);
   std::erase_if(appends, [peer](const Message& message) { return message.to != peer; });
   return appends;
 }
@@ -264,7 +264,7 @@ TEST(Merging, ManyProposalsAreOneAppendAndOnePlaceInTheWindow) {
   Solo leader = Replicating(options);
   for (int i = 0; i < 100; ++i) leader->Propose(Payload::Copy("a"));
   EXPECT_EQ(leader->progress()->Find(2)->inflights.count(), 1u);
-  const std::vector<Message> appends = AppendsTo(2, leader.Begin().send_now);
+  const Messages appends = AppendsTo(2, leader.Begin().send_now);
   ASSERT_THAT(appends, SizeIs(1));
   EXPECT_THAT(As<AppendRequest>(appends[0]).entries, SizeIs(100));
 
@@ -295,7 +295,7 @@ TEST(Merging, WhatWasTakenIsNotExtended) {
   leader->Propose(Payload::Copy("a"));
   EXPECT_THAT(AppendsTo(2, leader.Begin().send_now), SizeIs(1));
   leader->Propose(Payload::Copy("b"));
-  const std::vector<Message> second = AppendsTo(2, leader.Begin().send_now);
+  const Messages second = AppendsTo(2, leader.Begin().send_now);
   ASSERT_THAT(second, SizeIs(1));
   EXPECT_EQ(As<AppendRequest>(second[0]).prev_index, 2u);
   EXPECT_EQ(leader->progress()->Find(2)->inflights.count(), 2u);
@@ -308,7 +308,7 @@ TEST(Merging, ANewerCommitIndexIsPutIntoTheQueuedAppend) {
   leader->Propose(Payload::Copy("b"));
   leader.Accept(2, 2);
   EXPECT_EQ(leader->commit(), 2u);
-  const std::vector<Message> appends = AppendsTo(2, leader.Begin().send_now);
+  const Messages appends = AppendsTo(2, leader.Begin().send_now);
   ASSERT_THAT(appends, SizeIs(1));
   EXPECT_EQ(As<AppendRequest>(appends[0]).commit, 2u);
 }
@@ -323,7 +323,7 @@ TEST(Merging, AFullWindowIsNotExtendedByAnEmptyAppend) {
   // Two answers before the next Ready: the first queues an empty append, the second finds it.
   leader.Hear(2, 1, HeartbeatResponse{});
   leader.Hear(2, 1, HeartbeatResponse{});
-  const std::vector<Message> appends = AppendsTo(2, leader.Begin().send_now);
+  const Messages appends = AppendsTo(2, leader.Begin().send_now);
   ASSERT_THAT(appends, SizeIs(1));
   EXPECT_THAT(As<AppendRequest>(appends[0]).entries, IsEmpty());
   EXPECT_EQ(leader->progress()->Find(2)->inflights.count(), 1u);
@@ -338,7 +338,7 @@ TEST(Merging, AProbeAnsweredBeforeItLeftIsExtendedAsANewPlaceInTheWindow) {
   leader.Hear(2, 1, HeartbeatResponse{});  // and queued again, as a probe
   leader.Accept(2, 2);                     // the first has arrived after all
   leader->Propose(Payload::Copy("b"));
-  const std::vector<Message> appends = AppendsTo(2, leader.Begin().send_now);
+  const Messages appends = AppendsTo(2, leader.Begin().send_now);
   ASSERT_FALSE(appends.empty());
   EXPECT_EQ(As<AppendRequest>(appends.back()).entries.back().index, 3u);
   EXPECT_EQ(leader->progress()->Find(2)->inflights.count(), 1u);
@@ -349,7 +349,7 @@ TEST(Merging, HeartbeatsOfTheSameReadyAreOne) {
   leader->RequestRead(1);
   leader->Tick();
   leader->RequestRead(2);
-  const std::vector<Message> heartbeats = Only<Heartbeat>(leader.Begin().send_now);
+  const Messages heartbeats = Only<Heartbeat>(leader.Begin().send_now);
   ASSERT_THAT(heartbeats, SizeIs(2));
   EXPECT_EQ(As<Heartbeat>(heartbeats[0]).read_round, 2u);
 }

@@ -33,7 +33,7 @@ Solo FollowerWith(const std::vector<Term>& terms, Index commit = 0) {
 // What it answers to this append.
 AppendResponse Answer(Solo& follower, Term term, AppendRequest request) {
   follower.Hear(2, term, std::move(request));
-  const std::vector<Message> answers = Only<AppendResponse>(follower.Sent());
+  const Messages answers = Only<AppendResponse>(follower.Sent());
   EXPECT_THAT(answers, SizeIs(1));
   return answers.empty() ? AppendResponse() : As<AppendResponse>(answers.back());
 }
@@ -318,7 +318,7 @@ TEST(Votes, E06_OnlyForALogThatIsAtLeastAsUpToDate) {
 TEST(Votes, E11_AGrantedPreVoteCarriesTheTermAskedAbout) {
   Solo voter = FollowerWith({1});
   voter.Hear(2, 7, VoteRequest{.pre_vote = true, .last_index = 5, .last_term = 3});
-  const std::vector<Message> answers = Only<VoteResponse>(voter.Sent());
+  const Messages answers = Only<VoteResponse>(voter.Sent());
   ASSERT_THAT(answers, SizeIs(1));
   EXPECT_EQ(answers[0].term, 7u);
   EXPECT_EQ(voter->term(), 1u);
@@ -328,7 +328,7 @@ TEST(Votes, E11_AGrantedPreVoteCarriesTheTermAskedAbout) {
 TEST(Votes, E12_APreVoteFromBehindIsAnsweredWithTheNewerTerm) {
   Solo voter = FollowerWith({1, 5});
   voter.Hear(2, 3, VoteRequest{.pre_vote = true});
-  const std::vector<Message> answers = Only<VoteResponse>(voter.Sent());
+  const Messages answers = Only<VoteResponse>(voter.Sent());
   ASSERT_THAT(answers, SizeIs(1));
   EXPECT_TRUE(As<VoteResponse>(answers[0]).rejected);
   EXPECT_EQ(answers[0].term, 5u);
@@ -337,7 +337,7 @@ TEST(Votes, E12_APreVoteFromBehindIsAnsweredWithTheNewerTerm) {
 TEST(Votes, ARefusalTellsWhatIsCommitted) {
   Solo voter = FollowerWith({1, 1, 2}, /*commit=*/2);
   voter.Hear(2, 9, VoteRequest{.last_index = 1, .last_term = 1});
-  const std::vector<Message> answers = Only<VoteResponse>(voter.Sent());
+  const Messages answers = Only<VoteResponse>(voter.Sent());
   ASSERT_THAT(answers, SizeIs(1));
   EXPECT_EQ(As<VoteResponse>(answers[0]).commit, 2u);
   EXPECT_EQ(As<VoteResponse>(answers[0]).commit_term, 1u);

@@ -64,8 +64,8 @@ Options OptionsFrom(const ScriptCommand& command, bool merge_messages) {
 }
 
 // Entries of these terms, after the snapshot; each says which it is.
-std::vector<Entry> EntriesOfTerms(Index after, const std::vector<uint64_t>& terms) {
-  std::vector<Entry> entries;
+Entries EntriesOfTerms(Index after, const std::vector<uint64_t>& terms) {
+  Entries entries;
   for (const Term term : terms) {
     const Index index = after + entries.size() + 1;
     entries.push_back(Entry{term, index, Payload::Copy(absl::StrCat("t", term, "i", index)),

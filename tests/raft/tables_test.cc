@@ -270,7 +270,7 @@ TEST(Log, CopiesWhatFitsAndAlwaysOne) {
   for (Index index = 1; index <= 5; ++index) log.Append(Command(1, index, "12345678"));
   const uint64_t each = EntryBytes(log.At(1));
   const auto copied = [&](Index from, Index through, uint64_t bytes) {
-    std::vector<Entry> out;
+    Entries out;
     log.CopyTo(from, through, bytes, out);
     return out.size();
   };

@@ -35,8 +35,8 @@ inline Entry Command(Term term, Index index, absl::string_view text = "x") {
 }
 
 // Entries of these terms, the first at `first`.
-inline std::vector<Entry> Commands(Index first, const std::vector<Term>& terms) {
-  std::vector<Entry> entries;
+inline Entries Commands(Index first, const std::vector<Term>& terms) {
+  Entries entries;
   for (const Term term : terms) entries.push_back(Command(term, first + entries.size()));
   return entries;
 }
@@ -84,22 +84,22 @@ class Solo {
     return node_.Begin(dropped);
   }
   // The write that is out; what waited for it.
-  std::vector<Message> Finish() {
+  Messages Finish() {
     std::vector<Envelope> sent;
     node_.FinishWrite(sent);
-    std::vector<Message> messages;
+    Messages messages;
     for (Envelope& envelope : sent) messages.push_back(std::move(envelope.message));
     return messages;
   }
   // Everything that is sent until nothing moves any more.
-  std::vector<Message> Sent() {
+  Messages Sent() {
     std::vector<Envelope> sent;
     if (node_.writing()) node_.FinishWrite(sent);
     while (node_.raft().HasReady()) {
       node_.Begin(sent);
       if (node_.writing()) node_.FinishWrite(sent);
     }
-    std::vector<Message> messages;
+    Messages messages;
     for (Envelope& envelope : sent) messages.push_back(std::move(envelope.message));
     return messages;
   }
@@ -126,8 +126,8 @@ class Solo {
 
 // The messages with this body, in order.
 template <typename Body>
-std::vector<Message> Only(const std::vector<Message>& messages) {
-  std::vector<Message> found;
+Messages Only(const Messages& messages) {
+  Messages found;
   for (const Message& message : messages) {
     if (std::holds_alternative<Body>(message.body)) found.push_back(message);
   }

@@ -30,8 +30,8 @@ SegmentHeader TestHeader() {
 std::string TestSegment() {
   const SegmentHeader header = TestHeader();
   std::string bytes = EncodeSegmentHeader(header);
-  const std::vector<raft::Entry> entries = {MakeEntry(3, 21, "abc"), MakeEntry(3, 22, ""),
-                                            MakeEntry(4, 22, "xyz"), MakeEntry(4, 23, "end")};
+  const raft::Entries entries = {MakeEntry(3, 21, "abc"), MakeEntry(3, 22, ""),
+                                 MakeEntry(4, 22, "xyz"), MakeEntry(4, 23, "end")};
   BatchHeader batch{10, 9, 20, 20, 7, 0, 0};
   AppendBatch(bytes, header.seed(), bytes.size(), 512, batch, &entries[0], &entries[2]);
   batch = {11, 10, 22, 21, 8, 0, 0};

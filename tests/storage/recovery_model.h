@@ -43,8 +43,8 @@ struct DurableState {
   raft::HardState hard_state;
   raft::SnapshotMeta snapshot;
   std::string snapshot_bytes;
-  std::vector<raft::Entry> entries;  // behind the snapshot
-  raft::Index commit = 0;            // of the completed jobs; a crash may leave any more recent one
+  raft::Entries entries;   // behind the snapshot
+  raft::Index commit = 0;  // of the completed jobs; a crash may leave any more recent one
 
   raft::Index last_index() const { return snapshot.index + entries.size(); }
   friend bool operator==(const DurableState&, const DurableState&) = default;

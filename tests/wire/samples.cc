@@ -46,9 +46,9 @@ raft::SnapshotMeta RandomMeta(raft::Term term, Random* random) {
   return meta;
 }
 
-std::vector<raft::Entry> RandomEntries(raft::Index prev_index, raft::Term low, raft::Term high,
-                                       Random* random) {
-  std::vector<raft::Entry> entries;
+raft::Entries RandomEntries(raft::Index prev_index, raft::Term low, raft::Term high,
+                            Random* random) {
+  raft::Entries entries;
   for (uint64_t left = random->Below(20); left > 0; --left) {
     if (high > 0) low = random->Between(low, high);
     entries.push_back(

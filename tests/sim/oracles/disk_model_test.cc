@@ -17,8 +17,8 @@ raft::Entry MakeEntry(raft::Index index, raft::Term term) {
   return entry;
 }
 
-std::vector<raft::Entry> Entries(raft::Index first, std::vector<raft::Term> terms) {
-  std::vector<raft::Entry> entries;
+raft::Entries Entries(raft::Index first, std::vector<raft::Term> terms) {
+  raft::Entries entries;
   for (const raft::Term term : terms) entries.push_back(MakeEntry(first++, term));
   return entries;
 }
