@@ -7,7 +7,6 @@
 namespace raftkv::raft {
 
 size_t TermRuns::RunOf(Index index) const {
-  // Almost every question is about the newest run.
   size_t position = runs_.size() - 1;
   if (runs_[position].first <= index) return position;
   const auto after =
@@ -16,7 +15,7 @@ size_t TermRuns::RunOf(Index index) const {
   return static_cast<size_t>(after - runs_.begin()) - 1;
 }
 
-std::optional<Term> TermRuns::At(Index index) const {
+std::optional<Term> TermRuns::AtOlder(Index index) const {
   if (index < base() || index > last_) return std::nullopt;
   return runs_[RunOf(index)].term;
 }

@@ -22,7 +22,11 @@ class TermRuns {
   Index last() const { return last_; }
   Term last_term() const { return runs_.back().term; }
   // nullopt outside [base, last].
-  std::optional<Term> At(Index index) const;
+  std::optional<Term> At(Index index) const {
+    // Almost every question is about the newest run.
+    if (index >= runs_.back().first && index <= last_) return runs_.back().term;
+    return index > last_ ? std::nullopt : AtOlder(index);
+  }
   // The highest index <= `from` whose term is at most `term`, or the highest index whose term is
   // not known.
   Index LastAtMost(Index from, Term term) const;
@@ -42,6 +46,7 @@ class TermRuns {
     Term term;
   };
   size_t RunOf(Index index) const;  // position of the run that holds `index`
+  std::optional<Term> AtOlder(Index index) const;
 
   Index last_ = 0;
   std::vector<Run> runs_{{0, 0}};

@@ -265,14 +265,4 @@ bool Raft::HearFromLeader(const Message& message) {
   return true;
 }
 
-void Raft::Send(NodeId to, MessageBody body) { SendInTerm(to, hard_.term, std::move(body)); }
-
-void Raft::SendInTerm(NodeId to, Term term, MessageBody body) {
-  send_now_.push_back(Message{options_.id, to, term, std::move(body)});
-}
-
-void Raft::SendAfterPersist(NodeId to, Term term, MessageBody body) {
-  send_after_persist_.push_back(Message{options_.id, to, term, std::move(body)});
-}
-
 }  // namespace raftkv::raft

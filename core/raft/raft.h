@@ -188,9 +188,12 @@ class Raft {
   Outcome StepHigherTerm(const Message& message, bool& done);
   Outcome StepLowerTerm(const Message& message);
   bool HearFromLeader(const Message& message);
-  void Send(NodeId to, MessageBody body);
-  void SendInTerm(NodeId to, Term term, MessageBody body);
-  void SendAfterPersist(NodeId to, Term term, MessageBody body);
+  template <typename Body>
+  void Send(NodeId to, Body body);
+  template <typename Body>
+  void SendInTerm(NodeId to, Term term, Body body);
+  template <typename Body>
+  void SendAfterPersist(NodeId to, Term term, Body body);
 
   // election.cc
   enum class CampaignKind : uint8_t { kPreVote, kElection, kTransfer };
@@ -288,5 +291,21 @@ class Raft {
   ReadPoints reads_;
   FailedReads failed_reads_;
 };
+
+// A body is made in its place: moving a MessageBody means asking which one it is.
+template <typename Body>
+void Raft::SendInTerm(NodeId to, Term term, Body body) {
+  send_now_.emplace_back(options_.id, to, term, std::move(body));
+}
+
+template <typename Body>
+void Raft::Send(NodeId to, Body body) {
+  SendInTerm(to, hard_.term, std::move(body));
+}
+
+template <typename Body>
+void Raft::SendAfterPersist(NodeId to, Term term, Body body) {
+  send_after_persist_.emplace_back(options_.id, to, term, std::move(body));
+}
 
 }  // namespace raftkv::raft

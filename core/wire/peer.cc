@@ -96,13 +96,14 @@ Offset<fb::AppendRequest> Write(FlatBufferBuilder& builder, const raft::AppendRe
   raft::Index expected = request.prev_index;
   for (const raft::Entry& entry : request.entries) RAFTKV_CHECK(entry.index == ++expected);
   const EntryVectors entries = Write(builder, request.entries);
-  return fb::CreateAppendRequest(builder, request.prev_index, request.prev_term, request.commit,
-                                 entries.heads, entries.payloads);
+  const fb::LogPosition at(request.prev_index, request.prev_term, request.commit);
+  return fb::CreateAppendRequest(builder, &at, entries.heads, entries.payloads);
 }
 
 Offset<fb::AppendResponse> Write(FlatBufferBuilder& builder, const raft::AppendResponse& response) {
-  return fb::CreateAppendResponse(builder, response.index, response.rejected, response.hint_index,
-                                  response.hint_term);
+  const fb::LogAnswer answer(response.index, response.hint_index, response.hint_term,
+                             response.rejected ? 1 : 0);
+  return fb::CreateAppendResponse(builder, &answer);
 }
 
 Offset<fb::VoteRequest> Write(FlatBufferBuilder& builder, const raft::VoteRequest& request) {
@@ -291,11 +292,11 @@ Problem ReadMeta(const fb::SnapshotMeta* in, raft::Term term, raft::SnapshotMeta
 }
 
 Problem Read(const fb::AppendRequest& in, raft::Term term, raft::AppendRequest* request) {
-  request->prev_index = in.prev_index();
-  request->prev_term = in.prev_term();
-  request->commit = in.commit();
-  if (Problem p = CheckPosition("prev", in.prev_index(), in.prev_term(), term)) return p;
-  if (Problem p = ReadEntries(in.heads(), in.payloads(), in.prev_index(), &request->entries)) {
+  request->prev_index = in.at()->prev_index();
+  request->prev_term = in.at()->prev_term();
+  request->commit = in.at()->commit();
+  if (Problem p = CheckPosition("prev", request->prev_index, request->prev_term, term)) return p;
+  if (Problem p = ReadEntries(in.heads(), in.payloads(), request->prev_index, &request->entries)) {
     return p;
   }
   raft::Index index = request->prev_index;
@@ -311,9 +312,11 @@ Problem Read(const fb::AppendRequest& in, raft::Term term, raft::AppendRequest* 
   return std::nullopt;
 }
 
-Problem Read(const fb::AppendResponse& in, raft::Term term, raft::AppendResponse* response) {
-  *response = {in.index(), in.rejected(), in.hint_index(), in.hint_term()};
-  if (!in.rejected() && (in.hint_index() != 0 || in.hint_term() != 0)) {
+Problem Read(const fb::AppendResponse& table, raft::Term term, raft::AppendResponse* response) {
+  const fb::LogAnswer& in = *table.answer();
+  if (in.rejected() > 1) return Wrong("rejected is ", in.rejected());
+  *response = {in.index(), in.rejected() == 1, in.hint_index(), in.hint_term()};
+  if (!response->rejected && (in.hint_index() != 0 || in.hint_term() != 0)) {
     return Wrong("an accepting answer carries a hint");
   }
   if (in.hint_index() > in.index()) {
@@ -481,9 +484,9 @@ bool MayHaveTermZero(const raft::MessageBody& body) {
 template <typename Value, typename Table>
 Problem ReadRaft(const Table& table, const fb::Peer& peer, PeerBody* out) {
   raft::Message& message = out->emplace<raft::Message>();
-  message.from = peer.from();
-  message.to = peer.to();
-  message.term = peer.term();
+  message.from = peer.envelope()->from();
+  message.to = peer.envelope()->to();
+  message.term = peer.envelope()->term();
   if (Problem p = Read(table, message.term, &message.body.emplace<Value>())) return p;
   if (message.term == 0 && !MayHaveTermZero(message.body)) return Wrong("term 0");
   return std::nullopt;
@@ -528,7 +531,8 @@ Problem ReadBody(const fb::Peer& peer, PeerBody* out) {
     case fb::Body::ForwardReply:
       return ReadPlain<ForwardReply>(*peer.body_as_ForwardReply(), out);
     case fb::Body::SnapshotChunk:
-      return Read(*peer.body_as_SnapshotChunk(), peer.term(), &out->emplace<SnapshotChunk>());
+      return Read(*peer.body_as_SnapshotChunk(), peer.envelope()->term(),
+                  &out->emplace<SnapshotChunk>());
     case fb::Body::SnapshotAck:
       return ReadPlain<SnapshotAck>(*peer.body_as_SnapshotAck(), out);
     case fb::Body::NONE:
@@ -538,12 +542,12 @@ Problem ReadBody(const fb::Peer& peer, PeerBody* out) {
 }
 
 Problem ReadEnvelope(const fb::Peer& peer, Envelope* envelope) {
-  *envelope = {peer.group(), peer.from(), peer.from_incarnation(), peer.to(),
-               peer.to_incarnation()};
-  if (peer.from() == raft::kNoNode) return Wrong("the sender is no node");
-  if (peer.from_incarnation() == 0) return Wrong("the sender's incarnation is 0");
-  if (peer.from() == peer.to()) return Wrong("sender and receiver are the same node");
-  if (peer.to() == raft::kNoNode && peer.body_type() != fb::Body::Hello) {
+  const fb::Envelope& in = *peer.envelope();
+  *envelope = {in.group(), in.from(), in.from_incarnation(), in.to(), in.to_incarnation()};
+  if (in.from() == raft::kNoNode) return Wrong("the sender is no node");
+  if (in.from_incarnation() == 0) return Wrong("the sender's incarnation is 0");
+  if (in.from() == in.to()) return Wrong("sender and receiver are the same node");
+  if (in.to() == raft::kNoNode && peer.body_type() != fb::Body::Hello) {
     return Wrong("the receiver is no node");
   }
   return std::nullopt;
@@ -561,9 +565,9 @@ absl::StatusOr<PeerMessage> DecodeAligned(absl::string_view body) {
   Problem problem = ReadEnvelope(peer, &message->envelope);
   if (!problem) problem = ReadBody(peer, &message->body);
   if (problem) {
-    return absl::InvalidArgumentError(absl::StrCat("peer message from node ", peer.from(), ", ",
-                                                   fb::EnumNameBody(peer.body_type()), ": ",
-                                                   *problem));
+    return absl::InvalidArgumentError(
+        absl::StrCat("peer message from node ", peer.envelope()->from(), ", ",
+                     fb::EnumNameBody(peer.body_type()), ": ", *problem));
   }
   return message;
 }
@@ -587,9 +591,10 @@ class PeerEncoder::Impl {
 
   template <typename Table>
   absl::string_view Finish(const Envelope& envelope, raft::Term term, Offset<Table> body) {
-    builder_.Finish(fb::CreatePeer(builder_, envelope.group, envelope.from,
-                                   envelope.from_incarnation, envelope.to, envelope.to_incarnation,
-                                   term, fb::BodyTraits<Table>::enum_value, body.Union()));
+    const fb::Envelope written(envelope.group, envelope.from, envelope.from_incarnation,
+                               envelope.to, envelope.to_incarnation, term);
+    builder_.Finish(
+        fb::CreatePeer(builder_, &written, fb::BodyTraits<Table>::enum_value, body.Union()));
     // The builder grows towards lower addresses, so the header goes in front without a copy.
     char header[kFrameHeaderSize];
     WriteFrameHeader(Written(), header);
