@@ -107,9 +107,9 @@ bool Raft::AppendOwn(Leader& leader, absl::Span<Entry> entries) {
     entry.index = log_.last() + 1;
     log_.Append(std::move(entry));
   }
-  // Entries that wait for the same ticket are vouched for together.
+  // Entries that wait for the same ticket are vouched for together, unless every answer is wanted.
   auto* waiting = own_answers_.empty() ? nullptr : std::get_if<OwnAppend>(&own_answers_.back());
-  if (waiting != nullptr && waiting->term == hard_.term) {
+  if (options_.merge_messages && waiting != nullptr && waiting->term == hard_.term) {
     waiting->index = log_.last();
   } else {
     own_answers_.push_back(OwnAppend{hard_.term, log_.last()});
