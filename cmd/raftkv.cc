@@ -312,6 +312,10 @@ void DefineNode(CLI::App& app, NodeFlags& flags) {
   AddMs(app, "--election-ms", flags.election_ms,
         "silence of the leader before an election: between this and its double")
       ->group(timing);
+  Add(app, "--election-rank", replica.raft.election_rank,
+      "who is to lead: 0 campaigns first, each step waits another --election-ms")
+      ->check(CLI::Range(0u, raft::kMaxElectionRank))
+      ->group(timing);
   Add(app, "--reads", flags.reads,
       "quorum: every read asks a majority; lease: the leader answers alone, correct only while "
       "clocks differ by less than --lease-drift-ms per election time")

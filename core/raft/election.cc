@@ -25,7 +25,7 @@ void Raft::TickElection() {
   // With a disk slower than the election timeout, each new campaign would throw away the vote that
   // is just being written.
   if (OwnVotePending()) return;
-  if (election_elapsed_ < election_timeout_ || !Promotable()) return;
+  if (election_elapsed_ < election_timeout_ + election_delay_ || !Promotable()) return;
   election_elapsed_ = 0;
   Campaign();
 }

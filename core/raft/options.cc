@@ -9,8 +9,10 @@ absl::Status ValidateOptions(const Options& options) {
   if (options.election_ticks <= options.heartbeat_ticks) {
     return absl::InvalidArgumentError("election_ticks: must be greater than heartbeat_ticks");
   }
-  if (options.election_ticks > (uint32_t{1} << 30))
-    return absl::InvalidArgumentError("election_ticks: must be at most 2^30");
+  if (options.election_ticks > (uint32_t{1} << 24))
+    return absl::InvalidArgumentError("election_ticks: must be at most 2^24");
+  if (options.election_rank > kMaxElectionRank)
+    return absl::InvalidArgumentError("election_rank: must be at most 100");
   if (options.max_append_bytes == 0)
     return absl::InvalidArgumentError("max_append_bytes: must be at least 1");
   if (options.max_committed_bytes == 0)

@@ -12,6 +12,8 @@ namespace raftkv::raft {
 
 inline constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
 
+inline constexpr uint32_t kMaxElectionRank = 100;
+
 enum class ReadMode : uint8_t {
   kQuorum,  // each read point is confirmed by a round of heartbeats (thesis, section 6.4)
   // The leader answers from its lease (thesis, section 6.4.1). Needs check_quorum, and clocks whose
@@ -25,6 +27,10 @@ struct Options {
   // Each election timeout is drawn from [election_ticks, 2 * election_ticks).
   uint32_t election_ticks = 30;
   uint32_t heartbeat_ticks = 5;  // less than election_ticks
+  // Election priority: when its leader falls silent, a node waits another election_ticks for each
+  // step of its rank, so that nodes of rank 0 campaign first. Once somebody has campaigned all are
+  // equal: a node of rank 0 that cannot win must not keep the others from it.
+  uint32_t election_rank = 0;  // at most kMaxElectionRank
 
   // Ask before disturbing (thesis, section 9.6).
   bool pre_vote = true;

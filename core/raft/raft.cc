@@ -95,6 +95,7 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
   if (options.read_mode == ReadMode::kLease && raft.hard_.term > 0)
     raft.silent_ticks_ = options.election_ticks;
   raft.BecomeFollower(raft.hard_.term, kNoNode);
+  raft.election_delay_ = options.election_rank * options.election_ticks;
   return raft;
 }
 
@@ -107,6 +108,7 @@ void Raft::EnterTerm(Term term) {
   election_elapsed_ = 0;
   election_timeout_ =
       options_.election_ticks + static_cast<uint32_t>(random_.Below(options_.election_ticks));
+  election_delay_ = 0;
   AbandonReads();
 }
 
@@ -262,6 +264,7 @@ bool Raft::HearFromLeader(const Message& message) {
   } else {
     BecomeFollower(message.term, message.from);
   }
+  election_delay_ = options_.election_rank * options_.election_ticks;
   return true;
 }
 

@@ -268,6 +268,7 @@ class Raft {
   uint64_t now_ = 0;  // ticks seen
   uint32_t election_elapsed_ = 0;
   uint32_t election_timeout_ = 0;
+  uint32_t election_delay_ = 0;  // on top of the timeout, for the rank; see Options
   // No vote is given for so long: a lease given before a restart may still run.
   uint32_t silent_ticks_ = 0;
 

@@ -63,6 +63,8 @@ Process& Cluster::AddProcess(raft::NodeId node, const storage::Founding& foundin
   process.replica.cluster = {kCluster.high, kCluster.low};
   process.replica.incarnation = kFirstIncarnation;
   process.replica.raft.id = node;
+  process.replica.raft.election_rank =
+      static_cast<uint32_t>(node % (uint64_t{settings_.most_election_rank} + 1));
   process.replica.record_applied = true;
   process.storage = settings_.storage;
   process.disk = settings_.disk;

@@ -27,6 +27,7 @@ struct ClusterSettings {
   Delay disk_delay;
   NetworkOptions network;
   PortOptions ports;
+  uint32_t most_election_rank = 0;  // nodes have ranks from 0 to this, in turn
   int64_t most_drift_ppm = 0;  // of each node's clocks, either way
   uint64_t most_wall_skew_ms = 0;
   Time restart_delay = 200 * kMillisecond;  // of a process that ended by itself

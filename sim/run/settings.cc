@@ -226,6 +226,8 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   Random clocks = random.Split("clocks");
   run.cluster.most_drift_ppm = static_cast<int64_t>(OneOf(clocks, {0, 1'000, 100'000}));
   run.cluster.most_wall_skew_ms = OneOf(clocks, {0, 100, 60'000});
+  Random ranks = random.Split("ranks");
+  run.cluster.most_election_rank = static_cast<uint32_t>(OneOf(ranks, {0, 0, 0, 0, 1, 2}));
   Random length = random.Split("length");
   run.chaos = length.Between(6, 12) * kSecond;
   return run;
