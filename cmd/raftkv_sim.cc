@@ -4,6 +4,7 @@
 //   sweep    many seeds
 //   hash     a number for what each seed did, to compare builds
 //   check    is this history linearizable?
+//   crash-points   every crash in every job of the storage
 //
 // Exit codes: 0 nothing wrong, 1 a violation (or a history that is not linearizable, or undecided),
 // 2 it could not be done.
@@ -25,6 +26,7 @@
 #include "cmd/sim/sweep.h"
 #include "cmd/sim/worker.h"
 #include "sim/check/check_command.h"
+#include "sim/crash_points/crash_points.h"
 #include "sim/run/run.h"
 #include "sim/run/settings.h"
 
@@ -186,6 +188,30 @@ int CheckFiles(const Arguments& arguments) {
   return code;
 }
 
+int ListCrashPoints() {
+  const bool terminal = isatty(STDOUT_FILENO) != 0;
+  absl::PrintF("%-30s %6s %10s %12s %8s\n", "job of the storage", "cuts", "states", "undecided",
+               "sampled");
+  uint64_t states = 0;
+  int code = kFine;
+  for (const std::string& job : CrashPointJobs()) {
+    if (terminal) {
+      absl::PrintF("%-30s ...\r", job);
+      std::fflush(stdout);
+    }
+    const CrashPointResult result = ExploreCrashPoints(job, CrashPointOptions());
+    states += result.states;
+    absl::PrintF("%-30s %6d %10d %12s %8d\n", job, result.cuts, result.states,
+                 absl::StrCat("up to ", result.most_undecided), result.sampled_cuts);
+    if (result.failure.empty()) continue;
+    absl::PrintF("FAILURE %s\n", result.failure);
+    code = kViolation;
+  }
+  absl::PrintF("%d states recovered, %s\n", states,
+               code == kFine ? "0 failures" : "some of them wrongly");
+  return code;
+}
+
 int Main(int argc, char** argv) {
   program = argv[0];
   Arguments arguments;
@@ -237,6 +263,9 @@ int Main(int argc, char** argv) {
   check->add_option("files", arguments.files, "Histories: Jepsen logs, EDN, or our own format")
       ->required();
 
+  CLI::App* crash_points = app.add_subcommand(
+      "crash-points", "Cut each job of the storage after each of its operations, and recover");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -245,6 +274,7 @@ int Main(int argc, char** argv) {
   if (run->parsed()) return RunSeed(arguments);
   if (sweep->parsed()) return RunSweep(arguments);
   if (hash->parsed()) return PrintHashes(arguments);
+  if (crash_points->parsed()) return ListCrashPoints();
   return CheckFiles(arguments);
 }
 

@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
 
 namespace raftkv::sim {
 namespace {
@@ -33,6 +35,12 @@ struct SimDisk::Inode {
   uint64_t visited = 0;         // crash that decided about this file
 
   bool SizeDirty() const { return platter_size != cache.size() || !sizes.empty(); }
+};
+
+// An undecided change, and where it is.
+struct SimDisk::Item {
+  Undecided what;
+  size_t at = 0;  // position of its file in Files(), or of the change of names in `pending`
 };
 
 struct SimDisk::Platter {
@@ -150,6 +158,61 @@ struct SimDisk::Platter {
     }
     inode.platter_size = inode.cache.size();
     inode.sizes.clear();
+  }
+
+  // Every file that a name leads to, led to or may lead to, once, in the order of their names.
+  std::vector<std::pair<std::string, Inode*>> Files() const {
+    std::vector<std::pair<std::string, Inode*>> files;
+    absl::flat_hash_set<const Inode*> seen;
+    const auto add = [&](const std::string& name, const std::shared_ptr<Inode>& inode) {
+      if (inode != nullptr && seen.insert(inode.get()).second) {
+        files.emplace_back(name, inode.get());
+      }
+    };
+    for (const auto& [name, inode] : names) add(name, inode);
+    for (const auto& [name, inode] : synced_names) add(name, inode);
+    for (const Change& change : pending) {
+      for (const auto& [name, inode] : change) add(name, inode);
+    }
+    return files;
+  }
+
+  std::vector<Item> Items() const {
+    std::vector<Item> items;
+    const std::vector<std::pair<std::string, Inode*>> files = Files();
+    for (size_t i = 0; i < files.size(); ++i) {
+      const auto& [name, inode] = files[i];
+      for (const auto& [number, sector] : inode->dirty) {
+        if (sector.lost || CachedSector(*inode, number) == sector.platter) continue;
+        items.push_back({{Undecided::Kind::kSector, name, number}, i});
+      }
+      if (inode->SizeDirty()) items.push_back({{Undecided::Kind::kSize, name, 0}, i});
+    }
+    for (size_t i = 0; i < pending.size(); ++i) {
+      items.push_back({{Undecided::Kind::kName, pending[i].back().first, 0}, i});
+    }
+    return items;
+  }
+
+  static std::string SectorOf(Fate fate, const std::string& old, const std::string& fresh) {
+    switch (fate) {
+      case Fate::kOld:
+        return old;
+      case Fate::kNew:
+        return fresh;
+      case Fate::kHalf:
+        return absl::StrCat(fresh.substr(0, fresh.size() / 2), old.substr(fresh.size() / 2));
+      case Fate::kGarbage: {
+        std::string garbage = fresh;
+        for (size_t i = 0; i < garbage.size(); ++i) {
+          garbage[i] = static_cast<char>((i * 151 + 89) & 0xff);
+        }
+        return garbage;
+      }
+      case Fate::kZeros:
+        return std::string(fresh.size(), '\0');
+    }
+    return old;
   }
 
   void CrashFile(Inode& inode, Random& chance);
@@ -505,6 +568,60 @@ void SimDisk::Crash(Random& random) {
 }
 
 void SimDisk::ProcessCrash() { platter_->Restart(); }
+
+std::vector<SimDisk::Undecided> SimDisk::WhatIsUndecided() const {
+  std::vector<Undecided> undecided;
+  for (Item& item : platter_->Items()) undecided.push_back(std::move(item.what));
+  return undecided;
+}
+
+void SimDisk::CrashAs(const std::vector<Fate>& fates) {
+  Platter& platter = *platter_;
+  ++platter.counters.crashes;
+  const std::vector<Item> items = platter.Items();
+  RAFTKV_CHECK(fates.size() == items.size());
+  const std::vector<std::pair<std::string, Inode*>> files = platter.Files();
+  std::vector<std::string> survivors;
+  std::vector<uint64_t> sizes;
+  for (const auto& [name, inode] : files) {
+    std::string bytes = inode->cache;
+    bytes.resize(std::max<uint64_t>(bytes.size(), inode->platter_size), '\0');
+    for (const auto& [number, sector] : inode->dirty) platter.Put(bytes, number, sector.platter);
+    survivors.push_back(std::move(bytes));
+    sizes.push_back(inode->platter_size);
+  }
+  Platter::Names names = platter.synced_names;
+  for (size_t i = 0; i < items.size(); ++i) {
+    const Item& item = items[i];
+    switch (item.what.kind) {
+      case Undecided::Kind::kSector: {
+        const Inode& inode = *files[item.at].second;
+        platter.Put(survivors[item.at], item.what.sector,
+                    platter.SectorOf(fates[i], inode.dirty.at(item.what.sector).platter,
+                                     platter.CachedSector(inode, item.what.sector)));
+        break;
+      }
+      case Undecided::Kind::kSize:
+        if (fates[i] != Fate::kOld) sizes[item.at] = files[item.at].second->cache.size();
+        break;
+      case Undecided::Kind::kName:
+        if (fates[i] != Fate::kOld) Platter::Enact(platter.pending[item.at], names);
+        break;
+    }
+  }
+  for (size_t i = 0; i < files.size(); ++i) {
+    Inode& inode = *files[i].second;
+    inode.cache = std::move(survivors[i]);
+    inode.cache.resize(sizes[i], '\0');
+    inode.platter_size = sizes[i];
+    inode.dirty.clear();
+    inode.sizes.clear();
+  }
+  platter.pending.clear();
+  platter.names = names;
+  platter.synced_names = std::move(names);
+  platter.Restart();
+}
 
 void SimDisk::InjectFault(Operation operation, uint64_t nth) {
   platter_->injected[operation].push_back(nth);

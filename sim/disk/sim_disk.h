@@ -120,6 +120,21 @@ class SimDisk final : public storage::Disk {
   void Crash(Random& random);
   // The process is gone, the machine is not: as Crash, but nothing is lost.
   void ProcessCrash();
+  // One thing that a crash decides by itself: a sector or a size that is not synced, or a pending
+  // change of the directory.
+  struct Undecided {
+    enum class Kind : uint8_t { kSector, kSize, kName };
+    Kind kind;
+    std::string file;     // by one of its names; kName: the name that changes
+    uint64_t sector = 0;  // kSector: its number
+  };
+  // All of them, in an order that depends on what was done only. Sectors that a failed sync has
+  // lost, and those written with what they held, are not among them.
+  std::vector<Undecided> WhatIsUndecided() const;
+  // What becomes of a sector. A size or a name is old, or else new.
+  enum class Fate : uint8_t { kOld, kNew, kHalf, kGarbage, kZeros };
+  // As Crash, but chosen instead of drawn: one fate for each of the above.
+  void CrashAs(const std::vector<Fate>& fates);
 
   // --- faults ---
   // The `nth` (0: the next) operation of that kind from now fails once: DataLoss, or
@@ -148,6 +163,7 @@ class SimDisk final : public storage::Disk {
 
  private:
   struct Inode;
+  struct Item;
   struct Platter;
   class OpenFile;
   class Held;

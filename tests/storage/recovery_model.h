@@ -16,8 +16,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "core/raft/random.h"
+#include "sim/crash_points/durable_state.h"
 #include "sim/disk/sim_disk.h"
 #include "storage/storage.h"
 
@@ -39,28 +39,9 @@ inline raft::Entry MakeEntry(raft::Term term, raft::Index index, absl::string_vi
   return {term, index, raft::Payload::Copy(payload), type};
 }
 
-struct DurableState {
-  raft::HardState hard_state;
-  raft::SnapshotMeta snapshot;
-  std::string snapshot_bytes;
-  raft::Entries entries;   // behind the snapshot
-  raft::Index commit = 0;  // of the completed jobs; a crash may leave any more recent one
-
-  raft::Index last_index() const { return snapshot.index + entries.size(); }
-  friend bool operator==(const DurableState&, const DurableState&) = default;
-};
-
-inline std::string Describe(const DurableState& state) {
-  std::string text =
-      absl::StrFormat("term %d vote %d snapshot %d@%d (%d bytes) commit %d log",
-                      state.hard_state.term, state.hard_state.vote, state.snapshot.index,
-                      state.snapshot.term, state.snapshot_bytes.size(), state.commit);
-  for (const raft::Entry& entry : state.entries) {
-    absl::StrAppend(&text, " ", entry.index, "@", entry.term, "#",
-                    HashBytes(entry.payload.view()) % 1000);
-  }
-  return text;
-}
+using sim::Describe;
+using sim::DurableState;
+using sim::Matches;
 
 // One node's life: operations, faults, crashes, recoveries. Every random choice comes from one
 // seed.
@@ -238,24 +219,9 @@ class Life {
       return absl::StrCat("open: ", opened.status().ToString());
     }
     storage_ = *std::move(opened);
-    Recovered recovered = storage_->TakeRecovered();
-    DurableState found;
-    found.hard_state = recovered.hard_state;
-    found.snapshot = recovered.snapshot.meta;
-    found.entries = recovered.entries;
-    found.commit = recovered.commit;
-    for (uint64_t offset = 0; offset < recovered.snapshot.size;) {
-      absl::StatusOr<std::string> bytes = storage_->ReadSnapshot(found.snapshot.index, offset, 300);
-      if (!bytes.ok()) return absl::StrCat("read snapshot: ", bytes.status().ToString());
-      found.snapshot_bytes += *bytes;
-      offset += bytes->size();
-    }
-    for (size_t i = 0; i < found.entries.size(); ++i) {
-      if (found.entries[i].index != found.snapshot.index + 1 + i) {
-        return absl::StrCat("a hole in the log: ", Describe(found));
-      }
-    }
-    if (storage_->last_index() != found.last_index()) return "last_index() is not the last entry";
+    absl::StatusOr<DurableState> read = sim::WhatWasFound(*storage_);
+    if (!read.ok()) return absl::StrCat("recovered: ", read.status().ToString());
+    const DurableState& found = *read;
     for (const DurableState& candidate : candidates_) {
       if (!Matches(candidate, found)) continue;
       // What recovery reported is what holds from now on; commit may only be higher than promised.
@@ -277,15 +243,6 @@ class Life {
 
  private:
   static raft::ConfState FoundingConf() { return {{1, 2, 3}, {}, {}, {}, false}; }
-
-  static bool Matches(const DurableState& wanted, const DurableState& found) {
-    // The commit index of a batch that is there must not be lost; a crashed batch may add its own.
-    const raft::Index floor =
-        std::min(std::max(wanted.commit, wanted.snapshot.index), wanted.last_index());
-    return wanted.hard_state == found.hard_state && wanted.snapshot == found.snapshot &&
-           wanted.snapshot_bytes == found.snapshot_bytes && wanted.entries == found.entries &&
-           found.commit >= floor && found.commit <= found.last_index();
-  }
 
   raft::Index floor() const { return std::max(committed_, now().snapshot.index); }
 

@@ -257,6 +257,44 @@ TEST(SimDiskTest, CloneKeepsDirt) {
   EXPECT_EQ(Contents(*clone->DurableImage(), "a"), std::string(600, 'o'));
 }
 
+TEST(SimDiskTest, ACrashCanBeChosen) {
+  const std::string old_bytes(1024, 'o');
+  for (const SimDisk::Fate fate :
+       {SimDisk::Fate::kOld, SimDisk::Fate::kNew, SimDisk::Fate::kHalf, SimDisk::Fate::kZeros}) {
+    SimDisk disk({});
+    {
+      auto file = *disk.Create("a");
+      ASSERT_TRUE(file->Write(0, old_bytes).ok());
+      ASSERT_TRUE(file->Sync().ok());
+      ASSERT_TRUE(disk.SyncDir().ok());
+      EXPECT_TRUE(disk.WhatIsUndecided().empty());
+      ASSERT_TRUE(file->Write(512, std::string(512, 'n')).ok());
+      ASSERT_TRUE(file->Write(0, std::string(512, 'o')).ok());  // what is there already
+      ASSERT_TRUE(file->Write(1024, "longer").ok());
+      ASSERT_TRUE(disk.Create("b").ok());
+    }
+    const std::vector<SimDisk::Undecided> undecided = disk.WhatIsUndecided();
+    ASSERT_EQ(undecided.size(), 4u);  // two sectors and the size of a, the name of b
+    EXPECT_EQ(undecided[0].sector, 1u);
+    EXPECT_EQ(undecided[2].kind, SimDisk::Undecided::Kind::kSize);
+    EXPECT_EQ(undecided[3].file, "b");
+    disk.PowerOff();
+    disk.CrashAs({fate, SimDisk::Fate::kOld, SimDisk::Fate::kOld,
+                  fate == SimDisk::Fate::kNew ? SimDisk::Fate::kNew : SimDisk::Fate::kOld});
+    const std::string sector = fate == SimDisk::Fate::kOld   ? std::string(512, 'o')
+                               : fate == SimDisk::Fate::kNew ? std::string(512, 'n')
+                               : fate == SimDisk::Fate::kZeros
+                                   ? std::string(512, '\0')
+                                   : std::string(256, 'n') + std::string(256, 'o');
+    auto file = *disk.Open("a", storage::Disk::Mode::kRead);
+    std::string bytes(2048, '?');
+    bytes.resize(*file->Read(0, bytes.data(), bytes.size()));
+    EXPECT_EQ(bytes, std::string(512, 'o') + sector);
+    EXPECT_EQ(disk.List()->size(), fate == SimDisk::Fate::kNew ? 2u : 1u);
+    EXPECT_TRUE(disk.WhatIsUndecided().empty());
+  }
+}
+
 TEST(SimDiskTest, TheSameSeedCrashesTheSameWay) {
   auto run = [](uint64_t seed) {
     SimDisk disk({});
