@@ -226,6 +226,26 @@ TEST(Contract, Clause03_ALeadersOwnMatchMovesAtPersisted) {
   EXPECT_EQ(leader->commit(), 2u);
 }
 
+TEST(Contract, Clause03_EachProposalHasItsAnswerUnlessTheyAreMerged) {
+  for (const bool merge : {false, true}) {
+    Options options = TestOptions();
+    options.merge_messages = merge;
+    Solo leader = LeaderOfThree(options);
+    leader.Accept(2, 1);
+    leader.Settle();
+    leader->Propose(Payload::Copy("a"));
+    leader->Propose(Payload::Copy("b"));
+    ASSERT_TRUE(leader.Begin().persist);
+    leader.Accept(2, 3);
+    leader.Finish();
+    std::vector<Index> told;  // commit indexes, as each of the answers raised them
+    for (const Message& message : Only<AppendRequest>(leader.Begin().send_now)) {
+      if (message.to == 2) told.push_back(As<AppendRequest>(message).commit);
+    }
+    EXPECT_EQ(told, merge ? std::vector<Index>({3}) : std::vector<Index>({2, 3}));
+  }
+}
+
 TEST(Contract, Clause03_ACompletionOfAnOlderTermVouchesForNothing) {
   Solo node = LeaderOfThree();
   node->Propose(Payload::Copy("old"));
@@ -656,6 +676,13 @@ TEST(Contract, Clause11_ASnapshotThatContradictsWhatIsCommittedIsIgnored) {
   EXPECT_EQ(node.Hear(2, 3, InstallSnapshot{MetaAt(2, 2)}, "state"), Outcome::kIgnored);
   EXPECT_FALSE(node->installing_snapshot());
   EXPECT_EQ(node->log().TermAt(2), 1u);
+}
+
+TEST(Contract, Clause11_ASnapshotWithoutAPlaceIsRefused) {
+  Solo node(FoundingDisk({1, 2, 3}));
+  EXPECT_EQ(node.Hear(2, 3, InstallSnapshot{MetaAt(0, 1)}, "state"), Outcome::kMalformed);
+  EXPECT_EQ(node.Hear(2, 3, InstallSnapshot{MetaAt(5, 0)}, "state"), Outcome::kMalformed);
+  EXPECT_FALSE(node->installing_snapshot());
 }
 
 TEST(Contract, Clause11_ASnapshotOfWhatIsThereAlreadyOnlyCommits) {
