@@ -153,6 +153,33 @@ TEST(Contract, Clause02_WhatALeaderSendsNeverWaitsAndGoesInOrderOfIds) {
   EXPECT_THAT(Receivers(Only<TimeoutNow>(ready.send_now)), ElementsAre(3));
 }
 
+TEST(Contract, Clause02_WhatIsPassedOnOrOfferedDoesNotWait) {
+  Options options = TestOptions();
+  options.forward_proposals = true;
+  Solo follower(FoundingDisk({1, 2, 3}), options);
+  follower.Hear(2, 1, AppendRequest{.entries = Commands(1, {1})});
+  ASSERT_TRUE(follower.Begin().persist);
+  follower->Propose(Payload::Copy("a"));
+  follower->TransferLeadership(3);
+  const Ready passed_on = follower.Begin();
+  EXPECT_THAT(Only<ForwardedProposal>(passed_on.send_now), SizeIs(1));
+  EXPECT_THAT(Only<ForwardedTransfer>(passed_on.send_now), SizeIs(1));
+
+  Solo leader = LeaderOfThree();
+  leader.Accept(2, 1);
+  leader.Settle();
+  leader->Compact(1);
+  leader->Propose(Payload::Copy("a"));
+  ASSERT_TRUE(leader.Begin().persist);
+  leader.Hear(3, 1, HeartbeatResponse{});
+  leader.Hear(2, 0, ReadIndexRequest{.context = 7});
+  leader.Hear(2, 1, HeartbeatResponse{1});
+  const Ready ready = leader.Begin();
+  EXPECT_THAT(Only<InstallSnapshot>(ready.send_now), SizeIs(1));
+  EXPECT_THAT(Only<ReadIndexResponse>(ready.send_now), SizeIs(1));
+  EXPECT_TRUE(leader->ticket_out());
+}
+
 // ---- Clause 3: the core's answers to itself
 
 TEST(Contract, Clause03_ItsOwnVoteCountsOncePersisted) {
@@ -172,6 +199,19 @@ TEST(Contract, Clause03_ItsOwnVoteCountsOncePersisted) {
   EXPECT_TRUE(of_three->is_leader());
 }
 
+TEST(Contract, Clause03_ItsOwnPreVoteCountsOncePersisted) {
+  Options options = TestOptions();
+  options.pre_vote = true;
+  Solo alone(FoundingDisk({1}), options);
+  alone->Campaign();
+  ASSERT_TRUE(alone.Begin().persist);
+  EXPECT_EQ(alone->role(), RoleName::kPreCandidate);
+  alone.Finish();
+  EXPECT_EQ(alone->role(), RoleName::kCandidate) << "its own vote is the next ticket's";
+  alone.Settle();
+  EXPECT_TRUE(alone->is_leader());
+}
+
 TEST(Contract, Clause03_ALeadersOwnMatchMovesAtPersisted) {
   Solo leader = LeaderOfThree();
   leader->Propose(Payload::Copy("a"));
@@ -184,6 +224,26 @@ TEST(Contract, Clause03_ALeadersOwnMatchMovesAtPersisted) {
   leader.Finish();
   EXPECT_EQ(own_match(), 2u);
   EXPECT_EQ(leader->commit(), 2u);
+}
+
+TEST(Contract, Clause03_EachProposalHasItsAnswerUnlessTheyAreMerged) {
+  for (const bool merge : {false, true}) {
+    Options options = TestOptions();
+    options.merge_messages = merge;
+    Solo leader = LeaderOfThree(options);
+    leader.Accept(2, 1);
+    leader.Settle();
+    leader->Propose(Payload::Copy("a"));
+    leader->Propose(Payload::Copy("b"));
+    ASSERT_TRUE(leader.Begin().persist);
+    leader.Accept(2, 3);
+    leader.Finish();
+    std::vector<Index> told;  // commit indexes, as each of the answers raised them
+    for (const Message& message : Only<AppendRequest>(leader.Begin().send_now)) {
+      if (message.to == 2) told.push_back(As<AppendRequest>(message).commit);
+    }
+    EXPECT_EQ(told, merge ? std::vector<Index>({3}) : std::vector<Index>({2, 3}));
+  }
 }
 
 TEST(Contract, Clause03_ACompletionOfAnOlderTermVouchesForNothing) {
@@ -227,6 +287,17 @@ TEST(Contract, Clause04_CommitTravelsWithTheBatch) {
   const Ready ready = leader.Begin();
   ASSERT_TRUE(ready.persist);
   EXPECT_EQ(ready.persist->commit, 1u);
+}
+
+TEST(Contract, Clause04_ItIsTheCommitIndexKnownWhenTheBatchIsCut) {
+  Solo node(FoundingDisk({1, 2, 3}));
+  node.Hear(2, 1, AppendRequest{.entries = Commands(1, {1, 1})});
+  node.Settle();
+  // Nothing of this was handed out before, and 3 is not on any disk here yet.
+  node.Hear(2, 1, Append(2, 1, 3, Commands(3, {1})));
+  const Ready ready = node.Begin();
+  ASSERT_TRUE(ready.persist);
+  EXPECT_EQ(ready.persist->commit, 3u);
 }
 
 TEST(Contract, Clause04_RecoveryTakesTheHighestCommitFoundCappedAtTheLastEntry) {
@@ -461,9 +532,34 @@ TEST(Contract, Clause10_TheNewestSnapshotIsOffered) {
   EXPECT_EQ(leader->progress()->Find(3)->state, ProgressState::kSnapshot);
 }
 
+TEST(Contract, Clause10_AnOlderSnapshotNamedLaterIsNotOffered) {
+  Solo leader(FoundingDisk({1}));
+  leader.BecomeLeader({});
+  for (int i = 0; i < 4; ++i) leader->Propose(Payload::Copy("a"));
+  leader.Settle();
+  leader->SnapshotAvailable(leader.node().snapshots().at(2).meta);
+  EXPECT_EQ(leader->offered_snapshot().index, 5u);
+}
+
 TEST(ContractDeathTest, Clause10_CompactingWhatIsNotAppliedOrNotOfferedIsABug) {
   Solo leader = LeaderOfThree();
   EXPECT_DEATH(leader->Compact(1), "check failed");
+
+  MemoryDisk disk = FoundingDisk({1, 2, 3});
+  disk.hard_state = {1, kNoNode};
+  disk.entries = Commands(1, {1, 1});
+  disk.commit = 2;
+  Solo node(disk);
+  node->TakeReady();
+  node->Applied(2);
+  EXPECT_DEATH(node->Compact(1), "check failed") << "applied, but no snapshot is offered";
+}
+
+TEST(ContractDeathTest, Clause10_NamingASnapshotOfWhatIsNotAppliedIsABug) {
+  Solo leader = LeaderOfThree();
+  SnapshotMeta ahead{1, 1, {}};
+  ahead.conf.voters = {1, 2, 3};
+  EXPECT_DEATH(leader->SnapshotAvailable(ahead), "check failed");
 }
 
 // ---- Clause 11: an incoming snapshot
@@ -569,6 +665,24 @@ TEST(Contract, Clause11_ASnapshotThatDoesNotKnowThisNodeIsInstalledAllTheSame) {
   joiner.Settle();
   EXPECT_EQ(joiner.node().state(), "state");
   EXPECT_EQ(joiner->Campaign(), Outcome::kNotPromotable);
+}
+
+TEST(Contract, Clause11_ASnapshotThatContradictsWhatIsCommittedIsIgnored) {
+  MemoryDisk disk = FoundingDisk({1, 2, 3});
+  disk.hard_state = {1, kNoNode};
+  disk.entries = Commands(1, {1, 1});
+  disk.commit = 2;
+  Solo node(disk);
+  EXPECT_EQ(node.Hear(2, 3, InstallSnapshot{MetaAt(2, 2)}, "state"), Outcome::kIgnored);
+  EXPECT_FALSE(node->installing_snapshot());
+  EXPECT_EQ(node->log().TermAt(2), 1u);
+}
+
+TEST(Contract, Clause11_ASnapshotWithoutAPlaceIsRefused) {
+  Solo node(FoundingDisk({1, 2, 3}));
+  EXPECT_EQ(node.Hear(2, 3, InstallSnapshot{MetaAt(0, 1)}, "state"), Outcome::kMalformed);
+  EXPECT_EQ(node.Hear(2, 3, InstallSnapshot{MetaAt(5, 0)}, "state"), Outcome::kMalformed);
+  EXPECT_FALSE(node->installing_snapshot());
 }
 
 TEST(Contract, Clause11_ASnapshotOfWhatIsThereAlreadyOnlyCommits) {
@@ -827,6 +941,24 @@ TEST(Contract, Clause15_HeartbeatsAndReadPointsDoNotWaitForTheDisk) {
   leader.Hear(2, 1, HeartbeatResponse{As<Heartbeat>(heartbeats[0]).read_round});
   EXPECT_THAT(leader.Begin().reads, ElementsAre(ReadPoint{7, 1}));
   EXPECT_TRUE(leader->ticket_out());
+}
+
+TEST(Contract, Clause15_AReadOfWhatIsBeingWrittenIsServedOnceItIsWritten) {
+  Solo leader = LeaderOfThree();
+  leader.Accept(2, 1);
+  leader.Settle();
+  leader->Propose(Payload::Copy("a"));
+  ASSERT_TRUE(leader.Begin().persist);
+  leader.Accept(2, 2);
+  leader.Accept(3, 2);  // committed without its own copy
+  leader->RequestRead(7);
+  const Messages heartbeats = Only<Heartbeat>(leader.Begin().send_now);
+  ASSERT_FALSE(heartbeats.empty());
+  leader.Hear(2, 1, HeartbeatResponse{As<Heartbeat>(heartbeats.back()).read_round});
+  EXPECT_THAT(leader.Begin().reads, ElementsAre(ReadPoint{7, 2})) << "the point does not wait";
+  EXPECT_EQ(leader->applied(), 1u) << "serving it does";
+  leader.Finish();
+  EXPECT_EQ(leader->applied(), 2u);
 }
 
 TEST(Contract, Clause15_TheNumberOfPendingReadsIsBounded) {

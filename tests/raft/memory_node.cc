@@ -92,6 +92,7 @@ void MemoryNode::FinishWrite(std::vector<Envelope>& outbox) {
 }
 
 void MemoryNode::Compact(Index through) {
+  if (!offer_every_snapshot_) raft_->SnapshotAvailable(snapshots_.at(through).meta);
   raft_->Compact(through);
   const Index base = disk_.snapshot.meta.index;
   if (through <= base) return;
@@ -129,7 +130,7 @@ void MemoryNode::Apply(const Entry& entry) {
   raft_->Applied(entry.index);
   const SnapshotMeta meta{entry.index, entry.term, conf_};
   snapshots_[entry.index] = MemorySnapshot{meta, state_};
-  raft_->SnapshotAvailable(meta);
+  if (offer_every_snapshot_) raft_->SnapshotAvailable(meta);
 }
 
 }  // namespace raftkv::raft

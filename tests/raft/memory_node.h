@@ -59,6 +59,9 @@ class MemoryNode {
 
   // Takes a snapshot at `through` (applied) and drops the log before it, on disk and in memory.
   void Compact(Index through);
+  // Whether each applied entry makes a snapshot that is offered (as at first), or only Compact
+  // does.
+  void OfferEverySnapshot(bool every) { offer_every_snapshot_ = every; }
 
   // Loses everything but the disk. Of the job that is out `written` has arrived there.
   enum class Written { kNothing, kTermAndVote, kAll };
@@ -82,6 +85,7 @@ class MemoryNode {
   std::map<Index, MemorySnapshot> snapshots_;  // the state after each entry applied in this life
   std::map<Index, MemorySnapshot> received_;   // verified snapshots, not yet made the current one
   Entries applied_;
+  bool offer_every_snapshot_ = true;
   std::optional<Ticket> ticket_;
 };
 

@@ -284,6 +284,18 @@ TEST(Votes, E01_AVoteOfAnEarlierTermIsNotCounted) {
   EXPECT_TRUE(candidate->is_leader());
 }
 
+// A candidate of the leader's own term cannot have the entry with which that term began, so its log
+// alone is reason enough to refuse it. The leader must not depend on that.
+TEST(Votes, E02_ALeaderKeepsItsVote) {
+  Solo leader(FoundingDisk({1, 2, 3}));
+  leader.BecomeLeader({2});
+  leader.Hear(3, 1, VoteRequest{.last_index = 9, .last_term = 1});
+  EXPECT_EQ(leader->vote(), 1u);
+  const Messages answers = Only<VoteResponse>(leader.Sent());
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_TRUE(As<VoteResponse>(answers[0]).rejected);
+}
+
 TEST(Votes, E03_OneVoteInATermWhateverHappens) {
   Solo voter(FoundingDisk({1, 2, 3}));
   voter.Hear(2, 5, VoteRequest{});

@@ -1,7 +1,6 @@
 #include "tests/raft/script_interaction.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -22,6 +21,9 @@ constexpr absl::string_view kPeerNotFound = "raft: cannot step as peer not found
 
 constexpr uint32_t kElectionTicks = 3;
 constexpr uint32_t kHeartbeatTicks = 1;
+
+// Far more than any script needs to come to rest.
+constexpr int kMostRounds = 1000;
 
 bool Accepted(Outcome outcome) { return outcome == Outcome::kOk || outcome == Outcome::kForwarded; }
 
@@ -58,7 +60,7 @@ Options OptionsFrom(const ScriptCommand& command, bool merge_messages) {
   options.max_uncommitted_bytes = command.Number("max-uncommitted-bytes").value_or(kNoLimit);
   options.max_inflight_messages =
       command.Number("inflight").value_or(std::numeric_limits<int32_t>::max());
-  options.max_inflight_bytes = 0;
+  options.max_inflight_bytes = command.Number("inflight-bytes").value_or(0);
   if (command.Value("read-only") == "lease-based") options.read_mode = ReadMode::kLease;
   return options;
 }
@@ -208,6 +210,7 @@ MemoryNode* InteractionScript::First(const ScriptCommand& command) {
 
 void InteractionScript::Start(Member& member, MemoryDisk disk) {
   member.node.emplace(member.options, std::move(disk), /*seed=*/member.options.id);
+  member.node->OfferEverySnapshot(member.offer_every_snapshot);
   const Raft& raft = member.node->raft();
   member.hard = {raft.hard_state(), raft.commit()};
   member.soft = {raft.leader(), raft.role()};
@@ -238,6 +241,7 @@ void InteractionScript::AddNodes(const ScriptCommand& command) {
     Member member;
     member.options = OptionsFrom(command, settings_.merge_messages);
     member.options.id = members_.size() + 1;
+    member.offer_every_snapshot = command.Value("snapshots") != "by-compact";
     if (absl::Status status = ValidateOptions(member.options); !status.ok()) {
       return Fail(std::string(status.message()));
     }
@@ -271,43 +275,47 @@ void InteractionScript::Restart(const ScriptCommand& command) {
 
 // ---- Messages
 
-bool InteractionScript::Filter::Takes(const Envelope& envelope) const {
-  return (!type || *type == DescribeMessageType(envelope.message.body)) &&
+bool InteractionScript::Delivery::Takes(const Envelope& envelope, uint64_t to) const {
+  return envelope.message.to == meant_for.value_or(to) &&
+         (!type || *type == DescribeMessageType(envelope.message.body)) &&
          (!from || *from == envelope.message.from);
 }
 
 void InteractionScript::DeliverMessages(const ScriptCommand& command) {
-  Filter filter;
-  if (const auto* type = command.Find("type")) filter.type = type->front();
-  filter.from = command.Number("from");
+  Delivery delivery;
+  if (const auto* type = command.Find("type")) delivery.type = type->front();
+  delivery.from = command.Number("from");
+  delivery.meant_for = command.Number("meant-for");
+  delivery.count = command.Number("count").value_or(delivery.count);
   size_t handled = 0;
   for (const ScriptArgument& argument : command.arguments) {
     uint64_t id = 0;
+    delivery.drop = argument.key == "drop";
+    delivery.keep = !delivery.drop && command.Flag("keep");
     if (argument.values.empty() && absl::SimpleAtoi(argument.key, &id)) {
-      handled += Deliver(id, filter, /*drop=*/false, command.Flag("keep"));
+      handled += Deliver(id, delivery);
     }
-    if (argument.key != "drop") continue;
+    if (!delivery.drop) continue;
     for (const std::string& value : argument.values) {
-      if (absl::SimpleAtoi(value, &id)) {
-        handled += Deliver(id, filter, /*drop=*/true, /*keep=*/false);
-      }
+      if (absl::SimpleAtoi(value, &id)) handled += Deliver(id, delivery);
     }
   }
   if (handled == 0) Write("no messages\n");
 }
 
-size_t InteractionScript::Deliver(uint64_t to, const Filter& filter, bool drop, bool keep) {
+size_t InteractionScript::Deliver(uint64_t to, const Delivery& delivery) {
   std::vector<Envelope> mine;
   std::vector<Envelope> others;
   for (Envelope& envelope : messages_) {
-    const bool taken = envelope.message.to == to && filter.Takes(envelope);
+    const bool taken = mine.size() < delivery.count && delivery.Takes(envelope, to);
     if (taken) mine.push_back(envelope);
-    if (!taken || keep) others.push_back(std::move(envelope));
+    if (!taken || delivery.keep) others.push_back(std::move(envelope));
   }
   messages_ = std::move(others);
   for (const Envelope& envelope : mine) {
-    Write(absl::StrCat(drop ? "dropped: " : "", DescribeMessage(envelope.message), "\n"));
-    if (drop) continue;
+    const absl::string_view drop = delivery.drop ? "dropped: " : "";
+    Write(absl::StrCat(drop, DescribeMessage(envelope.message), "\n"));
+    if (delivery.drop) continue;
     MemoryNode* node = Living(to);
     if (node == nullptr) break;
     const Outcome outcome = node->Step(envelope);
@@ -315,7 +323,7 @@ size_t InteractionScript::Deliver(uint64_t to, const Filter& filter, bool drop, 
       Write(absl::StrCat(kPeerNotFound, "\n"));
     } else if (std::holds_alternative<ForwardedProposal>(envelope.message.body)) {
       if (!Accepted(outcome)) Write(absl::StrCat(kProposalDropped, "\n"));
-    } else if (outcome == Outcome::kMalformed) {
+    } else if (outcome == Outcome::kMalformed || outcome == Outcome::kNotForMe) {
       Write(absl::StrCat(OutcomeText(outcome), "\n"));
     }
   }
@@ -436,7 +444,9 @@ void InteractionScript::StabilizeNodes(const std::vector<uint64_t>& ids) {
       if (member.node) chosen.push_back(member.options.id);
     }
   }
+  int rounds = 0;
   for (bool moved = true; moved && error_.empty();) {
+    if (++rounds > kMostRounds) return Fail("does not come to rest");
     moved = false;
     for (const uint64_t id : chosen) {
       if (Living(id) == nullptr) return;
@@ -451,7 +461,7 @@ void InteractionScript::StabilizeNodes(const std::vector<uint64_t>& ids) {
       if (std::none_of(messages_.begin(), messages_.end(), mine)) continue;
       moved = true;
       Write(absl::StrCat("> ", id, " receiving messages\n"));
-      Indented([&] { Deliver(id, Filter(), /*drop=*/false, /*keep=*/false); });
+      Indented([&] { Deliver(id, Delivery()); });
     }
   }
 }

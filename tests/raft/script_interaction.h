@@ -3,6 +3,7 @@
 // (tests/scenarios/README.md lists all commands).
 #pragma once
 
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,6 +46,7 @@ class InteractionScript {
   };
   struct Member {
     Options options;
+    bool offer_every_snapshot = true;
     std::optional<MemoryNode> node;  // empty while it is crashed
     MemoryDisk disk;                 // of a crashed one
     HardStateShown hard;
@@ -90,12 +92,17 @@ class InteractionScript {
   void HandleReady(Member& member, bool finish_write);
   static std::string DescribeStates(Member& member);
   void StabilizeNodes(const std::vector<uint64_t>& ids);
-  struct Filter {
+  // Which of the messages under way, and what becomes of them.
+  struct Delivery {
     std::optional<std::string> type;
     std::optional<uint64_t> from;
-    bool Takes(const Envelope& envelope) const;
+    std::optional<uint64_t> meant_for;  // another node than the one that gets them
+    uint64_t count = std::numeric_limits<uint64_t>::max();
+    bool drop = false;
+    bool keep = false;
+    bool Takes(const Envelope& envelope, uint64_t to) const;
   };
-  size_t Deliver(uint64_t to, const Filter& filter, bool drop, bool keep);
+  size_t Deliver(uint64_t to, const Delivery& delivery);
   void PrintLog(const MemoryNode& node);
   void Refused(Outcome outcome);
   void Judge();
