@@ -76,7 +76,7 @@ Outcome Raft::On(const Message& message, const Heartbeat& heartbeat) {
 
 Outcome Raft::On(const Message& message, const InstallSnapshot& install) {
   if (!ConfStateFault(install.meta.conf).empty() || install.meta.index == 0 ||
-      install.meta.term > message.term) {
+      install.meta.index > kMaxTermOrIndex || install.meta.term > message.term) {
     return Outcome::kMalformed;
   }
   if (!HearFromLeader(message)) return Outcome::kMalformed;

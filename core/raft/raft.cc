@@ -201,6 +201,7 @@ bool IsPreVoteRequest(const Message& message) {
 Outcome Raft::Step(Message message) {
   if (message.to != options_.id) return Outcome::kNotForMe;
   if (message.from == kNoNode || message.from == options_.id) return Outcome::kMalformed;
+  if (message.term > kMaxTermOrIndex) return Outcome::kMalformed;
   // Requests are judged by term and log alone: the sender may be in a configuration this node has
   // not heard of. Answers count towards quorums, so they are taken from members only, and before
   // their term can do anything.

@@ -663,6 +663,21 @@ TEST(Contract, Clause13_AMessageForSomebodyElseIsNotRead) {
 
 // ---- Clause 14: refusals say why
 
+// A node that believed it could not campaign ever again: the next term would be 0.
+TEST(Contract, Clause13_ATermOrIndexThatLeavesNoNextOneIsRefused) {
+  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+  Solo node(FoundingDisk({1, 2}));
+  EXPECT_EQ(node.Hear(2, kMost, VoteRequest{}), Outcome::kMalformed);
+  const SnapshotMeta meta{kMost, 1, ConfState{{1, 2}, {}, {}, {}, false}};
+  EXPECT_EQ(node.Hear(2, 1, InstallSnapshot{meta}), Outcome::kMalformed);
+  EXPECT_EQ(node->log().last(), 0u);
+  EXPECT_EQ(node->Campaign(), Outcome::kOk);
+  node.Settle();
+  EXPECT_LT(node->term(), 3u);
+  node.Hear(2, node->term(), VoteResponse{});
+  EXPECT_TRUE(node->is_leader());
+}
+
 TEST(Contract, Clause14_EveryRefusalHasItsReason) {
   Solo follower(FoundingDisk({1, 2, 3}));
   EXPECT_EQ(follower->Propose(Payload()).outcome, Outcome::kNoLeader);
