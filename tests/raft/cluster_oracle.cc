@@ -52,8 +52,8 @@ std::string ClusterOracle::Check(const MemoryNode& node, DiskOf disk_of) {
       if (std::string wrong = CheckMatches(raft, disk_of); !wrong.empty()) return about(wrong);
     }
   }
-  Seen now{StepInvariants(raft), node.applied().size(), led,
-           raft.commit(),        raft.conf(),           raft.log().terms()};
+  Seen now{StepInvariants(raft), node.applied().size(), led, raft.is_leader(), raft.commit(),
+           raft.conf(),          raft.log().terms()};
   if (before == nullptr) {
     seen_.emplace(raft.id(), std::move(now));
   } else {
@@ -95,7 +95,13 @@ std::string ClusterOracle::CheckOnDisk(const MemoryNode& sender, const Message& 
                     std::holds_alternative<ReadIndexResponse>(sent.body) ||
                     (vote != nullptr && vote->pre_vote && !vote->rejected) ||
                     (ask != nullptr && ask->pre_vote);
-  if (!talk && disk.hard_state.term < sent.term) {
+  // Votes that were given before they were asked for make a leader whose own is still being
+  // written.
+  const bool leads = std::holds_alternative<AppendRequest>(sent.body) ||
+                     std::holds_alternative<Heartbeat>(sent.body) ||
+                     std::holds_alternative<InstallSnapshot>(sent.body) ||
+                     std::holds_alternative<TimeoutNow>(sent.body);
+  if (!talk && (honest_ || !leads) && disk.hard_state.term < sent.term) {
     return absl::StrCat("node ", sent.from, ": sends ", DescribeMessageType(sent.body), " in term ",
                         sent.term, ", its disk holds term ", disk.hard_state.term);
   }
@@ -106,7 +112,7 @@ std::string ClusterOracle::CheckOnDisk(const MemoryNode& sender, const Message& 
                         disk.last());
   }
   const auto leader = seen_.find(sent.to);
-  if (leader == seen_.end() || leader->second.led != sent.term) return {};
+  if (leader == seen_.end() || !leader->second.leads || leader->second.led != sent.term) return {};
   const std::optional<Term> term = leader->second.log.At(ack->index);
   if (term && !OnDisk(disk, ack->index, term)) {
     return absl::StrCat("node ", sent.from, ": acknowledges ", ack->index,
@@ -193,6 +199,11 @@ std::string ClusterOracle::CheckCommit(const MemoryNode& leader, const Seen* bef
   const Index index = raft.commit();
   if (before != nullptr && index <= before->commit) return {};
   const std::optional<Term> term = raft.log().TermAt(index);
+  // At the start of a leadership what it commits may have been learned before.
+  if (before != nullptr && before->leads && term != raft.term()) {
+    return absl::StrCat("committed ", index, " of an earlier term as leader of term ", raft.term(),
+                        " (paper, section 5.4.2)");
+  }
   const auto durable = [&](NodeId id) -> Index {
     const MemoryDisk* disk = disk_of(id);
     return disk != nullptr && OnDisk(*disk, index, term) ? index : 0;

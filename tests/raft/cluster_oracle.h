@@ -56,6 +56,7 @@ class ClusterOracle {
     StepInvariants invariants;
     size_t applied = 0;  // entries of MemoryNode::applied() looked at
     Term led = 0;        // newest term in which it was seen leading
+    bool leads = false;
     Index commit = 0;
     ConfState conf;
     TermRuns log;
