@@ -92,7 +92,8 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
   raft.disk_ = raft.log_.terms();
   raft.disk_hard_ = raft.hard_;
   raft.written_ = raft.durable_ = raft.log_.last();
-  if (options.read_mode == ReadMode::kLease && raft.hard_.term > 0)
+  raft.knows_restarts_ = raft.hard_.term > 0;
+  if (options.read_mode == ReadMode::kLease && raft.knows_restarts_)
     raft.silent_ticks_ = options.election_ticks;
   raft.BecomeFollower(raft.hard_.term, kNoNode);
   return raft;
