@@ -715,11 +715,7 @@ void ClusterProgram::TickToElection(NodeId id) {
 
 // Followers are loyal to a leader they have heard within an election timeout.
 void ClusterProgram::Elect(NodeId id) {
-  for (uint32_t i = 0; i < At(id).options.election_ticks; ++i) {
-    if (lockstep_) {
-      TickEverywhere();
-      continue;
-    }
+  for (uint32_t i = 0; !lockstep_ && i < At(id).options.election_ticks; ++i) {
     for (NodeId other = 1; other <= members_.size(); ++other) {
       const bool leads = At(other).node && At(other).node->raft().is_leader();
       if (!leads && other != id) Tick(other);

@@ -27,7 +27,7 @@ std::string Story(Random& random) {
     story.push_back(static_cast<char>(Instruction(op, argument)));
   };
   const unsigned who = static_cast<unsigned>(random.Below(5));
-  switch (random.Below(9)) {
+  switch (random.Below(10)) {
     case 0:  // a leader that is cut off goes on appending, and comes back
       add(kCut, 5);
       add(kProposeMany, any());
@@ -102,6 +102,17 @@ std::string Story(Random& random) {
       add(kRun, any() & 3);
       add(kRead, any());
       add(kDriveAll, any());
+      break;
+    case 8:  // a new leader beside one that holds a lease
+      add(kCut, who);
+      for (unsigned i = any(); i > 0; --i) add(kTickAll, 0), add(kRun, 1);
+      add(kCut, who);
+      if (random.Chance(1, 2)) add(kCrash, any() % 5), add(kRestart, any() % 5);
+      add(kCut, 5);
+      add(random.Chance(1, 2) ? kCampaign : kTickToElection, any() % 5);
+      add(kRun, 3);
+      add(kRead, 6);
+      add(kBegin, 6);
       break;
     default:  // two leaders append on both sides of a partition
       add(kPartition, 1 + any() % 6);
