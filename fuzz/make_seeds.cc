@@ -1,4 +1,5 @@
-// Writes the seeds of peer_frame, resp_request and command from the samples that the tests use:
+// Writes the seeds of peer_frame, resp_request and command from the samples that the tests use, and
+// the programs of core_cluster:
 //
 //   fuzz_make_seeds fuzz/corpus
 //
@@ -7,10 +8,13 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/wire/command.h"
 #include "core/wire/frame.h"
 #include "core/wire/peer.h"
+#include "fuzz/core_cluster_program.h"
 #include "tests/wire/samples.h"
 
 namespace {
@@ -23,6 +27,124 @@ bool Write(const std::filesystem::path& directory, const std::string& name,
   file.close();
   if (!file) std::fprintf(stderr, "cannot write %s\n", (directory / name).c_str());
   return static_cast<bool>(file);
+}
+
+// Short stories that together use every instruction; the fuzzer interrupts and varies them.
+std::vector<std::pair<std::string, std::string>> ClusterPrograms() {
+  using raftkv::raft::Instruction;
+  using enum raftkv::raft::Op;
+  struct Header {
+    uint8_t shape = 0;  // nodes: 3 + shape % 3
+    uint8_t flags = 0;
+    uint8_t limits = 0;
+    uint8_t times = 0;
+    uint8_t start = 0x20;  // with node 1 leading
+  };
+  const auto program = [](Header header, const std::vector<uint8_t>& instructions) {
+    std::string bytes;
+    for (const uint8_t byte :
+         {header.shape, header.flags, header.limits, header.times, header.start}) {
+      bytes.push_back(static_cast<char>(byte));
+    }
+    for (const uint8_t byte : instructions) bytes.push_back(static_cast<char>(byte));
+    return bytes;
+  };
+  constexpr uint8_t kAddVoter4 = 3 << 3 | 0, kAddLearner4 = 3 << 3 | 2, kRemove3 = 2 << 3 | 3,
+                    kLeave = 4, kSwap4For1 = 3 << 3 | 5, kExplicit = 2 << 3 | 6;
+  return {
+      {"replicate",
+       program({}, {Instruction(kPropose, 0), Instruction(kBegin, 0), Instruction(kDeliverTo, 1),
+                    Instruction(kBegin, 1), Instruction(kFinish, 1), Instruction(kFinish, 0),
+                    Instruction(kDeliverOldest, 0), Instruction(kDrive, 0),
+                    Instruction(kDeliverNewest, 2), Instruction(kDriveAll, 1)})},
+      {"election_by_hand",
+       program({.start = 0},
+               {Instruction(kTickToElection, 1), Instruction(kDrive, 1),
+                Instruction(kDeliverFrom, 1), Instruction(kDriveAll, 0), Instruction(kDeliverTo, 1),
+                Instruction(kRun, 2), Instruction(kTick, 5), Instruction(kCampaign, 2)})},
+      {"cut_leader", program({.shape = 2}, {Instruction(kCut, 5), Instruction(kProposeMany, 3),
+                                            Instruction(kDrive, 5), Instruction(kElect, 2),
+                                            Instruction(kProposeMany, 1), Instruction(kRun, 1),
+                                            Instruction(kCut, 6), Instruction(kRun, 3)})},
+      {"stale_read",
+       program({}, {Instruction(kCut, 5), Instruction(kElect, 1), Instruction(kRead, 6),
+                    Instruction(kPropose, 5), Instruction(kRun, 1), Instruction(kRead, 6),
+                    Instruction(kCut, 6), Instruction(kRead, 2), Instruction(kRun, 1)})},
+      {"lease", program({.flags = 0x40},
+                        {Instruction(kRead, 5), Instruction(kTickAll, 0), Instruction(kRun, 1),
+                         Instruction(kRead, 5), Instruction(kTransfer, 1), Instruction(kRead, 5),
+                         Instruction(kRun, 2), Instruction(kCrash, 2), Instruction(kRestart, 2),
+                         Instruction(kElect, 2)})},
+      {"lease_late_offer",
+       program({.flags = 0x40},
+               {Instruction(kRun, 3), Instruction(kTransfer, 1), Instruction(kDrive, 0),
+                Instruction(kDrop, 4), Instruction(kTickAll, 0), Instruction(kRun, 1),
+                Instruction(kTickAll, 0), Instruction(kRun, 1), Instruction(kTickAll, 0),
+                Instruction(kRun, 1), Instruction(kTickAll, 0), Instruction(kRun, 1),
+                Instruction(kLate, 0), Instruction(kCut, 0), Instruction(kRun, 3),
+                Instruction(kRead, 0), Instruction(kDrive, 0)})},
+      {"lease_fresh_node", program({.shape = 12, .flags = 0x40}, {Instruction(kRun, 3),
+                                                                  Instruction(kMembership, 0),
+                                                                  2 << 3,
+                                                                  Instruction(kDrive, 0),
+                                                                  Instruction(kDeliverTo, 1),
+                                                                  Instruction(kDrive, 1),
+                                                                  Instruction(kDeliverTo, 0),
+                                                                  Instruction(kDrive, 0),
+                                                                  Instruction(kDeliverTo, 1),
+                                                                  Instruction(kDrive, 1),
+                                                                  Instruction(kDropTo, 2),
+                                                                  Instruction(kTickAll, 0),
+                                                                  Instruction(kDrive, 0),
+                                                                  Instruction(kDropTo, 1),
+                                                                  Instruction(kDeliverTo, 2),
+                                                                  Instruction(kBegin, 2),
+                                                                  Instruction(kDeliverTo, 0),
+                                                                  Instruction(kDrive, 0),
+                                                                  Instruction(kCrash, 2),
+                                                                  Instruction(kRestart, 2),
+                                                                  Instruction(kCut, 0),
+                                                                  Instruction(kTickToElection, 1),
+                                                                  Instruction(kRun, 7),
+                                                                  Instruction(kRead, 0),
+                                                                  Instruction(kDrive, 0)})},
+      {"snapshot",
+       program({.limits = 5},
+               {Instruction(kCut, 2), Instruction(kProposeMany, 7), Instruction(kRun, 3),
+                Instruction(kCompact, 0), Instruction(kCut, 2), Instruction(kTickAll, 1),
+                Instruction(kRun, 3), Instruction(kCrashWritten, 2), Instruction(kRestart, 2)})},
+      {"slow_disks", program({.start = 0x27}, {Instruction(kProposeMany, 3), Instruction(kRun, 1),
+                                               Instruction(kCrash, 5), Instruction(kElect, 1),
+                                               Instruction(kRestart, 0), Instruction(kRun, 4)})},
+      {"membership",
+       program({.shape = 10}, {Instruction(kMembership, 5), kAddLearner4, Instruction(kRun, 2),
+                               Instruction(kMembership, 5), kAddVoter4, Instruction(kRun, 2),
+                               Instruction(kMembership, 5), kRemove3, Instruction(kRun, 2)})},
+      {"joint",
+       program({.shape = 10},
+               {Instruction(kMembership, 5), kSwap4For1, Instruction(kRun, 4),
+                Instruction(kElect, 3), Instruction(kMembership, 5), kExplicit,
+                Instruction(kRun, 3), Instruction(kMembership, 5), kLeave, Instruction(kRun, 2)})},
+      {"late_messages",
+       program({}, {Instruction(kPropose, 5), Instruction(kDriveAll, 0), Instruction(kRepeat, 0),
+                    Instruction(kRepeat, 5), Instruction(kPropose, 5), Instruction(kDriveAll, 1),
+                    Instruction(kDrop, 4), Instruction(kLate, 0), Instruction(kDrop, 1),
+                    Instruction(kDropTo, 2), Instruction(kDeliverFront, 2)})},
+      {"partition",
+       program({.shape = 2, .flags = 2 | 32},
+               {Instruction(kPartition, 3), Instruction(kProposeMany, 2), Instruction(kElect, 3),
+                Instruction(kProposeMany, 2), Instruction(kDriveAll, 0), Instruction(kPartition, 0),
+                Instruction(kPropose, 4), Instruction(kRun, 2)})},
+      {"lies", program({.flags = 0xc0},
+                       {Instruction(kPropose, 0), Instruction(kDriveAll, 0), Instruction(kLie, 0),
+                        7, Instruction(kLie, 0), 0x08, Instruction(kDriveAll, 1),
+                        Instruction(kLie, 1), 0x3f, Instruction(kRun, 2)})},
+      {"other", program({}, {Instruction(kOther, 0), 1 << 3, Instruction(kOther, 0), 1 << 3 | 1,
+                             Instruction(kOther, 0), 17 << 3 | 2, Instruction(kOther, 0), 3,
+                             Instruction(kOther, 0), 3 << 3 | 4, Instruction(kOther, 0), 5,
+                             Instruction(kOther, 0), 7 << 3 | 6, Instruction(kOther, 0), 7,
+                             Instruction(kOther, 0), 1 << 3 | 7, Instruction(kRun, 1)})},
+  };
 }
 
 }  // namespace
@@ -48,6 +170,9 @@ int main(int argc, char** argv) {
   }
   for (const auto& [name, bytes] : raftkv::wire::RespSamples()) {
     written &= Write(corpus / "resp_request", name, bytes);
+  }
+  for (const auto& [name, bytes] : ClusterPrograms()) {
+    written &= Write(corpus / "core_cluster", name, bytes);
   }
   return written ? 0 : 1;
 }

@@ -27,7 +27,7 @@ void Raft::TickElection() {
   if (OwnVotePending()) return;
   if (election_elapsed_ < election_timeout_ + election_delay_ || !Promotable()) return;
   election_elapsed_ = 0;
-  Campaign();
+  StartCampaign(UsualCampaign());
 }
 
 bool Raft::OwnVotePending() const {
@@ -49,8 +49,18 @@ bool Raft::MembershipUnapplied() const {
   return false;
 }
 
+Raft::CampaignKind Raft::UsualCampaign() const {
+  return options_.pre_vote ? CampaignKind::kPreVote : CampaignKind::kElection;
+}
+
 Outcome Raft::Campaign() {
-  return StartCampaign(options_.pre_vote ? CampaignKind::kPreVote : CampaignKind::kElection);
+  // Its own vote counts too: who has just confirmed a lease must not give it.
+  const bool loyal = leader_ != kNoNode && election_elapsed_ < options_.election_ticks;
+  if (options_.read_mode == ReadMode::kLease && leading() == nullptr && !installing_ &&
+      (loyal || silent_ticks_ > 0)) {
+    return Outcome::kLeaseReads;
+  }
+  return StartCampaign(UsualCampaign());
 }
 
 Outcome Raft::StartCampaign(CampaignKind kind) {

@@ -70,13 +70,17 @@ Outcome Raft::On(const Message& message, const Heartbeat& heartbeat) {
     // acknowledged entries; committing more than is here would be wrong in both cases.
     outcome = Outcome::kMalformed;
   }
-  Send(message.from, HeartbeatResponse{heartbeat.read_round});
+  // The answer does not wait for the disk, and confirms a lease. Who would not keep quiet after a
+  // restart, because its disk is still empty, confirms none.
+  const bool confirms = options_.read_mode != ReadMode::kLease || knows_restarts_;
+  Send(message.from, HeartbeatResponse{confirms ? heartbeat.read_round : 0});
   return outcome;
 }
 
 Outcome Raft::On(const Message& message, const InstallSnapshot& install) {
   if (!ConfStateFault(install.meta.conf).empty() || install.meta.index == 0 ||
-      install.meta.term == 0 || install.meta.term > message.term) {
+      install.meta.index > kMaxTermOrIndex || install.meta.term == 0 ||
+      install.meta.term > message.term) {
     return Outcome::kMalformed;
   }
   if (!HearFromLeader(message)) return Outcome::kMalformed;

@@ -186,7 +186,8 @@ void Raft::OnAccepted(Leader& leader, Progress& peer, Index index) {
   // The window has room again.
   while (SendAppend(leader, peer, /*even_if_empty=*/false)) {
   }
-  if (peer.id == leader.transfer_target && peer.match == log_.last()) Send(peer.id, TimeoutNow());
+  if (peer.id == leader.transfer_target && peer.match == log_.last())
+    OfferLeadership(leader, peer.id);
 }
 
 // The commit rule (paper, section 5.4.2): an index counts when a quorum has it *and* its entry is
@@ -378,11 +379,16 @@ Outcome Raft::TransferLeadership(NodeId target) {
   election_elapsed_ = 0;  // the transfer has one election timeout
   leader->transfer_target = target;
   if (peer->match == log_.last()) {
-    Send(target, TimeoutNow());
+    OfferLeadership(*leader, target);
   } else {
     SendAppend(*leader, *peer, /*even_if_empty=*/true);
   }
   return Outcome::kOk;
+}
+
+void Raft::OfferLeadership(Leader& leader, NodeId target) {
+  leader.offered_leadership = true;
+  Send(target, TimeoutNow());
 }
 
 Outcome Raft::On(const Message&, const ForwardedTransfer& forwarded) {

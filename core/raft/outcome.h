@@ -33,7 +33,7 @@ enum class Outcome : uint8_t {
   kNotPromotable,        // not a voter
   kMembershipUnapplied,  // a committed membership change is not applied yet
   kSnapshotPending,      // a snapshot is being installed
-  // forgetting the leader
+  // campaigns, forgetting the leader
   kLeaseReads,  // would break the lease
 };
 

@@ -92,7 +92,8 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
   raft.disk_ = raft.log_.terms();
   raft.disk_hard_ = raft.hard_;
   raft.written_ = raft.durable_ = raft.log_.last();
-  if (options.read_mode == ReadMode::kLease && raft.hard_.term > 0)
+  raft.knows_restarts_ = raft.hard_.term > 0;
+  if (options.read_mode == ReadMode::kLease && raft.knows_restarts_)
     raft.silent_ticks_ = options.election_ticks;
   raft.BecomeFollower(raft.hard_.term, kNoNode);
   raft.election_delay_ = options.election_rank * options.election_ticks;
@@ -203,6 +204,7 @@ bool IsPreVoteRequest(const Message& message) {
 Outcome Raft::Step(Message message) {
   if (message.to != options_.id) return Outcome::kNotForMe;
   if (message.from == kNoNode || message.from == options_.id) return Outcome::kMalformed;
+  if (message.term > kMaxTermOrIndex) return Outcome::kMalformed;
   // Requests are judged by term and log alone: the sender may be in a configuration this node has
   // not heard of. Answers count towards quorums, so they are taken from members only, and before
   // their term can do anything.

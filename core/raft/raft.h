@@ -75,7 +75,7 @@ class Raft {
   // patience. Contexts must not repeat, also not after a restart.
   Outcome RequestRead(uint64_t context);
   Outcome TransferLeadership(NodeId target);
-  Outcome Campaign();  // start an election now
+  Outcome Campaign();  // start an election now; with lease reads not while a lease may run
   Outcome ForgetLeader();
   // The transport lost something for `peer` / a snapshot sent to `peer` arrived whole or did not.
   Outcome ReportUnreachable(NodeId peer);
@@ -153,6 +153,8 @@ class Raft {
     Index last_membership = 0;  // no membership change is proposed until this index is applied
     uint64_t uncommitted_bytes = 0;
     NodeId transfer_target = kNoNode;
+    // A TimeoutNow is under way, and may arrive long after the transfer was given up.
+    bool offered_leadership = false;
     uint32_t heartbeat_elapsed = 0;
     ReadQueue reads;
     std::vector<QueuedFor> queued;
@@ -198,6 +200,7 @@ class Raft {
   // election.cc
   enum class CampaignKind : uint8_t { kPreVote, kElection, kTransfer };
   void TickElection();
+  CampaignKind UsualCampaign() const;
   Outcome StartCampaign(CampaignKind kind);
   void RunCampaign(CampaignKind kind);
   bool Promotable() const;
@@ -236,6 +239,7 @@ class Raft {
   void BroadcastHeartbeat(Leader& leader);
   void SwitchConfiguration(ConfigurationUpdate update);
   QueuedFor& QueuedTo(Leader& leader, NodeId peer);
+  void OfferLeadership(Leader& leader, NodeId target);
   void EndTransfer(Leader& leader);
   void LeaveJointIfDue();
 
@@ -269,6 +273,8 @@ class Raft {
   uint32_t election_elapsed_ = 0;
   uint32_t election_timeout_ = 0;
   uint32_t election_delay_ = 0;  // on top of the timeout, for the rank; see Options
+  // A term is durable, so that a restart would know that it is one.
+  bool knows_restarts_ = false;
   // No vote is given for so long: a lease given before a restart may still run.
   uint32_t silent_ticks_ = 0;
 

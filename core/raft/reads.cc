@@ -43,7 +43,7 @@ void Raft::StartWaitingReads(Leader& leader) {
   ReadQueue& reads = leader.reads;
   if (reads.waiting.empty() || !committed_in_term()) return;
   if (options_.read_mode == ReadMode::kLease && reads.has_lease &&
-      leader.transfer_target == kNoNode &&
+      leader.transfer_target == kNoNode && !leader.offered_leadership &&
       now_ - reads.lease_start + options_.lease_drift_ticks < options_.election_ticks) {
     for (const ReadQueue::Read& read : reads.waiting) AnswerRead(read.from, read.context, commit_);
     reads.waiting.clear();

@@ -74,6 +74,7 @@ Ready Raft::TakeReady() {
 void Raft::Persisted(uint64_t ticket) {
   RAFTKV_CHECK(ticket_out_ && ticket == last_ticket_);
   ticket_out_ = false;
+  knows_restarts_ = disk_hard_.term > 0;
   // A ticket older than the switch to a snapshot says nothing about the log that begins with it.
   const bool before_switch =
       installing_ && (installing_->ticket == 0 || ticket < installing_->ticket);

@@ -15,6 +15,9 @@ using Term = uint64_t;    // 0 before the first election
 using Index = uint64_t;   // the first entry of a log has index 1; 0 is "before the log"
 
 inline constexpr NodeId kNoNode = 0;
+// No honest cluster counts this far: a million elections, or entries, a second take 146,000 years.
+// What a peer says above it is refused, so that the next term and the next index always exist.
+inline constexpr uint64_t kMaxTermOrIndex = uint64_t{1} << 62;
 
 enum class EntryType : uint8_t {
   // Opaque to the core; an empty payload is the no-op that opens a term (paper, section 8).

@@ -777,6 +777,21 @@ TEST(Contract, Clause13_AMessageForSomebodyElseIsNotRead) {
 
 // ---- Clause 14: refusals say why
 
+// A node that believed it could not campaign ever again: the next term would be 0.
+TEST(Contract, Clause13_ATermOrIndexThatLeavesNoNextOneIsRefused) {
+  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+  Solo node(FoundingDisk({1, 2}));
+  EXPECT_EQ(node.Hear(2, kMost, VoteRequest{}), Outcome::kMalformed);
+  const SnapshotMeta meta{kMost, 1, ConfState{{1, 2}, {}, {}, {}, false}};
+  EXPECT_EQ(node.Hear(2, 1, InstallSnapshot{meta}), Outcome::kMalformed);
+  EXPECT_EQ(node->log().last(), 0u);
+  EXPECT_EQ(node->Campaign(), Outcome::kOk);
+  node.Settle();
+  EXPECT_LT(node->term(), 3u);
+  node.Hear(2, node->term(), VoteResponse{});
+  EXPECT_TRUE(node->is_leader());
+}
+
 TEST(Contract, Clause14_EveryRefusalHasItsReason) {
   Solo follower(FoundingDisk({1, 2, 3}));
   EXPECT_EQ(follower->Propose(Payload()).outcome, Outcome::kNoLeader);
@@ -1001,6 +1016,38 @@ TEST(Contract, Clause16_ARestartedNodeGivesNoVoteForAnElectionTimeout) {
   EXPECT_EQ(new_life->vote(), 2u) << "who never followed anybody owes no lease";
 }
 
+// Heartbeat answers do not wait for the disk. After a crash an empty one votes at once.
+TEST(Contract, Clause16_NoLeaseIsConfirmedBeforeATermIsDurable) {
+  Solo node(FoundingDisk({1, 2, 3}), LeaseOptions());
+  const auto confirmed = [&] {
+    const Messages answers = Only<HeartbeatResponse>(node.Begin().send_now);
+    return answers.empty() ? 99 : As<HeartbeatResponse>(answers[0]).read_round;
+  };
+  node.Hear(2, 1, Heartbeat{.read_round = 7});
+  EXPECT_EQ(confirmed(), 0u);
+  node.Hear(2, 1, Heartbeat{.read_round = 8});
+  EXPECT_EQ(confirmed(), 0u) << "still being written";
+  node.Finish();
+  node.Hear(2, 1, Heartbeat{.read_round = 9});
+  EXPECT_EQ(confirmed(), 9u);
+}
+
+TEST(Contract, Clause16_NobodyCampaignsWhileALeaseItConfirmedMayRun) {
+  MemoryDisk disk = FoundingDisk({1, 2, 3});
+  disk.hard_state = {3, kNoNode};
+  Solo restarted(disk, LeaseOptions());
+  EXPECT_EQ(restarted->Campaign(), Outcome::kLeaseReads);
+
+  Solo node(FoundingDisk({1, 2, 3}), LeaseOptions());
+  node->SetElectionTimeout(30);
+  node.Hear(2, 1, Heartbeat{});
+  node->SetElectionTimeout(30);
+  node.Ticks(9);
+  EXPECT_EQ(node->Campaign(), Outcome::kLeaseReads);
+  node.Ticks(1);
+  EXPECT_EQ(node->Campaign(), Outcome::kOk);
+}
+
 // A leader of {1,2,3} whose lease was confirmed by a heartbeat sent just now.
 Solo LeaseHolder() {
   Solo leader = LeaderOfThree(LeaseOptions());
@@ -1032,6 +1079,25 @@ TEST(Contract, Clause16_ALeaseServesReadsUntilItRunsOut) {
 TEST(Contract, Clause16_NoLeaseReadWhileATransferIsUnderWay) {
   Solo leader = LeaseHolder();
   ASSERT_EQ(leader->TransferLeadership(3), Outcome::kOk);
+  leader->RequestRead(1);
+  EXPECT_THAT(leader.Begin().reads, IsEmpty());
+}
+
+// A TimeoutNow makes its receiver campaign, and the others vote, whenever it arrives.
+TEST(Contract, Clause16_NoLeaseReadOnceLeadershipWasOffered) {
+  Solo leader = LeaseHolder();
+  leader.Accept(3, leader->log().last());
+  leader.Settle();
+  ASSERT_EQ(leader->TransferLeadership(3), Outcome::kOk);
+  ASSERT_EQ(Only<TimeoutNow>(leader.Sent()).size(), 1u);
+  for (int i = 0; i < 10; ++i) {
+    leader->Tick();
+    for (const Message& message : Only<Heartbeat>(leader.Sent())) {
+      leader.Hear(message.to, 1, HeartbeatResponse{As<Heartbeat>(message).read_round});
+    }
+  }
+  ASSERT_TRUE(leader->is_leader());
+  ASSERT_EQ(leader->transfer_target(), kNoNode) << "given up";
   leader->RequestRead(1);
   EXPECT_THAT(leader.Begin().reads, IsEmpty());
 }

@@ -40,10 +40,12 @@ MemoryNode::MemoryNode(const Options& options, MemoryDisk disk, uint64_t seed)
 }
 
 Outcome MemoryNode::Step(const Envelope& envelope) {
-  if (const auto* install = std::get_if<InstallSnapshot>(&envelope.message.body)) {
+  const Outcome outcome = raft_->Step(envelope.message);
+  const auto* install = std::get_if<InstallSnapshot>(&envelope.message.body);
+  if (install != nullptr && outcome == Outcome::kOk) {  // the core installs it
     received_[install->meta.index] = MemorySnapshot{install->meta, envelope.snapshot_state};
   }
-  return raft_->Step(envelope.message);
+  return outcome;
 }
 
 Ready MemoryNode::Begin(std::vector<Envelope>& outbox) {

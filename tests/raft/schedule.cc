@@ -66,7 +66,7 @@ std::string Schedule::Run(int events) {
     if (!failure_.empty()) failure_ = absl::StrCat("event ", i, ": ", failure_);
   }
   if (failure_.empty()) Fail(ComeToRest());
-  counts_.elections = led_.size();
+  counts_.elections = oracle_.leaders().size();
   counts_.applied = oracle_.highest_applied();
   return failure_;
 }
@@ -110,6 +110,7 @@ Schedule::Member* Schedule::PickLeader() {
 
 void Schedule::Start(Member& member, MemoryDisk disk) {
   member.node.emplace(member.options, std::move(disk), random_.Next());
+  if (std::string wrong = ClusterOracle::CheckStarted(*member.node); !wrong.empty()) Fail(wrong);
   Trace(member, "starts");
 }
 
@@ -165,7 +166,8 @@ void Schedule::DeliverOne() {
 
 void Schedule::Post(std::vector<Envelope>& sent) {
   for (Envelope& envelope : sent) {
-    if (std::string wrong = oracle_.Check(envelope.message); !wrong.empty()) Fail(wrong);
+    const MemoryNode& sender = *members_[envelope.message.from - 1].node;
+    if (std::string wrong = oracle_.Check(sender, envelope.message); !wrong.empty()) Fail(wrong);
     messages_.push_back(std::move(envelope));
   }
   sent.clear();
@@ -274,39 +276,12 @@ void Schedule::AskOne() {
 // ---- What is looked at
 
 void Schedule::Check(Member& member) {
-  if (std::string wrong = oracle_.Check(*member.node); !wrong.empty()) return Fail(wrong);
-  const Raft& raft = member.node->raft();
-  if (raft.is_leader()) led_[raft.term()] = raft.id();
-  if (raft.commit() > committed_) {
-    committed_ = raft.commit();
-    if (raft.is_leader()) CheckDurable(member);
-  }
-  member.conf = raft.conf();
-  for (const Member& other : members_) {
-    if (!other.node || &other == &member) continue;
-    if (std::string wrong = ClusterOracle::CheckLogs(raft, other.node->raft()); !wrong.empty()) {
-      return Fail(wrong);
-    }
-  }
-}
-
-// An entry that a leader counts as committed is on the disks of a quorum, by the configuration from
-// before the step or from after it: a step may commit and then apply a membership change.
-void Schedule::CheckDurable(const Member& leader) {
-  const Raft& raft = leader.node->raft();
-  const Index index = raft.commit();
-  const std::optional<Term> term = raft.log().TermAt(index);
-  const auto on_disk = [&](NodeId id) -> Index {
+  const auto disk_of = [this](NodeId id) -> const MemoryDisk* {
     const Member& peer = members_[id - 1];
-    const MemoryDisk& disk = peer.node ? peer.node->disk() : peer.disk;
-    const Index base = disk.snapshot.meta.index;
-    if (index <= base) return index;
-    return index <= disk.last() && disk.entries[index - base - 1].term == term ? index : 0;
+    return peer.node ? &peer.node->disk() : &peer.disk;
   };
-  if (JointIndex(leader.conf, on_disk) < index && JointIndex(raft.conf(), on_disk) < index) {
-    Fail(absl::StrCat("leader ", raft.id(), " of term ", raft.term(), " committed ", index,
-                      ", which is not on the disks of a quorum"));
-  }
+  if (std::string wrong = oracle_.Check(*member.node, disk_of); !wrong.empty()) return Fail(wrong);
+  committed_ = std::max(committed_, member.node->raft().commit());
 }
 
 void Schedule::CheckReads(NodeId node, const Ready& ready) {

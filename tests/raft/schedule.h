@@ -46,7 +46,6 @@ class Schedule {
     Options options;
     std::optional<MemoryNode> node;  // empty while crashed
     MemoryDisk disk;                 // of a crashed one
-    ConfState conf;                  // when it was last looked at
   };
   struct Read {
     NodeId node;
@@ -65,7 +64,6 @@ class Schedule {
   bool CutOff(NodeId id) const { return cut_off_ == id; }
   void Check(Member& member);
   void CheckReads(NodeId node, const Ready& ready);
-  void CheckDurable(const Member& leader);
   std::string ComeToRest();
   void Fail(std::string what) {
     if (failure_.empty()) failure_ = std::move(what);
@@ -90,7 +88,6 @@ class Schedule {
   uint64_t next_context_ = 1;
   uint64_t next_command_ = 1;
   Index committed_ = 0;  // highest commit index any node has reported
-  std::map<Term, NodeId> led_;
   ScheduleCounts counts_;
   std::string failure_;
 };

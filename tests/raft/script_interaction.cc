@@ -179,13 +179,19 @@ std::string InteractionScript::FinalState() {
 // ---- The cluster as a whole
 
 void InteractionScript::Judge() {
+  const auto disk_of = [this](NodeId id) -> const MemoryDisk* {
+    if (id == kNoNode || id > members_.size()) return nullptr;
+    const Member& member = members_[id - 1];
+    return member.node ? &member.node->disk() : &member.disk;
+  };
   for (const Member& member : members_) {
     if (!violation_.empty()) return;
-    if (member.node) violation_ = oracle_.Check(*member.node);
+    if (member.node) violation_ = oracle_.Check(*member.node, disk_of);
   }
   for (const Envelope& envelope : messages_) {
     if (!violation_.empty()) return;
-    violation_ = oracle_.Check(envelope.message);
+    const Member& sender = members_[envelope.message.from - 1];
+    if (sender.node) violation_ = oracle_.Check(*sender.node, envelope.message);
   }
   for (const Member& a : members_) {
     for (const Member& b : members_) {
