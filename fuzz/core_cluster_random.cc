@@ -1,7 +1,7 @@
 // Random programs over a cluster of consensus cores, from a seed and without libFuzzer: fast, and
 // the same in every build.
 //
-//   fuzz_core_cluster_random [--seed S] [--programs N] [--seconds T]
+//   core_cluster_random [--seed S] [--programs N] [--seconds T]
 //
 // Program i of seed S is program 0 of seed S + i. Prints what the programs did; a finding prints
 // its program as text and aborts. With RAFTKV_FUZZ_PRINT in the environment all are printed.
