@@ -1,7 +1,7 @@
 // Random programs over a cluster of consensus cores, from a seed and without libFuzzer: fast, and
 // the same in every build.
 //
-//   fuzz_core_cluster_random [--seed S] [--programs N] [--seconds T]
+//   core_cluster_random [--seed S] [--programs N] [--seconds T]
 //
 // Program i of seed S is program 0 of seed S + i. Prints what the programs did; a finding prints
 // its program as text and aborts. With RAFTKV_FUZZ_PRINT in the environment all are printed.
@@ -91,12 +91,14 @@ std::string Story(Random& random) {
       add(kBegin, 6);
       break;
     case 7:  // leadership is handed over, or not quite
+      add(kRun, 3);
       add(kTransfer, who);
       add(kDrive, 5);
       if (random.Chance(1, 2)) {
-        add(kDrop, 4 + any() % 4);
-        for (unsigned i = any(); i > 0; --i) add(kTickAll, 0), add(kRun, 0);
+        add(kDrop, 4);
+        for (unsigned i = any(); i > 0; --i) add(kTickAll, 0), add(kRun, 1);
         add(kLate, 0);
+        if (random.Chance(1, 2)) add(kCut, 5), add(kRun, 3), add(kRead, 6), add(kBegin, 6);
       }
       add(kDeliverTo, who);
       add(kRun, any() & 3);

@@ -1,5 +1,5 @@
 // Writes the seeds of peer_frame, resp_request and command from the samples that the tests use, and
-// the programs of core_cluster:
+// the programs of core_cluster and core_peer:
 //
 //   fuzz_make_seeds fuzz/corpus
 //
@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/raft/random.h"
 #include "core/wire/command.h"
 #include "core/wire/frame.h"
 #include "core/wire/peer.h"
@@ -173,6 +174,15 @@ int main(int argc, char** argv) {
   }
   for (const auto& [name, bytes] : ClusterPrograms()) {
     written &= Write(corpus / "core_cluster", name, bytes);
+  }
+  // Bytes of core_peer have no form to speak of: a few hundred instructions use each kind.
+  for (uint64_t number = 1; number <= 16; ++number) {
+    raftkv::Random random = raftkv::Random::Stream(number, "core_peer");
+    std::string bytes;
+    const uint64_t size = random.Between(40, 160);
+    while (bytes.size() < size) bytes.push_back(static_cast<char>(random.Next()));
+    bytes[0] = static_cast<char>((bytes[0] & 0x3f) | 0x40);  // founded, with three voters
+    written &= Write(corpus / "core_peer", "random" + std::to_string(number), bytes);
   }
   return written ? 0 : 1;
 }

@@ -65,6 +65,8 @@ constexpr Exception kExceptions[] = {
     {"core/raft/block_pool.cc", "thread",
      "each thread keeps its own freed blocks, which no run can see (docs/adr/0005)"},
     {"core/raft/check.cc", "io", "the last words before abort(); nothing runs after them"},
+    {"fuzz/core_*", "layer",
+     "drive the core with the in-memory node of its tests and ask the same oracle"},
     {"fuzz/make_seeds.cc", "layer",
      "writes the seeds of the corpora from the tests' samples of every message; not a fuzz target"},
     {"storage/run_job.h", "layer",

@@ -117,7 +117,9 @@ using MessageBody =
 struct Message {
   NodeId from = kNoNode;
   NodeId to = kNoNode;
-  Term term = 0;  // 0 only in forwarded requests, which are not bound to a term
+  // 0 only in forwarded requests, which are not bound to a term, and in the refusal of a pre-vote by
+  // a node that has never heard of one.
+  Term term = 0;
   MessageBody body;
   friend bool operator==(const Message&, const Message&) = default;
 };

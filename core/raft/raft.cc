@@ -194,6 +194,12 @@ bool SpeaksAsLeader(const Message& message) {
   return Is<AppendRequest>(message) || Is<Heartbeat>(message) || Is<InstallSnapshot>(message);
 }
 
+// Its sender may never have heard of a term.
+bool IsPreVoteRefusal(const Message& message) {
+  const auto* response = std::get_if<VoteResponse>(&message.body);
+  return response != nullptr && response->pre_vote && response->rejected;
+}
+
 bool IsPreVoteRequest(const Message& message) {
   const auto* request = std::get_if<VoteRequest>(&message.body);
   return request != nullptr && request->pre_vote;
@@ -212,7 +218,7 @@ Outcome Raft::Step(Message message) {
 
   if (IsForwarded(message)) {
     if (message.term != 0) return Outcome::kMalformed;
-  } else if (message.term == 0) {
+  } else if (message.term == 0 && !IsPreVoteRefusal(message)) {
     return Outcome::kMalformed;
   } else if (message.term > hard_.term) {
     bool done = false;

@@ -772,6 +772,8 @@ TEST(Contract, Clause13_AMessageForSomebodyElseIsNotRead) {
   EXPECT_EQ(node->Step(Message{kNoNode, 1, 9, Heartbeat{}}), Outcome::kMalformed);
   EXPECT_EQ(node->Step(Message{2, 1, 0, Heartbeat{}}), Outcome::kMalformed) << "without a term";
   EXPECT_EQ(node->Step(Message{2, 1, 1, ReadIndexRequest{}}), Outcome::kMalformed) << "with one";
+  const VoteResponse refusal{.pre_vote = true, .rejected = true};
+  EXPECT_EQ(node->Step(Message{2, 1, 0, refusal}), Outcome::kIgnored) << "it may know of no term";
   EXPECT_EQ(node->term(), 0u);
 }
 
