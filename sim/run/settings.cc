@@ -195,6 +195,20 @@ void DrawNemesis(Random random, RunSettings* run) {
   nemesis.at_leader_percent = static_cast<uint32_t>(random.Between(20, 80));
 }
 
+// Lease reads, now and then. They are right only if the allowance for clocks covers the drift there
+// is: a slow leader's lease must end before a fast follower's loyalty does, a tick on each side for
+// the rounding.
+void DrawLease(Random random, ClusterSettings* cluster) {
+  raft::Options& raft = cluster->replica.raft;
+  if (!random.Chance(1, 4) || !raft.check_quorum) return;
+  const int64_t drift = cluster->most_drift_ppm;
+  const int64_t lost_per_million =
+      1'000'000 - (1'000'000 - drift) * 1'000'000 / (1'000'000 + drift);
+  raft.read_mode = raft::ReadMode::kLease;
+  raft.lease_drift_ticks = static_cast<uint32_t>(
+      2 + (int64_t{raft.election_ticks} * lost_per_million + 999'999) / 1'000'000);
+}
+
 uint32_t DrawFounders(Random random) {
   const uint64_t draw = random.Below(100);
   if (draw < 5) return 1;
@@ -226,6 +240,7 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   Random clocks = random.Split("clocks");
   run.cluster.most_drift_ppm = static_cast<int64_t>(OneOf(clocks, {0, 1'000, 100'000}));
   run.cluster.most_wall_skew_ms = OneOf(clocks, {0, 100, 60'000});
+  DrawLease(random.Split("lease"), &run.cluster);
   Random ranks = random.Split("ranks");
   run.cluster.most_election_rank = static_cast<uint32_t>(OneOf(ranks, {0, 0, 0, 0, 1, 2}));
   Random length = random.Split("length");
@@ -242,18 +257,18 @@ std::string DescribeSettings(const RunSettings& run) {
   }
   return absl::StrFormat(
       "%d nodes, %d clients, %d s with faults: %s\n"
-      "tick %d ms, election %d ticks, heartbeat %d, pre-vote %s, check-quorum %s, append %d bytes, "
-      "window %d\n"
+      "tick %d ms, election %d ticks, heartbeat %d, pre-vote %s, check-quorum %s, reads by %s, "
+      "append %d bytes, window %d\n"
       "snapshots every %d bytes, segments %d, blocks %d, sectors %d, loss %d/1000, doubled "
       "%d/1000%s\n",
       run.cluster.founders, run.clients.size(), run.chaos / kSecond,
       faults.empty() ? "none" : faults, run.cluster.replica.tick_us / 1'000, raft.election_ticks,
       raft.heartbeat_ticks, raft.pre_vote ? "on" : "off", raft.check_quorum ? "on" : "off",
-      raft.max_append_bytes, raft.max_inflight_messages,
-      run.cluster.replica.snapshots.minimum_bytes, run.cluster.storage.segment_bytes,
-      run.cluster.storage.block_bytes, run.cluster.disk.sector_bytes,
-      run.cluster.network.loss_per_mille, run.cluster.network.duplicate_per_mille,
-      run.cluster.network.in_order ? ", in order" : "");
+      raft.read_mode == raft::ReadMode::kLease ? "lease" : "quorum", raft.max_append_bytes,
+      raft.max_inflight_messages, run.cluster.replica.snapshots.minimum_bytes,
+      run.cluster.storage.segment_bytes, run.cluster.storage.block_bytes,
+      run.cluster.disk.sector_bytes, run.cluster.network.loss_per_mille,
+      run.cluster.network.duplicate_per_mille, run.cluster.network.in_order ? ", in order" : "");
 }
 
 }  // namespace raftkv::sim
