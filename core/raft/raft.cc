@@ -256,8 +256,10 @@ Outcome Raft::StepLowerTerm(const Message& message) {
     // A deposed leader, or one whom this node outgrew while cut off: only hearing the term frees
     // both of them.
     SendAfterPersist(message.from, hard_.term, AppendResponse());
-  } else if (IsPreVoteRequest(message)) {
-    RejectVote(message.from, /*pre_vote=*/true);
+  } else if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
+    // A candidate that is told nothing would go on in terms that are over (paper, figure 2): for
+    // long, when this node, which it needs, campaigns as often by an older configuration.
+    RejectVote(message.from, request->pre_vote);
   }
   return Outcome::kIgnored;
 }

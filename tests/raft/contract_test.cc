@@ -748,6 +748,25 @@ TEST(Contract, Clause13_RequestsAreJudgedByTermAndLogAlone) {
   EXPECT_EQ(fresh->vote(), 8u);
 }
 
+// Paper, figure 2: "reply false if term < currentTerm". Without the answer two candidates, of which
+// one needs the other's vote, may go on campaigning in terms of their own.
+TEST(Contract, Clause13_ACandidateOfAnOlderTermIsToldTheTerm) {
+  MemoryDisk disk = FoundingDisk({1, 2, 3});
+  disk.hard_state = {5, 3};
+  Solo voter(disk);
+  EXPECT_EQ(voter.Hear(2, 4, VoteRequest{}), Outcome::kIgnored);
+  const Messages answers = voter.Sent();
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_TRUE(As<VoteResponse>(answers[0]).rejected);
+
+  Solo candidate(FoundingDisk({1, 2, 3}));
+  candidate->Campaign();
+  candidate.Settle();
+  candidate.Hear(2, answers[0].term, answers[0].body);
+  EXPECT_EQ(candidate->term(), 5u);
+  EXPECT_EQ(candidate->role(), RoleName::kFollower);
+}
+
 TEST(Contract, Clause13_ALearnerVotesWhenAsked) {
   Solo learner(FoundingDisk({2, 3}, {1}));
   learner.Hear(3, 1, VoteRequest{});
