@@ -1,6 +1,7 @@
 // What is true of every node at every moment, as code. A test, a simulator or a fuzzer asks after
 // each input; one node and its own past are enough to answer. What needs the view of more than one
 // node (one leader per term, equal logs, equal states) is the business of whoever holds them all.
+// Debug builds of the core ask with every Ready.
 #pragma once
 
 #include <utility>

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/raft/check.h"
+#include "core/raft/invariants.h"
 #include "core/raft/raft.h"
 
 namespace raftkv::raft {
@@ -51,6 +52,11 @@ bool Raft::HasReady() const {
 }
 
 Ready Raft::TakeReady() {
+#ifdef RAFTKV_CHECK_INVARIANTS
+  // Every sentence is a literal.
+  const absl::string_view broken = BrokenInvariant(*this);
+  if (!broken.empty()) CheckFailed(__FILE__, __LINE__, broken.data());
+#endif
   Ready ready;
   ready.send_now = std::exchange(send_now_, {});
   ready.reads = std::exchange(reads_, {});
