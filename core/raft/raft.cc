@@ -260,6 +260,9 @@ Outcome Raft::StepLowerTerm(const Message& message) {
     // A candidate that is told nothing would go on in terms that are over (paper, figure 2): for
     // long, when this node, which it needs, campaigns as often by an older configuration.
     RejectVote(message.from, request->pre_vote);
+  } else if (const auto* response = std::get_if<VoteResponse>(&message.body)) {
+    // The refusal of a pre-vote comes in the term of who refuses, which may be behind.
+    if (response->rejected) LearnCommit(response->commit, response->commit_term);
   }
   return Outcome::kIgnored;
 }

@@ -365,6 +365,30 @@ TEST(Votes, ARefusalTellsWhatIsCommitted) {
   EXPECT_EQ(candidate->commit(), 2u);
 }
 
+// The only voter of the newest configuration restarts and knows an older one only, in which node 3
+// votes, too. Node 3 refuses, for its log is longer, and does so in its own, older term. (Found by
+// random programs: nobody could ever lead.)
+TEST(Votes, ARefusalTellsWhatIsCommittedInAnyTerm) {
+  MemoryDisk disk = FoundingDisk({1, 3});
+  disk.hard_state.term = 3;
+  disk.entries = Commands(1, {2});
+  disk.entries.push_back(Membership(2, 2, OneChange(MemberChange::Kind::kAddLearner, 3)));
+  Options options = TestOptions();
+  options.pre_vote = true;
+  Solo node(disk, options);
+  ASSERT_EQ(node->Campaign(), Outcome::kOk);
+  node.Settle();
+  ASSERT_EQ(node->role(), RoleName::kPreCandidate);
+  node.Hear(3, 2, VoteResponse{.pre_vote = true, .rejected = true, .commit = 2, .commit_term = 2});
+  EXPECT_EQ(node->commit(), 2u);
+  EXPECT_EQ(node->role(), RoleName::kFollower) << "votes are not counted by what is history";
+  node.Settle();
+  EXPECT_EQ(node->conf().voters, (std::vector<NodeId>{1}));
+  ASSERT_EQ(node->Campaign(), Outcome::kOk);
+  node.Settle();
+  EXPECT_TRUE(node->is_leader());
+}
+
 TEST(Votes, E21_NoCampaignWhileACommittedMembershipChangeIsNotApplied) {
   MemoryDisk disk = FoundingDisk({1, 2, 3});
   disk.hard_state.term = 1;
