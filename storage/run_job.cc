@@ -60,6 +60,10 @@ class JobRunner {
     return storage_.CompactLog(job.through);
   }
 
+  absl::Status operator()(const replica::SettleLog& job) {
+    return storage_.Settle(job.entries, job.suspicion);
+  }
+
  private:
   Storage& storage_;
   replica::JobResult& result_;

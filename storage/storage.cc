@@ -543,6 +543,10 @@ Stats Storage::stats() const { return impl_->GatherStats(); }
 const absl::Status& Storage::health() const { return impl_->health_; }
 const SnapshotInfo& Storage::current_snapshot() const { return impl_->manifest_.snapshot; }
 
+absl::Status Storage::Settle(const raft::Entries&, const std::optional<raft::Suspicion>&) {
+  return absl::FailedPreconditionError("the log is not damaged");
+}
+
 absl::Status Storage::Persist(const raft::PersistJob& job) { return impl_->Persist(job); }
 absl::Status Storage::BeginSnapshot(SnapshotSource source, const raft::SnapshotMeta& meta) {
   return impl_->BeginSnapshot(source, meta);

@@ -40,6 +40,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/raft/damage.h"
 #include "core/raft/ready.h"
 #include "core/raft/types.h"
 #include "storage/disk.h"
@@ -119,6 +120,10 @@ struct Recovered {
   raft::Index commit = 0;
   SnapshotInfo snapshot;
   raft::Entries entries;  // contiguous, the first at snapshot.meta.index + 1
+  // The end of the log is lost, or may be: what a vote has to take into account.
+  std::optional<raft::Suspicion> suspicion;
+  // The log has holes behind `entries`. Nothing has been written and nothing can be until Settle.
+  std::optional<raft::LogDamage> damage;
   std::vector<RecoveryEvent> events;
 };
 
@@ -165,6 +170,12 @@ class Storage {
   // Returns when all of it is durable: one sync for the log, two more when term or vote changed.
   // `job.snapshot` names a snapshot finished before by FinishSnapshot, else FailedPrecondition.
   absl::Status Persist(const raft::PersistJob& job);
+
+  // Ends a repair (Recovered::damage): the log is what is in front of the first bad entry, then
+  // `entries`; durable on return, and the old bytes do not count any more. FailedPrecondition
+  // without damage. Until then Persist and CompactLog are FailedPrecondition.
+  absl::Status Settle(const raft::Entries& entries,
+                      const std::optional<raft::Suspicion>& suspicion);
 
   // --- Snapshots, written in steps of at most kMaxSnapshotChunk so that a log batch can go between
   // two of them. -----------------------

@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/raft/configuration.h"
+#include "core/raft/damage.h"
 #include "core/raft/log.h"
 #include "core/raft/membership.h"
 #include "core/raft/message.h"
@@ -47,6 +48,9 @@ struct Recovered {
   Entries entries;  // contiguous, the first at snapshot.index + 1
   // The highest commit index found; raised to the snapshot's and capped at the last entry.
   Index commit = 0;
+  // What the disk lost behind the last entry. Until the log is at least as up to date, this node
+  // votes as if it still had it, and does not campaign.
+  std::optional<Suspicion> suspicion;
 };
 
 enum class RoleName : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };

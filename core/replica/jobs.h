@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "absl/status/status.h"
+#include "core/raft/damage.h"
 #include "core/raft/ready.h"
 #include "core/raft/types.h"
 
@@ -45,9 +46,15 @@ struct ReadSnapshot {
 struct CompactLog {
   raft::Index through = 0;
 };
+// Ends the repair of a damaged log: it is what is in front of the first bad entry, then these. With
+// a suspicion, more may have been there.
+struct SettleLog {
+  raft::Entries entries;  // contiguous, the first one the first that was bad; may be empty
+  std::optional<raft::Suspicion> suspicion;
+};
 
 using JobBody = std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot,
-                             AbortSnapshot, SwitchSnapshot, ReadSnapshot, CompactLog>;
+                             AbortSnapshot, SwitchSnapshot, ReadSnapshot, CompactLog, SettleLog>;
 
 struct Job {
   uint64_t id = 0;  // unique within a run of the process

@@ -1,0 +1,49 @@
+// What a disk has lost of a log: what the core has to remember of it in elections, and what a node
+// asks its peers for.
+// docs/adr/0007-a-lost-entry-is-still-promised.md
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/raft/types.h"
+
+namespace raftkv::raft {
+
+// The end of a log that a disk has lost: entries up to `index`, the last of term `term`, may have
+// been on it, and this node may have acknowledged them. Both are upper bounds when more is not
+// known. docs/adr/0007-a-lost-entry-is-still-promised.md
+struct Suspicion {
+  enum class Evidence : uint8_t {
+    kBlank =
+        0,  // every bad sector holds what was there before the write: most likely never written
+    kSpoilt = 1,  // torn or rotten, nothing tells which
+    kProven = 2,  // it was durable once, so it is rot
+  };
+  Index index = 0;
+  Term term = 0;
+  Evidence evidence = Evidence::kSpoilt;
+
+  friend bool operator==(const Suspicion&, const Suspicion&) = default;
+};
+
+struct DamagedEntry {
+  Index index = 0;
+  Term term =
+      0;  // 0: not known; at least that of the entry before, at most that of the next intact one
+
+  friend bool operator==(const DamagedEntry&, const DamagedEntry&) = default;
+};
+
+// Holes: entries that cannot be read with readable ones behind them. The entries in front of the
+// first hole are a log as always.
+struct LogDamage {
+  std::vector<DamagedEntry> bad;  // ascending, never empty
+  Entries intact;                 // the readable entries behind the first bad one, ascending
+  // Everything the disk may have vouched for, intact or not: at least as far as both lists.
+  Suspicion last;
+
+  friend bool operator==(const LogDamage&, const LogDamage&) = default;
+};
+
+}  // namespace raftkv::raft
