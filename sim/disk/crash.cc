@@ -181,6 +181,13 @@ void SimDisk::DropCache() {
   for (const auto& [name, inode] : platter_->Files()) platter_->DropCache(*inode);
 }
 
+void SimDisk::ComeClean() {
+  for (const auto& [name, inode] : platter_->Files()) {
+    std::erase_if(inode->dirty,
+                  [](const auto& at) { return at.second.lost == Sector::Lost::kLie; });
+  }
+}
+
 std::vector<SimDisk::Undecided> SimDisk::WhatIsUndecided() const {
   std::vector<Undecided> undecided;
   for (Item& item : platter_->Items()) undecided.push_back(std::move(item.what));

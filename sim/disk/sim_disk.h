@@ -127,6 +127,8 @@ class SimDisk final : public storage::Disk {
   // The cache of what is believed to be on the platter is dropped, as for lack of memory: reads see
   // what a failed sync or a lie of the device left there.
   void DropCache();
+  // What the device pretended to have written, it has written now.
+  void ComeClean();
   // One thing that a crash decides by itself: a sector or a size that is not synced, or a pending
   // change of the directory.
   struct Undecided {
