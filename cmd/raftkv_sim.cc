@@ -5,6 +5,7 @@
 //   hash     a number for what each seed did, to compare builds
 //   check    is this history linearizable?
 //   crash-points   every crash in every job of the storage
+//   disk-table     every combination of lost entries, recovered or waiting
 //
 // Exit codes: 0 nothing wrong, 1 a violation (or a history that is not linearizable, or undecided),
 // 2 it could not be done.
@@ -23,6 +24,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cmd/sim/disk_table.h"
 #include "cmd/sim/sweep.h"
 #include "cmd/sim/worker.h"
 #include "sim/check/check_command.h"
@@ -212,6 +214,25 @@ int ListCrashPoints() {
   return code;
 }
 
+int ListDiskTable(DiskTableArguments table, const Arguments& arguments) {
+  if (table.nodes * table.entries > 20) {
+    absl::FPrintF(stderr, "raftkv-sim: nodes times entries must not be above 20\n");
+    return kCannot;
+  }
+  table.jobs = arguments.jobs;
+  table.progress = isatty(STDOUT_FILENO) != 0;
+  switch (PrintDiskTable(table)) {
+    case DiskTableResult::kExact:
+      return kFine;
+    case DiskTableResult::kWrong:
+      return kViolation;
+    case DiskTableResult::kBroken:
+      break;
+  }
+  absl::FPrintF(stderr, "raftkv-sim: the system has no more processes or pipes to give\n");
+  return kCannot;
+}
+
 int Main(int argc, char** argv) {
   program = argv[0];
   Arguments arguments;
@@ -266,6 +287,35 @@ int Main(int argc, char** argv) {
   CLI::App* crash_points = app.add_subcommand(
       "crash-points", "Cut each job of the storage after each of its operations, and recover");
 
+  DiskTableArguments table;
+  CLI::App* disk_table = app.add_subcommand(
+      "disk-table", "Damage every combination of the last entries' copies, and recover");
+  disk_table->add_option("--nodes", table.nodes, "Members of the cluster")
+      ->check(CLI::Range(1, 9))
+      ->capture_default_str();
+  disk_table->add_option("--entries", table.entries, "The last entries of the log")
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  std::map<std::string, TableFault> faults;
+  for (const TableFault fault :
+       {TableFault::kRot, TableFault::kGarbage, TableFault::kZeros, TableFault::kReadError}) {
+    faults.emplace(std::string(Name(fault)), fault);
+  }
+  disk_table
+      ->add_option("--fault", table.faults,
+                   "What happens to a record: rot, garbage, zeros, read-error (several)")
+      ->transform(CLI::CheckedTransformer(faults).description(""))
+      ->default_str("rot read-error");
+  std::string marks = "both";
+  disk_table
+      ->add_option("--marks", marks, "The durable marks know of the entries: with, without, both")
+      ->check(CLI::IsMember({"with", "without", "both"}).description(""))
+      ->capture_default_str();
+  disk_table->add_option("--only", table.only, "Play one combination, and tell its story");
+  disk_table->add_option("--jobs", arguments.jobs, "Processes at once")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -275,6 +325,11 @@ int Main(int argc, char** argv) {
   if (sweep->parsed()) return RunSweep(arguments);
   if (hash->parsed()) return PrintHashes(arguments);
   if (crash_points->parsed()) return ListCrashPoints();
+  if (disk_table->parsed()) {
+    table.with_marks = marks != "without";
+    table.without_marks = marks != "with";
+    return ListDiskTable(std::move(table), arguments);
+  }
   return CheckFiles(arguments);
 }
 

@@ -81,8 +81,12 @@ Process& Cluster::AddProcess(raft::NodeId node, const storage::Founding& foundin
   return *slot;
 }
 
-void Cluster::StartFounders() {
+void Cluster::MakeFounders() {
   for (raft::NodeId id = 1; id <= settings_.founders; ++id) AddProcess(id, Founding());
+}
+
+void Cluster::StartFounders() {
+  MakeFounders();
   for (auto& [id, process] : processes_) process->Start(/*die_in_recovery=*/false);
 }
 

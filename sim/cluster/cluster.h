@@ -42,6 +42,8 @@ class Cluster final : public Outlet {
   // What every founder starts with: a snapshot of an empty store.
   static raft::SnapshotMeta FoundingSnapshot(const ClusterSettings& settings);
 
+  // The founders with their disks as `raftkv init` makes them, not started.
+  void MakeFounders();
   void StartFounders();
   // A new node with an empty log, running. It waits to be added.
   raft::NodeId StartJoiner();

@@ -150,6 +150,18 @@ TEST(DiskFaultTest, ALostWriteIsSeenOnlyAfterwards) {
   }
 }
 
+TEST(DiskFaultTest, ADeviceMayComeClean) {
+  SimDisk disk({});
+  std::unique_ptr<File> file = CreateSynced(disk, "a", std::string(512, 'o'));
+  EXPECT_TRUE(disk.Inject(LostWrite{"a"}));
+  ASSERT_TRUE(file->Write(0, std::string(512, 'n')).ok());
+  ASSERT_TRUE(file->Sync().ok());
+  EXPECT_EQ(disk.UnsyncedSectors("a"), 1u);
+  disk.ComeClean();
+  EXPECT_EQ(disk.UnsyncedSectors("a"), 0u);
+  EXPECT_EQ(Contents(*disk.DurableImage(), "a"), std::string(512, 'n'));
+}
+
 TEST(DiskFaultTest, ALostWriteOfTheSameBytesIsNone) {
   SimDisk disk({});
   std::unique_ptr<File> file = CreateSynced(disk, "a", std::string(512, 'o'));
