@@ -39,11 +39,24 @@ void DiskThread::StartNext() {
 }
 
 void DiskThread::Finish() {
+  if (hung_) {
+    overdue_ = true;
+    ++hung_jobs_;
+    return;
+  }
   const replica::Job job = *std::exchange(running_, std::nullopt);
   replica::JobResult result = storage::RunJob(*storage_, job);
   const uint64_t life = life_;
   done_(job, std::move(result));
   if (life == life_) StartNext();
+}
+
+void DiskThread::Release() {
+  hung_ = false;
+  if (!std::exchange(overdue_, false)) return;
+  scheduler_->After(0, Actor::kDisk, [this, life = life_] {
+    if (life == life_) Finish();
+  });
 }
 
 void DiskThread::Stop(SimDisk* disk, std::optional<uint64_t> budget) {
@@ -54,6 +67,7 @@ void DiskThread::Stop(SimDisk* disk, std::optional<uint64_t> budget) {
   ++life_;
   storage_ = nullptr;
   running_.reset();
+  overdue_ = false;
   queue_.clear();
 }
 

@@ -36,6 +36,11 @@ class DiskThread {
 
   // Everything takes so many times as long, from the next job on.
   void set_slowness(uint64_t factor) { slowness_ = factor; }
+  // Answers nothing any more: a job that would be done by now is done, and heard of, only when the
+  // disk is released. A node that restarts meanwhile recovers, and its first job hangs.
+  void Hang() { hung_ = true; }
+  void Release();
+  uint64_t hung_jobs() const { return hung_jobs_; }  // jobs that a hanging disk has kept waiting
 
  private:
   void StartNext();
@@ -46,6 +51,9 @@ class DiskThread {
   Random random_;
   Done done_;
   uint64_t slowness_ = 1;
+  bool hung_ = false;
+  bool overdue_ = false;  // the job that runs would be done if the disk did not hang
+  uint64_t hung_jobs_ = 0;
   uint64_t life_ = 0;
   storage::Storage* storage_ = nullptr;
   std::deque<replica::Job> queue_;
