@@ -311,7 +311,11 @@ int Main(int argc, char** argv) {
       ->add_option("--marks", marks, "The durable marks know of the entries: with, without, both")
       ->check(CLI::IsMember({"with", "without", "both"}).description(""))
       ->capture_default_str();
-  disk_table->add_option("--only", table.only, "Play one combination, and tell its story");
+  disk_table->add_option("--random", table.random,
+                         "Instead: so many random faults in records, on nodes that lag or crash");
+  disk_table->add_option("--snapshots", table.snapshots, "Instead: so many faults in snapshots");
+  disk_table->add_option("--files", table.files, "Instead: so many faults of whole files");
+  disk_table->add_option("--only", table.only, "Play one combination or trial, and tell its story");
   disk_table->add_option("--jobs", arguments.jobs, "Processes at once")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -1,7 +1,9 @@
 #include "cmd/sim/disk_table.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <functional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -32,20 +34,38 @@ absl::string_view InWords(Ending ending) {
   return "?";
 }
 
-void Enter(const DiskTable& table, uint64_t combination, const std::string* result, Row* row) {
+// What was played: its name, and whether it should recover.
+struct Played {
+  std::string what;
+  Ending wanted = Ending::kWaiting;
+  // Recovered is as good as waiting: what was damaged may be whole where it matters.
+  bool may_recover = false;
+
+  bool AsItShouldBe(const SceneVerdict& verdict) const {
+    return verdict.ending == wanted || (may_recover && verdict.ending == Ending::kRecovered);
+  }
+};
+
+SceneVerdict Parse(const std::string* result) {
   // The first character is the ending, the rest says why.
-  const SceneVerdict verdict =
-      result == nullptr || result->empty()
-          ? SceneVerdict{Ending::kUnsafe, "the process that played it ended"}
-          : SceneVerdict{static_cast<Ending>(result->front() - '0'), result->substr(1)};
+  if (result == nullptr || result->empty()) {
+    return {Ending::kUnsafe, "the process that played it ended"};
+  }
+  return {static_cast<Ending>(result->front() - '0'), result->substr(1)};
+}
+
+std::string InWords(const Played& played, const SceneVerdict& verdict) {
+  return absl::StrCat(played.what, ": ", InWords(verdict.ending),
+                      verdict.ending == played.wanted ? "" : " instead of ",
+                      verdict.ending == played.wanted ? "" : InWords(played.wanted),
+                      verdict.why.empty() ? "" : ": ", verdict.why);
+}
+
+void Enter(const Played& played, const SceneVerdict& verdict, Row* row) {
   ++row->count[static_cast<size_t>(verdict.ending)];
-  const Ending wanted = table.Recoverable(combination) ? Ending::kRecovered : Ending::kWaiting;
-  if (verdict.ending == wanted) return;
+  if (played.AsItShouldBe(verdict)) return;
   ++row->wrong;
-  if (row->examples.size() >= kExamples) return;
-  row->examples.push_back(absl::StrFormat(
-      "  %d (%s): %s instead of %s%s%s", combination, table.Describe(combination),
-      InWords(verdict.ending), InWords(wanted), verdict.why.empty() ? "" : ": ", verdict.why));
+  if (row->examples.size() < kExamples) row->examples.push_back(InWords(played, verdict));
 }
 
 void PrintProgress(absl::string_view what, uint64_t done, uint64_t of) {
@@ -64,59 +84,87 @@ std::string OneLine(const SceneVerdict& verdict) {
   return line;
 }
 
-DiskTableResult TellOne(const DiskTable& table, uint64_t combination) {
-  const SceneVerdict verdict = table.Try(combination, [](Time now, absl::string_view line) {
-    absl::PrintF("%9.3f ms  %s\n", static_cast<double>(now) / kMillisecond, line);
-  });
-  absl::PrintF("combination %d, %s: %s%s%s\n", combination, table.Describe(combination),
-               InWords(verdict.ending), verdict.why.empty() ? "" : ": ", verdict.why);
-  const Ending wanted = table.Recoverable(combination) ? Ending::kRecovered : Ending::kWaiting;
-  return verdict.ending == wanted ? DiskTableResult::kExact : DiskTableResult::kWrong;
+void PrintStory(Time now, absl::string_view line) {
+  absl::PrintF("%4d.%03d ms  %s\n", now / kMillisecond, now % kMillisecond, line);
+}
+
+// Plays all of a row in child processes. `play` gives the verdict; `name` says what was played
+// without playing it.
+DiskTableResult PrintRow(absl::string_view title, uint64_t count,
+                         const DiskTableArguments& arguments,
+                         const std::function<SceneVerdict(uint64_t)>& play,
+                         const std::function<Played(uint64_t)>& name) {
+  Row row;
+  uint64_t done = 0;
+  const bool whole = Spread(
+      count, arguments.jobs, [&play](uint64_t number) { return OneLine(play(number)); },
+      [&](uint64_t number, const std::string* result) {
+        Enter(name(number), Parse(result), &row);
+        ++done;
+        if (arguments.progress) PrintProgress(title, done, count);
+      });
+  if (!whole) return DiskTableResult::kBroken;
+  if (arguments.progress) absl::PrintF("\r%70s\r", "");
+  absl::PrintF("%s %13d %10d %10d %10d\n", title, count, row.count[0], row.count[1], row.count[2]);
+  if (row.wrong > 0) absl::PrintF("  %d not as they should be:\n", row.wrong);
+  for (const std::string& example : row.examples) absl::PrintF("  %s\n", example);
+  if (done < count) absl::PrintF("  %d not played\n", count - done);
+  std::fflush(stdout);
+  return row.wrong == 0 && done == count ? DiskTableResult::kExact : DiskTableResult::kWrong;
+}
+
+DiskTableResult Tell(const Played& played, const SceneVerdict& verdict) {
+  absl::PrintF("%s\n", InWords(played, verdict));
+  return played.AsItShouldBe(verdict) ? DiskTableResult::kExact : DiskTableResult::kWrong;
+}
+
+DiskTableResult PrintFault(TableFault fault, bool marks, const DiskTableArguments& arguments) {
+  const DiskTable table({arguments.nodes, arguments.entries, marks}, fault);
+  const auto name = [&table](uint64_t combination) {
+    return Played{absl::StrCat(combination, " (", table.Describe(combination), ")"),
+                  table.Recoverable(combination) ? Ending::kRecovered : Ending::kWaiting};
+  };
+  if (arguments.only.has_value()) {
+    return Tell(name(*arguments.only), table.Try(*arguments.only, PrintStory));
+  }
+  return PrintRow(
+      absl::StrFormat("%-12s %-8s", Name(fault), marks ? "with" : "without"), table.combinations(),
+      arguments, [&table](uint64_t combination) { return table.Try(combination); }, name);
+}
+
+DiskTableResult PrintSuite(FaultSuite suite, uint64_t count, const DiskTableArguments& arguments) {
+  const RandomFaults faults(suite, arguments.nodes, arguments.entries);
+  const auto name = [&faults](uint64_t seed) {
+    const Trial trial = faults.Plan(seed);
+    return Played{absl::StrCat(seed, " (", trial.faults, ")"),
+                  trial.recoverable ? Ending::kRecovered : Ending::kWaiting, /*may_recover=*/true};
+  };
+  if (arguments.only.has_value()) {
+    return Tell(name(*arguments.only), faults.Try(*arguments.only, PrintStory).verdict);
+  }
+  return PrintRow(
+      absl::StrFormat("%-12s %-8s", Name(suite), "either"), count, arguments,
+      [&faults](uint64_t seed) { return faults.Try(seed).verdict; }, name);
 }
 
 }  // namespace
 
 DiskTableResult PrintDiskTable(const DiskTableArguments& arguments) {
   DiskTableResult total = DiskTableResult::kExact;
+  const auto add = [&total](DiskTableResult row) { total = std::max(total, row); };
   absl::PrintF("%d nodes, the last %d entries of the log\n", arguments.nodes, arguments.entries);
   absl::PrintF("%-12s %-8s %13s %10s %10s %10s\n", "fault", "marks", "combinations", "recovered",
                "waiting", "unsafe");
+  const bool random = arguments.random > 0 || arguments.snapshots > 0 || arguments.files > 0;
+  if (arguments.random > 0) add(PrintSuite(FaultSuite::kRecords, arguments.random, arguments));
+  if (arguments.snapshots > 0) {
+    add(PrintSuite(FaultSuite::kSnapshots, arguments.snapshots, arguments));
+  }
+  if (arguments.files > 0) add(PrintSuite(FaultSuite::kFiles, arguments.files, arguments));
+  if (random) return total;
   for (const TableFault fault : arguments.faults) {
-    for (const bool marks : {true, false}) {
-      if (marks ? !arguments.with_marks : !arguments.without_marks) continue;
-      const DiskTable table({arguments.nodes, arguments.entries, marks}, fault);
-      if (arguments.only.has_value()) {
-        if (TellOne(table, *arguments.only) != DiskTableResult::kExact) {
-          total = DiskTableResult::kWrong;
-        }
-        continue;
-      }
-      const std::string name =
-          absl::StrFormat("%-12s %-8s", Name(fault), marks ? "with" : "without");
-      Row row;
-      uint64_t done = 0;
-      const bool whole = Spread(
-          table.combinations(), arguments.jobs,
-          [&table](uint64_t combination) { return OneLine(table.Try(combination)); },
-          [&](uint64_t combination, const std::string* result) {
-            Enter(table, combination, result, &row);
-            ++done;
-            if (arguments.progress) PrintProgress(name, done, table.combinations());
-          });
-      if (!whole) return DiskTableResult::kBroken;
-      if (arguments.progress) absl::PrintF("\r%70s\r", "");
-      absl::PrintF("%s %13d %10d %10d %10d\n", name, table.combinations(), row.count[0],
-                   row.count[1], row.count[2]);
-      std::fflush(stdout);
-      if (row.wrong == 0 && done == table.combinations()) continue;
-      total = DiskTableResult::kWrong;
-      absl::PrintF("  %d not as they should be", row.wrong);
-      if (done < table.combinations()) {
-        absl::PrintF(", %d not played", table.combinations() - done);
-      }
-      absl::PrintF("%s\n", row.examples.empty() ? "" : ":");
-      for (const std::string& example : row.examples) absl::PrintF("%s\n", example);
-    }
+    if (arguments.with_marks) add(PrintFault(fault, true, arguments));
+    if (arguments.without_marks) add(PrintFault(fault, false, arguments));
   }
   return total;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sim/disk_table/disk_table.h"
+#include "sim/disk_table/random_faults.h"
 
 namespace raftkv::sim {
 
@@ -17,13 +18,18 @@ struct DiskTableArguments {
   bool without_marks = true;
   uint32_t jobs = 1;
   bool progress = false;
+  // So many trials of each suite of random faults, instead of the table if any is not 0.
+  uint64_t random = 0;
+  uint64_t snapshots = 0;
+  uint64_t files = 0;
   std::optional<uint64_t> only;  // this combination alone, with its story
 };
 
 enum class DiskTableResult : uint8_t { kExact, kWrong, kBroken };
 
-// Prints a row for each fault, with and without marks, then each kind of difference from what the
-// table should be, with an example. kBroken: the system has no more processes or pipes to give.
+// Prints the rows of random faults, or, without any, a row for each fault, with and without marks,
+// then each kind of difference from what the table should be, with an example. kBroken: the system
+// has no more processes or pipes to give.
 DiskTableResult PrintDiskTable(const DiskTableArguments& arguments);
 
 }  // namespace raftkv::sim

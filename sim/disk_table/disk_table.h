@@ -15,7 +15,9 @@
 
 namespace raftkv::sim {
 
-// What happens to the record of an entry, all of it.
+// What happens to the record of an entry, all of it. Zeros over the last record on *every* node,
+// without marks, look like a write that never happened, and are given up by all together: that is
+// in the decision (docs/adr/0007-a-lost-entry-is-still-promised.md), and unsafe in this table.
 enum class TableFault : uint8_t { kRot, kGarbage, kZeros, kReadError };
 absl::string_view Name(TableFault fault);  // "rot", "garbage", "zeros", "read-error"
 

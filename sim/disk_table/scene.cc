@@ -17,16 +17,22 @@ constexpr Time kPatience = 1 * kSecond;
 constexpr Time kLookEvery = 2 * kMillisecond;
 constexpr Time kRestartAfterPowerLoss = 30 * kMillisecond;
 
+// What a node that runs says of a loss in its status, if it says anything.
+template <typename Status>
+std::string LossIn(const Status& status) {
+  if constexpr (requires { status.repair; }) return status.repair;
+  return "";
+}
+
 // Compares what nodes execute with what was committed before, and keeps what they say about
 // themselves.
 class Observer final : public Witness {
  public:
   explicit Observer(const Specimen* specimen) : specimen_(specimen) {}
 
+  void Damaged(const replica::Replica& replica) { Begin(replica.raft().id()); }
   void Recovered(const replica::Replica& replica, const raft::Recovered&) override {
-    const raft::NodeId node = replica.raft().id();
-    says_[node].clear();
-    executed_[node] = 0;
+    Begin(replica.raft().id());
   }
   void RecoveryRefused(raft::NodeId node, const absl::Status& reason) override {
     says_[node] = std::string(reason.message());
@@ -45,6 +51,11 @@ class Observer final : public Witness {
   raft::Index Executed(raft::NodeId node) { return executed_[node]; }
 
  private:
+  void Begin(raft::NodeId node) {
+    says_[node].clear();
+    executed_[node] = 0;
+  }
+
   // An event that says what the node waits for has a member of that name.
   template <typename Event>
   void Hear(raft::NodeId node, const replica::Replica& replica, const Event& event) {
@@ -111,10 +122,20 @@ class Stage {
  private:
   bool AllHaveEverything() {
     for (const auto& [node, process] : cluster_.processes()) {
+      const bool down = process->state() == Process::State::kDown;
+      if (down && scene_.may_refuse.contains(node) && !observer_.Says(node).empty()) continue;
       if (process->state() != Process::State::kUp) return false;
       if (observer_.Executed(node) < specimen_.last()) return false;
     }
     return true;
+  }
+
+  std::string Says(const Process& process) {
+    if (process.replica() != nullptr) {
+      std::string loss = LossIn(process.replica()->Status());
+      if (!loss.empty()) return loss;
+    }
+    return observer_.Says(process.id());
   }
 
   void Write() {
@@ -129,14 +150,17 @@ class Stage {
     if (recovered) return {Ending::kRecovered, ""};
     std::string said;
     for (const raft::NodeId node : scene_.damaged) {
-      const bool fine = cluster_.Find(node)->state() == Process::State::kUp &&
-                        observer_.Executed(node) >= specimen_.last();
+      const Process& process = *cluster_.Find(node);
+      const bool fine =
+          process.state() == Process::State::kUp && observer_.Executed(node) >= specimen_.last();
       if (fine) continue;
-      if (observer_.Says(node).empty()) {
-        return {Ending::kUnsafe,
-                absl::StrCat("node ", node, " does not go on and does not say why")};
+      const std::string says = Says(process);
+      if (says.empty()) {
+        // Whoever has made up for its own loss may still be behind, because of the others.
+        if (process.state() == Process::State::kUp) continue;
+        return {Ending::kUnsafe, absl::StrCat("node ", node, " is down and does not say why")};
       }
-      absl::StrAppend(&said, said.empty() ? "" : "; ", "node ", node, ": ", observer_.Says(node));
+      absl::StrAppend(&said, said.empty() ? "" : "; ", "node ", node, ": ", says);
     }
     if (said.empty()) return {Ending::kUnsafe, "nothing goes on and no node says why"};
     return {Ending::kWaiting, said};

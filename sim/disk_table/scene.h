@@ -14,7 +14,7 @@ namespace raftkv::sim {
 
 enum class Ending : uint8_t {
   kRecovered,  // every node has executed all that was committed, and a new write commits
-  kWaiting,    // not so, and each node that is damaged says what it waits for or why it refuses
+  kWaiting,    // not so, and whoever has a loss says what it waits for or why it refuses
   kUnsafe,     // something committed was lost or changed, or nobody says why nothing goes on
 };
 
@@ -26,6 +26,9 @@ struct SceneVerdict {
 struct Scene {
   std::map<raft::NodeId, std::unique_ptr<SimDisk>> disks;
   std::set<raft::NodeId> damaged;
+  // These may stay down for ever if they say why: what they have lost nobody can give them. The
+  // rest then has to recover without them.
+  std::set<raft::NodeId> may_refuse;
   std::map<raft::NodeId, Time> late;        // start only then, the others at once
   std::map<raft::NodeId, Time> power_loss;  // then, if running; they start again soon after
   uint64_t seed = 1;

@@ -108,14 +108,15 @@ void Specimen::Write(SimDisk& disk, Node* node) {
   disk.Remember();
   std::vector<uint64_t> begins;
   std::string before = Bytes(disk, segment);
+  node->disks.push_back(disk.Clone());
   for (size_t i = 1; i < committed_.size(); ++i) {
     persist(committed_[i], storage);
     std::string after = Bytes(disk, segment);
     begins.push_back(FirstChange(before, after, block));
     before = std::move(after);
+    node->disks.push_back(disk.Clone());
   }
   RAFTKV_CHECK(NewestSegment(disk) == segment);
-  node->disk = disk.Clone();
   // One entry more tells where the last one ends.
   raft::Entry another = committed_.back();
   ++another.index;
@@ -126,12 +127,17 @@ void Specimen::Write(SimDisk& disk, Node* node) {
     while (end > begins[i] + 1 && before[end - 1] == '\0') --end;
     node->records.push_back({segment, begins[i], end - begins[i]});
   }
-  node->disk->ProcessCrash();
-  if (!options_.marks) node->disk->Inject(StaleFile{std::string(kMarks)});
+  for (const std::unique_ptr<SimDisk>& each : node->disks) {
+    if (!options_.marks) each->Inject(StaleFile{std::string(kMarks)});
+  }
 }
 
 std::unique_ptr<SimDisk> Specimen::Disk(raft::NodeId node) const {
-  return nodes_.at(node).disk->Clone();
+  return LaggingDisk(node, options_.entries);
+}
+
+std::unique_ptr<SimDisk> Specimen::LaggingDisk(raft::NodeId node, uint32_t entries) const {
+  return nodes_.at(node).disks.at(entries)->Clone();
 }
 
 const DiskPlace& Specimen::Record(raft::NodeId node, uint32_t nth) const {

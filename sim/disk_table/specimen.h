@@ -35,6 +35,8 @@ class Specimen {
   // A copy of a node's disk, and the bytes of its nth entry (0: the first) in it: the record, not
   // the rest of its last block.
   std::unique_ptr<SimDisk> Disk(raft::NodeId node) const;
+  // As the disk was when it had the first `entries` of them only.
+  std::unique_ptr<SimDisk> LaggingDisk(raft::NodeId node, uint32_t entries) const;
   const DiskPlace& Record(raft::NodeId node, uint32_t nth) const;
 
   // What is committed: everything in the log, the entries of the table last.
@@ -43,7 +45,7 @@ class Specimen {
 
  private:
   struct Node {
-    std::unique_ptr<SimDisk> disk;
+    std::vector<std::unique_ptr<SimDisk>> disks;  // with none of the entries, with one, ...
     std::vector<DiskPlace> records;
   };
   void Write(SimDisk& disk, Node* node);
