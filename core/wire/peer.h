@@ -16,6 +16,7 @@
 #include <string>
 #include <variant>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/raft/message.h"
@@ -72,8 +73,8 @@ enum class ForwardKind : uint8_t {
 };
 struct ForwardRequest {
   uint64_t id = 0;
-  // Only the leader of this term may accept it, and only while it leads: so a late copy can do nothing
-  // that the leader's memory of the term does not catch. Never 0.
+  // Only the leader of this term may accept it, and only while it leads: so a late copy can do
+  // nothing that the leader's memory of the term does not catch. Never 0.
   raft::Term term = 0;
   ForwardKind kind = ForwardKind::kCommand;
   raft::Payload command;  // a payload, because the leader appends it to its log as it is
@@ -182,6 +183,8 @@ class PeerEncoder {
 // A frame's body (FrameReader::Next) to a value that owns all its bytes. InvalidArgument says what
 // is wrong and where.
 absl::StatusOr<PeerMessage> DecodePeer(absl::string_view body);
+// The same without moving the message; after an error `message` holds anything.
+absl::Status DecodePeer(absl::string_view body, PeerMessage* message);
 
 // "AppendRequest", "Hello", ...: for traces and error texts.
 absl::string_view KindName(const PeerBody& body);
