@@ -71,7 +71,8 @@ class Raft {
 
   // ---- Inputs ----
   void Tick();
-  Outcome Step(Message message);
+  Outcome Step(Message&& message);  // takes the entries out of it
+  Outcome Step(const Message& message) { return Step(Message(message)); }
   Proposed Propose(Payload command);
   Proposed ProposeMembership(const MembershipChange& change);
   // A linearizable read point for `context`, in a later Ready (reads or failed_reads), unless
@@ -195,11 +196,13 @@ class Raft {
   Outcome StepLowerTerm(const Message& message);
   bool HearFromLeader(const Message& message);
   template <typename Body>
-  void Send(NodeId to, Body body);
+  void Queue(Messages& list, NodeId to, Term term, Body&& body);
   template <typename Body>
-  void SendInTerm(NodeId to, Term term, Body body);
+  void Send(NodeId to, Body&& body);
   template <typename Body>
-  void SendAfterPersist(NodeId to, Term term, Body body);
+  void SendInTerm(NodeId to, Term term, Body&& body);
+  template <typename Body>
+  void SendAfterPersist(NodeId to, Term term, Body&& body);
 
   // election.cc
   enum class CampaignKind : uint8_t { kPreVote, kElection, kTransfer };
@@ -303,20 +306,29 @@ class Raft {
   FailedReads failed_reads_;
 };
 
-// A body is made in its place: moving a MessageBody means asking which one it is.
+// A body is made in its place: moving a MessageBody means asking which one it is. That is also why
+// a list begins with room for a broadcast.
+inline constexpr size_t kUsualMessages = 4;
+
 template <typename Body>
-void Raft::SendInTerm(NodeId to, Term term, Body body) {
-  send_now_.emplace_back(options_.id, to, term, std::move(body));
+void Raft::Queue(Messages& list, NodeId to, Term term, Body&& body) {
+  if (list.capacity() == 0) list.reserve(kUsualMessages);
+  list.emplace_back(options_.id, to, term, std::forward<Body>(body));
 }
 
 template <typename Body>
-void Raft::Send(NodeId to, Body body) {
-  SendInTerm(to, hard_.term, std::move(body));
+void Raft::SendInTerm(NodeId to, Term term, Body&& body) {
+  Queue(send_now_, to, term, std::forward<Body>(body));
 }
 
 template <typename Body>
-void Raft::SendAfterPersist(NodeId to, Term term, Body body) {
-  send_after_persist_.emplace_back(options_.id, to, term, std::move(body));
+void Raft::Send(NodeId to, Body&& body) {
+  Queue(send_now_, to, hard_.term, std::forward<Body>(body));
+}
+
+template <typename Body>
+void Raft::SendAfterPersist(NodeId to, Term term, Body&& body) {
+  Queue(send_after_persist_, to, term, std::forward<Body>(body));
 }
 
 }  // namespace raftkv::raft
