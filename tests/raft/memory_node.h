@@ -25,10 +25,19 @@ struct MemoryDisk {
   MemorySnapshot snapshot;
   Entries entries;   // from snapshot.meta.index + 1 on
   Index commit = 0;  // highest that was stored with a batch
+  // The end of the log is lost: what the disk knows of it, and, for an oracle, what it was. Both
+  // end as a disk's note of it does, with the write that makes up for it.
+  std::optional<Suspicion> suspicion;
+  Entries lost;
 
   Index last() const { return snapshot.meta.index + entries.size(); }
+  Term last_term() const { return entries.empty() ? snapshot.meta.term : entries.back().term; }
   void WriteHardState(const PersistJob& job);
   void WriteLog(const PersistJob& job, const MemorySnapshot& staged);
+  // Loses every entry behind `keep`, which is at least the snapshot's index.
+  void Lose(Index keep, Suspicion::Evidence evidence);
+  // Suspects that there were entries up to this one.
+  void Suspect(const Suspicion& suspicion);
 };
 
 // A message and, with an InstallSnapshot, the bytes that a real driver streams ahead of it.
@@ -62,6 +71,9 @@ class MemoryNode {
   // Whether each applied entry makes a snapshot that is offered (as at first), or only Compact
   // does.
   void OfferEverySnapshot(bool every) { offer_every_snapshot_ = every; }
+
+  // All nodes have given up what this one's disk lost.
+  void DropSuspicion();
 
   // Loses everything but the disk. Of the job that is out `written` has arrived there.
   enum class Written { kNothing, kTermAndVote, kAll };

@@ -45,7 +45,8 @@ struct Body {
         log_term(m.hint_term),
         index(m.index),
         rejected(m.rejected),
-        hint(m.hint_index) {}
+        hint(m.hint_index),
+        more(m.lost ? " Lost" : "") {}
   Body(const VoteRequest& m)
       : type(m.pre_vote ? "MsgPreVote" : "MsgVote"), log_term(m.last_term), index(m.last_index) {}
   Body(const VoteResponse& m)
