@@ -47,13 +47,23 @@ void MemoryDisk::Suspect(const Suspicion& further) {
   if (!suspicion || !UpToDate(suspicion->index, suspicion->term, further)) suspicion = further;
 }
 
+namespace {
+absl::StatusOr<Raft> CreateFrom(const Options& options, const MemoryDisk& disk, uint64_t seed) {
+  return Raft::Create(
+      options,
+      Recovered{disk.hard_state, disk.snapshot.meta, disk.entries, disk.commit, disk.suspicion},
+      seed);
+}
+}  // namespace
+
+absl::Status MemoryNode::CanStart(const Options& options, const MemoryDisk& disk) {
+  return CreateFrom(options, disk, /*seed=*/1).status();
+}
+
 MemoryNode::MemoryNode(const Options& options, MemoryDisk disk, uint64_t seed)
     : disk_(std::move(disk)), state_(disk_.snapshot.state), conf_(disk_.snapshot.meta.conf) {
   snapshots_[disk_.snapshot.meta.index] = disk_.snapshot;
-  absl::StatusOr<Raft> raft = Raft::Create(options,
-                                           Recovered{disk_.hard_state, disk_.snapshot.meta,
-                                                     disk_.entries, disk_.commit, disk_.suspicion},
-                                           seed);
+  absl::StatusOr<Raft> raft = CreateFrom(options, disk_, seed);
   RAFTKV_CHECK(raft.ok());
   raft_.emplace(*std::move(raft));
   if (!raft_->suspicion()) DropSuspicion();

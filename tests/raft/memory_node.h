@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "core/raft/raft.h"
 
 namespace raftkv::raft {
@@ -49,6 +50,8 @@ struct Envelope {
 class MemoryNode {
  public:
   MemoryNode(const Options& options, MemoryDisk disk, uint64_t seed);
+  // Whether the core would begin with this disk; the constructor insists on it.
+  static absl::Status CanStart(const Options& options, const MemoryDisk& disk);
 
   Raft& raft() { return *raft_; }
   const Raft& raft() const { return *raft_; }

@@ -139,6 +139,11 @@ std::string DescribeMessage(const Message& message) {
   return text;
 }
 
+std::string DescribeSuspicion(const std::optional<Suspicion>& suspicion) {
+  if (!suspicion) return "";
+  return absl::StrCat(" lost up to ", suspicion->term, "/", suspicion->index);
+}
+
 std::string DescribeSnapshot(const SnapshotMeta& meta) {
   const ConfState& conf = meta.conf;
   return absl::StrCat("Index:", meta.index, " Term:", meta.term,
