@@ -49,7 +49,8 @@ struct Recovered {
   // The highest commit index found; raised to the snapshot's and capped at the last entry.
   Index commit = 0;
   // What the disk lost behind the last entry. Until the log is at least as up to date, this node
-  // votes as if it still had it, and does not campaign.
+  // votes as if it still had it, and does not campaign. Its only voter has nobody to ask: what was
+  // proven to be durable is then DataLoss, anything else counts as never written.
   std::optional<Suspicion> suspicion;
 };
 
@@ -85,6 +86,9 @@ class Raft {
   // The transport lost something for `peer` / a snapshot sent to `peer` arrived whole or did not.
   Outcome ReportUnreachable(NodeId peer);
   Outcome ReportSnapshot(NodeId peer, bool delivered);
+  // All members together have given up what this node's disk lost: none of them has it, and it was
+  // never acknowledged, or an operator says so. Whoever calls this answers for that.
+  void DropSuspicion() { suspicion_.reset(); }
 
   // ---- Completions ----
   void Persisted(uint64_t ticket);  // the ticket that is out
@@ -123,6 +127,9 @@ class Raft {
   NodeId transfer_target() const;         // kNoNode when no transfer is under way
   const SnapshotMeta& offered_snapshot() const { return offer_; }
   bool installing_snapshot() const { return installing_.has_value(); }
+  // What this node may have acknowledged and lost; ends with the write that makes up for it, when
+  // its leader has sent it again.
+  const std::optional<Suspicion>& suspicion() const { return suspicion_; }
 
   // Test hook: replaces the election timeout in force until the next one is drawn.
   void SetElectionTimeout(uint32_t ticks) { election_timeout_ = ticks; }
@@ -204,6 +211,8 @@ class Raft {
   template <typename Body>
   void SendAfterPersist(NodeId to, Term term, Body&& body);
 
+  bool OnlyVoter() const;
+
   // election.cc
   enum class CampaignKind : uint8_t { kPreVote, kElection, kTransfer };
   void TickElection();
@@ -261,6 +270,7 @@ class Raft {
   // ready.cc
   bool NeedsTicket() const;
   PersistJob CutJob();
+  void EndSuspicion();
   Index HandOutLimit() const;
 
   Options options_;
@@ -299,6 +309,10 @@ class Raft {
 
   SnapshotMeta offer_;
   std::optional<Installing> installing_;
+
+  std::optional<Suspicion> suspicion_;
+  // Appends of this term's leader have shown that the log is like its own up to here.
+  Index matched_ = 0;
 
   Messages send_now_;
   Messages send_after_persist_;

@@ -86,6 +86,7 @@ void Raft::Persisted(uint64_t ticket) {
       installing_ && (installing_->ticket == 0 || ticket < installing_->ticket);
   if (!before_switch) durable_ = written_;
   if (installing_ && installing_->ticket == ticket) installing_->persisted = true;
+  EndSuspicion();
 
   std::vector<OwnAnswer> answers;  // no longer pending while they are counted
   answers.swap(ticket_own_answers_);
@@ -106,6 +107,18 @@ void Raft::Persisted(uint64_t ticket) {
   }
   answers.clear();
   ticket_own_answers_.swap(answers);  // its memory is for the next ticket
+}
+
+// Only what is durable counts, so that a node which crashes right away finds the same on its disk:
+// either the log is long enough there, or the suspicion is still noted in front of it. Once it has
+// ended it does not come back in this life, though the log may be cut again: what a leader cuts was
+// not committed. A restart may find it once more, if its note is still there and what replaced the
+// end is of a lower term; that costs votes and candidacies, never safety.
+void Raft::EndSuspicion() {
+  if (!suspicion_ || durable_ < log_.base()) return;  // the snapshot in front is not durable yet
+  if (Redeems(log_.base(), durable_, log_.TermAt(durable_).value_or(0), *suspicion_)) {
+    suspicion_.reset();
+  }
 }
 
 void Raft::Applied(Index index) {

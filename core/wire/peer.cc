@@ -32,6 +32,10 @@ constexpr flatbuffers::uoffset_t kTables = 4;
 // An encoder that once wrote a large frame gives the memory back.
 constexpr size_t kKeepBuilder = 1024 * 1024;
 
+// LogAnswer.flags.
+constexpr uint64_t kRejected = 1;
+constexpr uint64_t kLost = 2;
+
 // Whatever may be in the log or in a reply fits one frame.
 static_assert(kMaxCommandBytes + 64 * 1024 <= kMaxFrameBody);
 static_assert(kv::kMaxEncodedResultBytes + 64 * 1024 <= kMaxFrameBody);
@@ -101,7 +105,7 @@ Offset<fb::AppendRequest> Write(FlatBufferBuilder& builder, const raft::AppendRe
 
 fb::LogAnswer ToAnswer(const raft::AppendResponse& response) {
   return fb::LogAnswer(response.index, response.hint_index, response.hint_term,
-                       response.rejected ? 1 : 0);
+                       (response.rejected ? kRejected : 0) | (response.lost ? kLost : 0));
 }
 
 Offset<fb::AppendResponse> Write(FlatBufferBuilder& builder, const raft::AppendResponse& response) {
@@ -337,8 +341,10 @@ Problem Read(const fb::AppendRequest& in, raft::Term term, raft::AppendRequest* 
 }
 
 Problem ReadAnswer(const fb::LogAnswer& in, raft::Term term, raft::AppendResponse* response) {
-  if (in.rejected() > 1) return Wrong("rejected is ", in.rejected());
-  *response = {in.index(), in.rejected() == 1, in.hint_index(), in.hint_term()};
+  if (in.flags() > (kRejected | kLost)) return Wrong("flags are ", in.flags());
+  *response = {in.index(), (in.flags() & kRejected) != 0, in.hint_index(), in.hint_term(),
+               (in.flags() & kLost) != 0};
+  if (response->lost && !response->rejected) return Wrong("an accepting answer tells of a loss");
   if (!response->rejected && (in.hint_index() != 0 || in.hint_term() != 0)) {
     return Wrong("an accepting answer carries a hint");
   }

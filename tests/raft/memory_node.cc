@@ -28,15 +28,45 @@ void MemoryDisk::WriteLog(const PersistJob& job, const MemorySnapshot& staged) {
     RAFTKV_CHECK(entry.index == last() + 1);
     entries.push_back(entry);
   }
+  if (suspicion && Redeems(snapshot.meta.index, last(), last_term(), *suspicion)) {
+    suspicion.reset();
+    lost.clear();
+  }
+}
+
+void MemoryDisk::Lose(Index keep, Suspicion::Evidence evidence) {
+  RAFTKV_CHECK(keep >= snapshot.meta.index);
+  if (keep >= last()) return;
+  Suspect(Suspicion{last(), last_term(), evidence});
+  const auto from = entries.begin() + static_cast<std::ptrdiff_t>(keep - snapshot.meta.index);
+  lost.insert(lost.end(), from, entries.end());
+  entries.erase(from, entries.end());
+}
+
+void MemoryDisk::Suspect(const Suspicion& further) {
+  if (!suspicion || !UpToDate(suspicion->index, suspicion->term, further)) suspicion = further;
+}
+
+namespace {
+absl::StatusOr<Raft> CreateFrom(const Options& options, const MemoryDisk& disk, uint64_t seed) {
+  return Raft::Create(
+      options,
+      Recovered{disk.hard_state, disk.snapshot.meta, disk.entries, disk.commit, disk.suspicion},
+      seed);
+}
+}  // namespace
+
+absl::Status MemoryNode::CanStart(const Options& options, const MemoryDisk& disk) {
+  return CreateFrom(options, disk, /*seed=*/1).status();
 }
 
 MemoryNode::MemoryNode(const Options& options, MemoryDisk disk, uint64_t seed)
     : disk_(std::move(disk)), state_(disk_.snapshot.state), conf_(disk_.snapshot.meta.conf) {
   snapshots_[disk_.snapshot.meta.index] = disk_.snapshot;
-  absl::StatusOr<Raft> raft = Raft::Create(
-      options, Recovered{disk_.hard_state, disk_.snapshot.meta, disk_.entries, disk_.commit}, seed);
+  absl::StatusOr<Raft> raft = CreateFrom(options, disk_, seed);
   RAFTKV_CHECK(raft.ok());
   raft_.emplace(*std::move(raft));
+  if (!raft_->suspicion()) DropSuspicion();
 }
 
 Outcome MemoryNode::Step(const Envelope& envelope) {
@@ -102,6 +132,12 @@ void MemoryNode::Compact(Index through) {
   disk_.entries.erase(disk_.entries.begin(),
                       disk_.entries.begin() + static_cast<std::ptrdiff_t>(through - base));
   disk_.snapshot = snapshots_.at(through);
+}
+
+void MemoryNode::DropSuspicion() {
+  raft_->DropSuspicion();
+  disk_.suspicion.reset();
+  disk_.lost.clear();
 }
 
 MemoryDisk MemoryNode::Crash(Written written) {

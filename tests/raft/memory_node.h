@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "core/raft/raft.h"
 
 namespace raftkv::raft {
@@ -25,10 +26,19 @@ struct MemoryDisk {
   MemorySnapshot snapshot;
   Entries entries;   // from snapshot.meta.index + 1 on
   Index commit = 0;  // highest that was stored with a batch
+  // The end of the log is lost: what the disk knows of it, and, for an oracle, what it was. Both
+  // end as a disk's note of it does, with the write that makes up for it.
+  std::optional<Suspicion> suspicion;
+  Entries lost;
 
   Index last() const { return snapshot.meta.index + entries.size(); }
+  Term last_term() const { return entries.empty() ? snapshot.meta.term : entries.back().term; }
   void WriteHardState(const PersistJob& job);
   void WriteLog(const PersistJob& job, const MemorySnapshot& staged);
+  // Loses every entry behind `keep`, which is at least the snapshot's index.
+  void Lose(Index keep, Suspicion::Evidence evidence);
+  // Suspects that there were entries up to this one.
+  void Suspect(const Suspicion& suspicion);
 };
 
 // A message and, with an InstallSnapshot, the bytes that a real driver streams ahead of it.
@@ -40,6 +50,8 @@ struct Envelope {
 class MemoryNode {
  public:
   MemoryNode(const Options& options, MemoryDisk disk, uint64_t seed);
+  // Whether the core would begin with this disk; the constructor insists on it.
+  static absl::Status CanStart(const Options& options, const MemoryDisk& disk);
 
   Raft& raft() { return *raft_; }
   const Raft& raft() const { return *raft_; }
@@ -62,6 +74,9 @@ class MemoryNode {
   // Whether each applied entry makes a snapshot that is offered (as at first), or only Compact
   // does.
   void OfferEverySnapshot(bool every) { offer_every_snapshot_ = every; }
+
+  // All nodes have given up what this one's disk lost.
+  void DropSuspicion();
 
   // Loses everything but the disk. Of the job that is out `written` has arrived there.
   enum class Written { kNothing, kTermAndVote, kAll };

@@ -141,7 +141,7 @@ TEST(AppendLayoutsTest, ReadsWhatTheLibraryWrites) {
   EXPECT_EQ(known.answer->index(), 7u);
   EXPECT_EQ(known.answer->hint_index(), 8u);
   EXPECT_EQ(known.answer->hint_term(), 9u);
-  EXPECT_EQ(known.answer->rejected(), 1u);
+  EXPECT_EQ(known.answer->flags(), 1u);
 }
 
 // Whatever one byte, or a cut, makes of a body: what is recognised is what the verifier lets pass,

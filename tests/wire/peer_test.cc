@@ -231,6 +231,10 @@ TEST(PeerTest, PositionsHintsAndTermsMustFitTogether) {
       Refusal(RaftSample<raft::AppendResponse>(
           "append_response", [](raft::Message*, raft::AppendResponse* b) { b->hint_index = 1; })),
       HasSubstr("carries a hint"));
+  EXPECT_THAT(
+      Refusal(RaftSample<raft::AppendResponse>(
+          "append_response", [](raft::Message*, raft::AppendResponse* b) { b->lost = true; })),
+      HasSubstr("tells of a loss"));
   EXPECT_THAT(Refusal(RaftSample<raft::AppendResponse>(
                   "append_response_rejected",
                   [](raft::Message*, raft::AppendResponse* b) { b->hint_index = 42; })),

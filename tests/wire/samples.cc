@@ -68,7 +68,8 @@ raft::MessageBody RandomMessageBody(size_t kind, raft::Term term, Random* random
           RandomEntries(index, std::max<raft::Term>(position_term, 1), term, random)};
     case 1:
       if (random->Chance(1, 2)) return raft::AppendResponse{index, false, 0, 0};
-      return raft::AppendResponse{index, true, random->Between(0, index), random->Between(0, term)};
+      return raft::AppendResponse{index, true, random->Between(0, index), random->Between(0, term),
+                                  random->Chance(1, 2)};
     case 2:
       return raft::VoteRequest{
           random->Chance(1, 2), random->Chance(1, 2), index, position_term, index, position_term};
@@ -199,6 +200,7 @@ Named<PeerMessage> PeerSamples() {
       {"append_request_empty", Message(7, raft::AppendRequest{0, 0, 0, {}})},
       {"append_response", Message(7, raft::AppendResponse{44, false, 0, 0})},
       {"append_response_rejected", Message(7, raft::AppendResponse{41, true, 30, 5})},
+      {"append_response_lost", Message(7, raft::AppendResponse{41, true, 30, 5, true})},
       {"vote_request", Message(8, raft::VoteRequest{false, true, 44, 7, 40, 6})},
       {"pre_vote_request", Message(8, raft::VoteRequest{true, false, 44, 7, 40, 6})},
       {"vote_response", Message(8, raft::VoteResponse{false, true, 45, 7})},
