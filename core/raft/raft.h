@@ -49,8 +49,8 @@ struct Recovered {
   // The highest commit index found; raised to the snapshot's and capped at the last entry.
   Index commit = 0;
   // What the disk lost behind the last entry. Until the log is at least as up to date, this node
-  // votes as if it still had it, and does not campaign. Its only voter has nobody to ask: what was
-  // proven to be durable is then DataLoss, anything else counts as never written.
+  // votes as if it still had it, and does not campaign. A single voter has nobody to ask: an end
+  // that was proven to be durable is DataLoss, any other counts as never written.
   std::optional<Suspicion> suspicion;
 };
 

@@ -43,8 +43,16 @@ void MemoryDisk::Lose(Index keep, Suspicion::Evidence evidence) {
   entries.erase(from, entries.end());
 }
 
-void MemoryDisk::Suspect(const Suspicion& further) {
-  if (!suspicion || !UpToDate(suspicion->index, suspicion->term, further)) suspicion = further;
+void MemoryDisk::Suspect(Suspicion further) {
+  if (suspicion) {
+    // One note of both losses: as far as either, and as hard to give up.
+    further.evidence = std::max(further.evidence, suspicion->evidence);
+    if (UpToDate(suspicion->index, suspicion->term, further)) {
+      further.index = suspicion->index;
+      further.term = suspicion->term;
+    }
+  }
+  suspicion = further;
 }
 
 namespace {
@@ -142,7 +150,12 @@ void MemoryNode::DropSuspicion() {
 
 MemoryDisk MemoryNode::Crash(Written written) {
   if (ticket_.has_value()) {
-    if (written == Written::kTermAndVote) disk_.WriteHardState(ticket_->job);
+    if (written == Written::kTermAndVote || written == Written::kTorn)
+      disk_.WriteHardState(ticket_->job);
+    if (written == Written::kTorn && !ticket_->job.entries.empty()) {
+      const Entry& last = ticket_->job.entries.back();
+      disk_.Suspect(Suspicion{last.index, last.term, Suspicion::Evidence::kBlank});
+    }
     if (written == Written::kAll) disk_.WriteLog(ticket_->job, ticket_->staged);
   }
   return std::move(disk_);

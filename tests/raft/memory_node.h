@@ -38,7 +38,7 @@ struct MemoryDisk {
   // Loses every entry behind `keep`, which is at least the snapshot's index.
   void Lose(Index keep, Suspicion::Evidence evidence);
   // Suspects that there were entries up to this one.
-  void Suspect(const Suspicion& suspicion);
+  void Suspect(Suspicion suspicion);
 };
 
 // A message and, with an InstallSnapshot, the bytes that a real driver streams ahead of it.
@@ -78,8 +78,9 @@ class MemoryNode {
   // All nodes have given up what this one's disk lost.
   void DropSuspicion();
 
-  // Loses everything but the disk. Of the job that is out `written` has arrived there.
-  enum class Written { kNothing, kTermAndVote, kAll };
+  // Loses everything but the disk. Of the job that is out `written` has arrived there. Torn: its
+  // term and vote, and of its entries nothing but that there may have been some.
+  enum class Written { kNothing, kTermAndVote, kAll, kTorn };
   MemoryDisk Crash(Written written);
 
  private:
