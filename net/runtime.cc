@@ -283,6 +283,12 @@ void Runtime::LogEvent(const replica::Event& event) {
         {{"index", membership->index},
          {"voters", absl::StrJoin(membership->conf.voters, ",")},
          {"learners", absl::StrJoin(membership->conf.learners, ",")}});
+  } else if (const auto* disk = std::get_if<replica::DiskSpace>(&event)) {
+    if (disk->full) {
+      Log(LogLevel::kError, "disk full", {{"reason", disk->reason}});
+    } else {
+      Log(LogLevel::kInfo, "disk has space again", {});
+    }
   } else if (const auto* refused = std::get_if<replica::PeerRefused>(&event)) {
     uint64_t suppressed = 0;
     if (refused_limiter_.Allow(now_us_ / 1'000, &suppressed)) {

@@ -176,8 +176,12 @@ class Storage::Impl {
   absl::Status Fail(absl::Status status) {
     const bool harmless =
         status.ok() || absl::IsResourceExhausted(status) || absl::IsInvalidArgument(status);
-    if (!harmless) health_ = status;
-    return status;
+    return harmless ? status : Poison(std::move(status));
+  }
+  // No space in the middle of a write is final too, and must not look as if it were not.
+  absl::Status Poison(absl::Status status) {
+    if (absl::IsResourceExhausted(status)) status = absl::DataLossError(status.message());
+    return health_ = std::move(status);
   }
 
   // A finished snapshot of that index and term, from whatever source; null when there is none.
@@ -272,11 +276,8 @@ absl::Status Storage::Impl::WriteHardState(const raft::HardState& hard_state) {
   if (hard_state == hard_state_) return absl::OkStatus();
   absl::Status status =
       vote_.Write(EncodeVote({hard_state, identity_.node, identity_.incarnation, identity_.group}));
-  if (!status.ok()) {
-    // The slots are preallocated, so even "no space" comes from the middle of a write here.
-    health_ = status;
-    return status;
-  }
+  // The slots are preallocated, so even "no space" comes from the middle of a write here.
+  if (!status.ok()) return Poison(std::move(status));
   vote_syncs_ += 2;
   hard_state_ = hard_state;
   return absl::OkStatus();
@@ -333,15 +334,9 @@ absl::Status Storage::Impl::MakeCurrent(SnapshotSource source, uint64_t first_se
   RAFTKV_CHECK(payload.has_value());
   const std::string name = SnapshotName(next.snapshot.meta.index, source);
   absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(disk_, name, identity_.cluster);
-  if (!file.ok()) {
-    health_ = file.status();
-    return health_;
-  }
+  if (!file.ok()) return Poison(file.status());
   absl::Status status = manifest_slots_.Write(*payload);
-  if (!status.ok()) {
-    health_ = status;
-    return status;
-  }
+  if (!status.ok()) return Poison(std::move(status));
   writer(source).reset();
   if (previous_) {
     // What cannot be removed now is a leftover for the next start.

@@ -92,6 +92,12 @@ class Raft {
 
   // ---- Completions ----
   void Persisted(uint64_t ticket);  // the ticket that is out
+  // The same when the disk has no space: term and vote are durable, the rest of the job is not. Of
+  // send_after_persist, everything but what VouchesForLog may be sent, and what it vouched for must
+  // never be. Tickets hold only term and vote from here on, and appends of a leader are as good as
+  // lost, until the log has been written after RetryLog.
+  void PersistedWithoutLog(uint64_t ticket);
+  void RetryLog();  // the next ticket tries to write the log; no effect unless log_refused
   // The membership entry at `index` is being applied: switches to its configuration and returns it.
   // In order, before Applied(index).
   const ConfState& ApplyMembership(Index index);
@@ -122,6 +128,7 @@ class Raft {
   const ConfState& conf() const { return conf_; }
   const Options& options() const { return options_; }
   bool ticket_out() const { return ticket_out_; }
+  bool log_refused() const { return log_refused_; }  // see PersistedWithoutLog
   bool committed_in_term() const { return log_.Has(commit_, hard_.term); }
   const ProgressTable* progress() const;  // null unless leader
   NodeId transfer_target() const;         // kNoNode when no transfer is under way
@@ -270,6 +277,7 @@ class Raft {
   // ready.cc
   bool NeedsTicket() const;
   PersistJob CutJob();
+  void EndTicket(uint64_t ticket);
   void EndSuspicion();
   Index HandOutLimit() const;
 
@@ -303,6 +311,10 @@ class Raft {
   Index durable_ = 0;  // the same for the disk without the ticket that is out
   uint64_t last_ticket_ = 0;
   bool ticket_out_ = false;
+  bool log_refused_ = false;
+  bool retry_log_ = false;                     // in the next ticket, although it was refused
+  bool ticket_with_log_ = false;               // the ticket that is out may write the log,
+  TermRuns disk_before_;                       // and this is disk_ when it finds no space
   uint32_t ticket_ticks_ = 0;                  // age of the ticket that is out
   std::vector<OwnAnswer> own_answers_;         // wait for the next ticket
   std::vector<OwnAnswer> ticket_own_answers_;  // belong to the ticket that is out

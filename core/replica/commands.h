@@ -108,6 +108,7 @@ struct NodeStatus {
       digest;  // of the store at `applied`: equal digests at equal indexes mean equal stores
   uint64_t keys = 0, store_bytes = 0, sessions = 0, clients = 0;
   bool stopping = false;
+  bool disk_full = false;
   raft::ConfState conf;
   const Members* members = nullptr;
 };

@@ -109,7 +109,7 @@ Ready MemoryNode::Begin(std::vector<Envelope>& outbox) {
       Apply(entry);
     } else {
       RAFTKV_CHECK(ticket_.has_value());
-      ticket_->apply_after.push_back(entry);
+      apply_after_.push_back(entry);
     }
   }
   return ready;
@@ -128,7 +128,24 @@ void MemoryNode::FinishWrite(std::vector<Envelope>& outbox) {
     received_.erase(received_.begin(), received_.upper_bound(ticket.staged.meta.index));
     raft_->Applied(ticket.staged.meta.index);
   }
-  for (const Entry& entry : ticket.apply_after) Apply(entry);
+  const Entries waited = std::exchange(apply_after_, {});
+  if (ticket.job.snapshot) return;  // it stands for them
+  for (const Entry& entry : waited) {
+    if (entry.index <= raft_->durable()) {
+      Apply(entry);
+    } else {
+      apply_after_.push_back(entry);
+    }
+  }
+}
+
+void MemoryNode::FinishWithoutSpace(std::vector<Envelope>& outbox) {
+  RAFTKV_CHECK(ticket_.has_value());
+  Ticket ticket = *std::exchange(ticket_, std::nullopt);
+  disk_.WriteHardState(ticket.job);
+  raft_->PersistedWithoutLog(ticket.job.ticket);
+  std::erase_if(ticket.send_after, VouchesForLog);
+  Post(ticket.send_after, outbox);
 }
 
 void MemoryNode::Compact(Index through) {
