@@ -531,6 +531,10 @@ int RunNode(NodeFlags& flags) {
   storage::Recovered recovered = storage->TakeRecovered();
   const storage::Identity& identity = storage->identity();
   LogStart(identity, recovered);
+  if (recovered.damage) {
+    return Complain(kExitDamaged, absl::StrCat(flags.data, ": the log has holes from entry ",
+                                               recovered.damage->bad.front().index, " on"));
+  }
   flags.replica.cluster = {identity.cluster.high, identity.cluster.low};
   flags.replica.raft.id = identity.node;
   flags.replica.incarnation = identity.incarnation;
@@ -538,7 +542,7 @@ int RunNode(NodeFlags& flags) {
 
   replica::Boot boot;
   boot.recovered = {recovered.hard_state, recovered.snapshot.meta, std::move(recovered.entries),
-                    recovered.commit};
+                    recovered.commit, recovered.suspicion};
   boot.snapshot_size = recovered.snapshot.size;
   boot.snapshot_digest = recovered.snapshot.digest;
   boot.read_snapshot = [&](uint64_t offset, uint64_t length) {

@@ -49,6 +49,10 @@ class JobRunner {
     return storage_.SwitchSnapshot(job.meta);
   }
 
+  absl::Status operator()(const replica::RestoreSnapshot& job) {
+    return storage_.RestoreSnapshot(job.meta);
+  }
+
   absl::Status operator()(const replica::ReadSnapshot& job) {
     absl::StatusOr<std::string> bytes = storage_.ReadSnapshot(job.index, job.offset, job.length);
     if (!bytes.ok()) return bytes.status();

@@ -38,6 +38,11 @@ struct AbortSnapshot {
 struct SwitchSnapshot {
   raft::SnapshotMeta meta;
 };
+// Makes the finished received snapshot the current one without a persist job: in place of one whose
+// bytes are bad, or of an older one while the log is repaired.
+struct RestoreSnapshot {
+  raft::SnapshotMeta meta;
+};
 struct ReadSnapshot {
   raft::Index index = 0;
   uint64_t offset = 0;
@@ -53,8 +58,9 @@ struct SettleLog {
   std::optional<raft::Suspicion> suspicion;
 };
 
-using JobBody = std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot,
-                             AbortSnapshot, SwitchSnapshot, ReadSnapshot, CompactLog, SettleLog>;
+using JobBody =
+    std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot, AbortSnapshot,
+                 SwitchSnapshot, RestoreSnapshot, ReadSnapshot, CompactLog, SettleLog>;
 
 struct Job {
   uint64_t id = 0;  // unique within a run of the process

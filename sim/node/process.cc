@@ -81,11 +81,23 @@ bool Process::Start(bool die_in_recovery) {
     if (trace_->reading()) trace_->Say(absl::StrCat("node ", id(), " recovery: ", event.text));
   }
 
+  if (found.damage) {
+    // Without repair from peers: the log ends in front of the hole, and the promise is kept.
+    const absl::Status status = storage_->Settle({}, found.damage->last);
+    if (!status.ok()) {
+      witness_->RecoveryRefused(id(), status);
+      storage_.reset();
+      return false;
+    }
+    found.suspicion = found.damage->last;
+  }
+
   replica::Boot boot;
   boot.recovered.hard_state = found.hard_state;
   boot.recovered.snapshot = found.snapshot.meta;
   boot.recovered.entries = std::move(found.entries);
   boot.recovered.commit = found.commit;
+  boot.recovered.suspicion = found.suspicion;
   boot.snapshot_size = found.snapshot.size;
   boot.snapshot_digest = found.snapshot.digest;
   boot.read_snapshot = [this, index = found.snapshot.meta.index](uint64_t offset, uint64_t length) {
