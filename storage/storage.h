@@ -55,7 +55,8 @@ inline constexpr uint32_t kMaxSnapshotChunk = 256 * 1024;
 inline constexpr uint32_t kMaxEntryBytes = 64u << 20;
 
 struct Options {
-  // Preallocated size of a log segment, two blocks to 1 GiB; what does not fit gets a bigger segment.
+  // Preallocated size of a log segment, two blocks to 1 GiB; what does not fit gets a bigger
+  // segment.
   uint64_t segment_bytes = 64u << 20;
   // Batches begin on multiples of this and a block that holds synced bytes is never written again,
   // so a torn write cannot hurt them. A power of two, 512 to 65,536.
