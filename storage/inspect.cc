@@ -142,7 +142,7 @@ void AddSegmentHeader(const LoadedSegment& loaded, const std::string& name, Insp
   for (const uint64_t copy : {uint64_t{0}, uint64_t{1}}) {
     if (!loaded.bad_header[copy]) continue;
     Add(out, name, copy * header.block_bytes, "header", {{"copy", copy}},
-        "bad, the other copy counts");
+        "not valid, the other copy counts");
   }
   for (const LoadedSegment::Range& range : loaded.unreadable) {
     Add(out, name, range.offset, "bytes", {{"bytes", range.bytes}},
@@ -167,7 +167,7 @@ void AddSegment(const LoadedSegment& loaded, const InspectOptions& options, Insp
       continue;
     }
     if (reader.note_lost()) {
-      Add(out, name, reader.begin(), "note", {}, "bad, nothing is lost with it");
+      Add(out, name, reader.begin(), "note", {}, "not valid, nothing is lost with it");
     }
     const BatchHeader& batch = reader.batch();
     if (options.show_entries || reader.hurt()) {
