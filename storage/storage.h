@@ -133,7 +133,9 @@ struct Recovered {
   // by ReadSnapshot.
   bool snapshot_damaged = false;
   raft::Entries entries;  // contiguous, the first at snapshot.meta.index + 1
-  // The end of the log is lost, or may be: what a vote has to take into account.
+  // The end of the log is lost, or may be: what a vote has to take into account. The lost end may
+  // have replaced some of `entries` by newer ones, so they are a log of this node, of now or
+  // earlier.
   std::optional<raft::Suspicion> suspicion;
   // The log has holes behind `entries`. Nothing has been written and nothing can be until Settle.
   std::optional<raft::LogDamage> damage;
