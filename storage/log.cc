@@ -403,8 +403,8 @@ RecoveryEvent Decision(const LogReplay::Piece& piece) {
 
 }  // namespace
 
-absl::Status Log::Recover(const Start& start, Recovery* recovery,
-                          std::vector<RecoveryEvent>* events) {
+absl::StatusOr<LogReplay::Result> Log::Judge(const Start& start,
+                                             std::vector<RecoveryEvent>* events) {
   Chain chain;
   absl::Status status = FindChain(start, &chain, events);
   if (!status.ok()) return status;
@@ -422,6 +422,34 @@ absl::Status Log::Recover(const Start& start, Recovery* recovery,
   for (const LogReplay::Piece& piece : replay.pieces()) {
     if (piece.hurt) events->push_back(Decision(piece));
   }
+  if (!result.damage && result.rewritten > 0) {
+    events->push_back({RecoveryEvent::Kind::kTailRewritten, SegmentName(result.seal.segment),
+                       result.seal.offset, result.rewritten_bytes,
+                       absl::StrCat(result.rewritten, result.rewritten == 1 ? " batch" : " batches",
+                                    " not known to be durable written again")});
+  }
+  return result;
+}
+
+absl::Status Log::Explain(Disk& disk, const Identity& owner, const Start& start, Recovery* recovery,
+                          std::vector<RecoveryEvent>* events) {
+  absl::StatusOr<Marks::Found> found = Marks::Read(disk, owner.cluster);
+  if (!found.ok()) return found.status();
+  Log log(disk, owner, Options{}, Marks(*found));
+  absl::StatusOr<LogReplay::Result> result = log.Judge(start, events);
+  if (!result.ok()) return result.status();
+  recovery->commit = result->commit;
+  recovery->entries = std::move(result->entries);
+  recovery->suspicion = result->suspicion;
+  recovery->damage = std::move(result->damage);
+  return absl::OkStatus();
+}
+
+absl::Status Log::Recover(const Start& start, Recovery* recovery,
+                          std::vector<RecoveryEvent>* events) {
+  absl::StatusOr<LogReplay::Result> judged = Judge(start, events);
+  if (!judged.ok()) return judged.status();
+  LogReplay::Result& result = *judged;
 
   commit_ = result.commit;
   last_index_ = start.snapshot_index;
@@ -444,18 +472,11 @@ absl::Status Log::Recover(const Start& start, Recovery* recovery,
       plan_->behind.push_back({entry.index, entry.term});
     }
   } else {
-    if (result.rewritten > 0) {
-      events->push_back(
-          {RecoveryEvent::Kind::kTailRewritten, SegmentName(seal.segment), seal.offset,
-           result.rewritten_bytes,
-           absl::StrCat(result.rewritten, result.rewritten == 1 ? " batch" : " batches",
-                        " not known to be durable written again")});
-    }
     std::optional<Change> change;
     if (begin != end || result.cut < seal.base_index) {
       change = Change{result.cut, begin, end, commit_};
     }
-    status = Seal(beginning, change, events);
+    const absl::Status status = Seal(beginning, change, events);
     if (!status.ok()) return status;
   }
 

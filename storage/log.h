@@ -47,14 +47,16 @@ struct Mark {
 // The marks file: the two slots take turns, so a torn write costs one mark at most.
 class Marks {
  public:
-  // Never fails for what the file holds: unreadable marks are only a loss of evidence.
-  static absl::StatusOr<Marks> Open(Disk& disk, const ClusterId& cluster,
-                                    std::vector<RecoveryEvent>* events);
-  static absl::Status Create(Disk& disk, const ClusterId& cluster);
   struct Found {
     Mark newest;              // zeros when nothing was noted yet
     uint64_t generation = 0;  // of its slot; 0: neither slot is readable
   };
+  // To be read only.
+  explicit Marks(const Found& found) : found_(found) {}
+  // Never fails for what the file holds: unreadable marks are only a loss of evidence.
+  static absl::StatusOr<Marks> Open(Disk& disk, const ClusterId& cluster,
+                                    std::vector<RecoveryEvent>* events);
+  static absl::Status Create(Disk& disk, const ClusterId& cluster);
   static absl::StatusOr<Found> Read(Disk& disk, const ClusterId& cluster);
 
   const Mark& newest() const { return found_.newest; }
@@ -120,6 +122,10 @@ class Log {
                                                    const Options& options, const Start& start,
                                                    Recovery* recovery,
                                                    std::vector<RecoveryEvent>* events);
+
+  // What Open would find and decide, without writing anything.
+  static absl::Status Explain(Disk& disk, const Identity& owner, const Start& start,
+                              Recovery* recovery, std::vector<RecoveryEvent>* events);
 
   raft::Index last_index() const { return last_index_; }
   // True if the entry at `index` is known to be, or to have been, the one of `term`.
@@ -199,6 +205,8 @@ class Log {
   };
 
   absl::Status Recover(const Start& start, Recovery* recovery, std::vector<RecoveryEvent>* events);
+  // Everything that Recover does before it writes.
+  absl::StatusOr<LogReplay::Result> Judge(const Start& start, std::vector<RecoveryEvent>* events);
   absl::Status FindChain(const Start& start, Chain* chain, std::vector<RecoveryEvent>* events);
   absl::Status Replay(const Chain& chain, LogReplay* replay, std::vector<RecoveryEvent>* events);
   LogReplay::Knowledge WhatMarksSay(const Chain& chain, raft::Term term) const;

@@ -55,7 +55,8 @@ inline constexpr uint32_t kMaxSnapshotChunk = 256 * 1024;
 inline constexpr uint32_t kMaxEntryBytes = 64u << 20;
 
 struct Options {
-  // Preallocated size of a log segment, two blocks to 1 GiB; what does not fit gets a bigger segment.
+  // Preallocated size of a log segment, two blocks to 1 GiB; what does not fit gets a bigger
+  // segment.
   uint64_t segment_bytes = 64u << 20;
   // Batches begin on multiples of this and a block that holds synced bytes is never written again,
   // so a torn write cannot hurt them. A power of two, 512 to 65,536.
@@ -132,7 +133,9 @@ struct Recovered {
   // by ReadSnapshot.
   bool snapshot_damaged = false;
   raft::Entries entries;  // contiguous, the first at snapshot.meta.index + 1
-  // The end of the log is lost, or may be: what a vote has to take into account.
+  // The end of the log is lost, or may be: what a vote has to take into account. The lost end may
+  // have replaced some of `entries` by newer ones, so they are a log of this node, of now or
+  // earlier.
   std::optional<raft::Suspicion> suspicion;
   // The log has holes behind `entries`. Nothing has been written and nothing can be until Settle.
   std::optional<raft::LogDamage> damage;

@@ -62,7 +62,10 @@ struct DamagedEntry {
 struct LogDamage {
   std::vector<DamagedEntry> bad;  // ascending, never empty
   Entries intact;                 // the readable entries behind the first bad one, ascending
-  // Everything the disk may have vouched for, intact or not: at least as far as both lists.
+  // Everything the disk may have vouched for, intact or not: at least as far as both lists. If it
+  // goes beyond both, the end of the log is lost, too, and may have replaced some of the entries
+  // here by newer ones: they are a log of an earlier time, and this remains a suspicion after the
+  // repair.
   Suspicion last;
 
   friend bool operator==(const LogDamage&, const LogDamage&) = default;

@@ -19,6 +19,7 @@ std::string Describe(const DurableState& state) {
     absl::StrAppend(&text, " ", entry.index, "@", entry.term, "#",
                     HashBytes(entry.payload.view()) % 1000);
   }
+  if (state.snapshot_lost) absl::StrAppend(&text, " snapshot lost");
   if (state.suspicion) {
     absl::StrAppend(&text, " suspicion ", state.suspicion->index, "@", state.suspicion->term, "/",
                     static_cast<int>(state.suspicion->evidence));
@@ -32,13 +33,17 @@ bool Matches(const DurableState& wanted, const DurableState& found) {
       std::min(std::max(wanted.commit, wanted.snapshot.index), wanted.last_index());
   if (wanted.suspicion.has_value() != found.suspicion.has_value()) return false;
   if (found.suspicion) {
-    if (found.suspicion->evidence == Evidence::kProven) return false;
+    if (found.suspicion->evidence == Evidence::kProven &&
+        wanted.suspicion->evidence != Evidence::kProven) {
+      return false;
+    }
     if (found.suspicion->evidence != Evidence::kBlank &&
         !storage::Covers(found.suspicion->index, found.suspicion->term, *wanted.suspicion)) {
       return false;
     }
   }
   return wanted.hard_state == found.hard_state && wanted.snapshot == found.snapshot &&
+         wanted.snapshot_lost == found.snapshot_lost &&
          wanted.snapshot_bytes == found.snapshot_bytes && wanted.entries == found.entries &&
          found.commit >= floor && found.commit <= found.last_index();
 }
@@ -86,7 +91,8 @@ absl::StatusOr<DurableState> WhatWasFound(storage::Storage& storage) {
     if (!status.ok()) return status;
     found.suspicion = recovered.damage->last;
   }
-  for (uint64_t offset = 0; offset < recovered.snapshot.size;) {
+  found.snapshot_lost = recovered.snapshot_damaged;
+  for (uint64_t offset = 0; !found.snapshot_lost && offset < recovered.snapshot.size;) {
     absl::StatusOr<std::string> bytes = storage.ReadSnapshot(found.snapshot.index, offset, 300);
     if (!bytes.ok()) return bytes.status();
     if (bytes->empty()) return absl::InternalError("the snapshot ends early");

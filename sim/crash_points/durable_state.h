@@ -20,6 +20,7 @@ struct DurableState {
   raft::Index commit = 0;  // of the completed jobs; a crash may leave any more recent one
   // Found: as it is. Wanted: what has to be promised at least, with whatever evidence.
   std::optional<raft::Suspicion> suspicion;
+  bool snapshot_lost = false;  // its file is bad; there are no bytes
 
   raft::Index last_index() const { return snapshot.index + entries.size(); }
   friend bool operator==(const DurableState&, const DurableState&) = default;
@@ -28,8 +29,9 @@ struct DurableState {
 std::string Describe(const DurableState& state);
 
 // True if a recovery that may find `wanted` may find `found`. The commit index of a batch that is
-// there must not be lost; a batch that a crash interrupted may add its own. A crash proves nothing
-// durable that is lost, and what is blank was never acknowledged: it may promise less.
+// there must not be lost; a batch that a crash interrupted may add its own. A crash loses nothing
+// that is proven to have been durable: that is found only where it is wanted. What is blank was
+// never acknowledged: it may promise less.
 bool Matches(const DurableState& wanted, const DurableState& found);
 
 // The states of which a crash may leave one, besides those before and after, while the log of

@@ -1,6 +1,8 @@
 // What a node loses of its log or its snapshot, and what recovery makes of it: named, promised or
 // to be repaired, never cut off silently. docs/formats/log.md has the same cases as a table.
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -759,6 +761,137 @@ TEST_F(SegmentFileTest, ReadsGoAroundABadSector) {
   Open();
   EXPECT_EQ(recovered_.entries.size() + recovered_.damage->intact.size(), 39u);
   EXPECT_LT(bad_disk_.failed_reads(), 20u);
+}
+
+// --- Any faults at all --------------------------------------------------------------------------
+
+// A log as Raft makes it (terms rise, what is committed is never cut), then some bad blocks. What
+// is read must be what was last written; what is not read must be named or promised; and with the
+// bad entries from elsewhere the log is what it was.
+class ManyFaultsTest : public DamageTest {
+ protected:
+  void Write(Random& random) {
+    raft::Index keep = log_.empty() ? 0 : log_.back().index;
+    if (random.Chance(1, 4)) ++term_;
+    if (random.Chance(1, 5) && keep > commit_) keep = random.Between(commit_, keep);
+    if (keep < log_.size() && log_.back().term == term_) ++term_;
+    ASSERT_TRUE(Vote(term_, 0).ok());
+    log_.resize(keep);
+    raft::PersistJob job;
+    job.writes_log = true;
+    job.keep_through = keep;
+    const uint64_t count = random.Between(1, 4);
+    for (uint64_t i = 1; i <= count; ++i) {
+      const size_t bytes = random.Chance(1, 4) ? random.Below(2500) : random.Below(80);
+      log_.push_back(MakeEntry(term_, keep + i, std::string(bytes, 'z')));
+      written_[{keep + i, term_}] = log_.back();
+    }
+    job.entries.assign(log_.begin() + static_cast<ptrdiff_t>(keep), log_.end());
+    if (random.Chance(1, 3)) commit_ = random.Between(commit_, log_.size());
+    job.commit = commit_;
+    ASSERT_TRUE(storage_->Persist(job).ok());
+  }
+  // Never zeros: those may be taken for what was never written.
+  void Fault(Random& random) {
+    const std::vector<std::string> names = Names("log-");
+    const std::string name = names[random.Between(1, names.size() - 1)];
+    const uint64_t size = std::min<uint64_t>(FileBytes(name).size(), 20 * kBlock);
+    const uint64_t block = random.Below(size / kBlock) * kBlock;
+    const uint64_t blocks = random.Between(1, 3) * kBlock;
+    if (random.Chance(1, 3)) {
+      Flip(name, block + random.Below(kBlock));
+    } else if (random.Chance(1, 2)) {
+      Garble(name, block, std::min(blocks, FileBytes(name).size() - block));
+    } else {
+      bad_disk_.Spoil(name, block, blocks);
+    }
+  }
+  // With a promise that goes beyond all that is known, the lost end of the log may have cut away
+  // and replaced some of what is read: then it is a log of an earlier time.
+  void ExpectTheTruth() {
+    std::optional<raft::Suspicion> promise = recovered_.suspicion;
+    raft::Entries read = recovered_.entries;
+    std::vector<raft::DamagedEntry> known;
+    if (recovered_.damage) {
+      promise = recovered_.damage->last;
+      known = recovered_.damage->bad;
+      read.insert(read.end(), recovered_.damage->intact.begin(), recovered_.damage->intact.end());
+    }
+    for (const raft::Entry& entry : read) known.push_back({entry.index, entry.term});
+    raft::DamagedEntry last;
+    for (const raft::DamagedEntry& id : known) last = id.index > last.index ? id : last;
+    beyond_ = promise && !Covers(last.index, last.term, *promise);
+    for (const raft::Entry& entry : read) {
+      const std::pair id(entry.index, entry.term);
+      EXPECT_EQ(entry, written_[id]);
+    }
+    for (const raft::DamagedEntry& id : known) {
+      if (id.term == 0 || beyond_) continue;
+      ASSERT_LE(id.index, log_.size());
+      EXPECT_EQ(id.term, log_[id.index - 1].term) << "of entry " << id.index;
+    }
+    if (last.index == log_.size() && last.term == log_.back().term) return;
+    ASSERT_TRUE(promise);
+    EXPECT_TRUE(Covers(promise->index, promise->term, {log_.size(), log_.back().term, {}}))
+        << Text(promise) << " for " << log_.size() << "@" << log_.back().term;
+    EXPECT_NE(promise->evidence, Evidence::kBlank);
+  }
+  void Repair() {
+    if (!recovered_.damage) return;
+    raft::Entries entries;
+    if (!beyond_) {
+      ++repaired_;
+      entries.assign(log_.begin() + static_cast<ptrdiff_t>(recovered_.entries.size()), log_.end());
+    }
+    const std::optional<raft::Suspicion> last =
+        beyond_ ? std::optional(recovered_.damage->last) : std::nullopt;
+    const raft::Entries front = recovered_.entries;
+    Settle(entries, last);
+    Crash();
+    bad_disk_.Heal();
+    Open();
+    EXPECT_EQ(recovered_.entries, beyond_ ? front : log_);
+    EXPECT_EQ(Suspected(), Text(last));
+  }
+
+  raft::Entries log_;
+  std::map<std::pair<raft::Index, raft::Term>, raft::Entry> written_;
+  bool beyond_ = false;
+  raft::Term term_ = 1;
+  raft::Index commit_ = 0;
+  int repaired_ = 0;
+};
+
+TEST_F(ManyFaultsTest, NeverMakeItLie) {
+  for (uint64_t seed = 1; seed <= 3000; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    disk_ = sim::SimDisk({});
+    bad_disk_.Heal();
+    log_.clear();
+    written_.clear();
+    term_ = 1;
+    commit_ = 0;
+    Init();
+    Open();
+    const uint64_t writes = random.Between(3, 25);
+    for (uint64_t i = 0; i < writes; ++i) {
+      Write(random);
+      if (!random.Chance(1, 10)) continue;
+      Kill();
+      Open();
+    }
+    const bool marks = random.Chance(2, 3);
+    if (!marks) LoseMarks();
+    Kill();
+    const uint64_t faults = random.Between(1, 3);
+    for (uint64_t i = 0; i < faults; ++i) Fault(random);
+    Open();
+    ExpectTheTruth();
+    Repair();
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(repaired_, 500);
 }
 
 // --- Snapshots ----------------------------------------------------------------------------------
