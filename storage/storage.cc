@@ -27,7 +27,7 @@ bool IsOurs(absl::string_view name) {
   for (absl::string_view slot_file : kSlotFileNames) {
     if (name == slot_file) return true;
   }
-  return IsSlotTemporary(name) || name == "lock" || IsSnapshotName(name) ||
+  return IsSlotTemporary(name) || name == "lock" || name == kReserveName || IsSnapshotName(name) ||
          ParseSegmentName(name).has_value();
 }
 
@@ -160,6 +160,7 @@ class Storage::Impl {
   absl::Status SwitchSnapshot(const raft::SnapshotMeta& meta);
   absl::StatusOr<std::string> ReadSnapshot(raft::Index index, uint64_t offset, uint64_t length);
   absl::Status CompactLog(raft::Index index);
+  absl::Status ReserveSpace();
 
   std::unique_ptr<SnapshotWriter>& writer(SnapshotSource source) {
     return writers_[source == SnapshotSource::kLocal ? 0 : 1];
@@ -448,6 +449,11 @@ absl::Status Storage::Impl::CompactLog(raft::Index index) {
   return Fail(log_->Compact(std::min(index, manifest_.snapshot.meta.index)));
 }
 
+absl::Status Storage::Impl::ReserveSpace() {
+  if (!health_.ok()) return health_;
+  return Fail(log_->FillReserve());
+}
+
 absl::Status Storage::Init(Disk& disk, const Identity& identity, const Founding& founding) {
   if (!DecodeIdentity(EncodeIdentity(identity))) {
     return absl::InvalidArgumentError("identity: cluster, node and incarnation must not be zero");
@@ -568,5 +574,7 @@ absl::StatusOr<std::string> Storage::ReadSnapshot(raft::Index index, uint64_t of
   return impl_->ReadSnapshot(index, offset, length);
 }
 absl::Status Storage::CompactLog(raft::Index index) { return impl_->CompactLog(index); }
+absl::Status Storage::ReserveSpace() { return impl_->ReserveSpace(); }
+bool Storage::short_of_space() const { return !impl_->log_->reserve_held(); }
 
 }  // namespace raftkv::storage
