@@ -173,7 +173,11 @@ void Replica::JobDone(JobResult result) {
   const JobOwner owner = it->second;
   jobs_.erase(it);
   if (!health_.ok()) return;
+  GoOn(owner, result);
   NoticeSpace(result);
+}
+
+void Replica::GoOn(const JobOwner& owner, const JobResult& result) {
   switch (owner.kind) {
     case JobKind::kPersist:
       return PersistDone(result);
@@ -320,8 +324,10 @@ void Replica::LogFoundNoSpace() {
 }
 
 void Replica::NoticeSpace(const JobResult& result) {
-  if (result.short_of_space == disk_full_) return;
-  disk_full_ = result.short_of_space;
+  // A batch that is larger than what is kept back is refused before that is used up.
+  const bool full = result.short_of_space || raft_.log_refused();
+  if (full == disk_full_) return;
+  disk_full_ = full;
   hand_over_us_ = now_us_;
   retry_space_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
   work_.events.push_back(DiskSpace{disk_full_});

@@ -240,6 +240,7 @@ class Replica {
   void NoticeRole();
   void NoticeLeadership();
   void Tick();
+  void GoOn(const JobOwner& owner, const JobResult& result);
   void PersistDone(const JobResult& result);
   void LogFoundNoSpace();
   void NoticeSpace(const JobResult& result);

@@ -671,6 +671,21 @@ TEST(FullDisk, ANodeStartsWithTheSpaceItKeptBack) {
   EXPECT_EQ(cluster.Ask(1, {"SET", "k", "w"}), "+OK\r\n");
 }
 
+TEST(FullDisk, ABatchLargerThanWhatIsKeptBackWaitsForSpace) {
+  Cluster cluster(1);
+  cluster.Leader();
+  Fill(cluster, 1);
+  const ClientId client = cluster.Connect(1);
+  cluster.Say(1, client, {"SET", "large", std::string(100 << 10, 'l')});
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Heard(1, client), "");
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "-NOTAPPLIED the disk is full\r\n");
+  Fill(cluster, 1, false);
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Heard(1, client), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "+OK\r\n");
+}
+
 TEST(FullDisk, SnapshotsAreGivenUpAndTakenLater) {
   Cluster cluster(1, [](Options& options) { options.snapshots.minimum_bytes = 10'000; });
   cluster.Leader();
