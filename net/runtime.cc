@@ -285,7 +285,7 @@ void Runtime::LogEvent(const replica::Event& event) {
          {"learners", absl::StrJoin(membership->conf.learners, ",")}});
   } else if (const auto* disk = std::get_if<replica::DiskSpace>(&event)) {
     if (disk->full) {
-      Log(LogLevel::kError, "disk full", {{"reason", disk->reason}});
+      Log(LogLevel::kError, "disk full", {{"outcome", "writes are refused until there is space"}});
     } else {
       Log(LogLevel::kInfo, "disk has space again", {});
     }

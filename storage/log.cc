@@ -203,7 +203,11 @@ absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment, bool hea
 }
 
 Log::Log(Disk& disk, const Identity& owner, const Options& options, Marks marks)
-    : disk_(disk), owner_(owner), options_(options), marks_(std::move(marks)) {}
+    : disk_(disk),
+      owner_(owner),
+      options_(options),
+      marks_(std::move(marks)),
+      reserve_(disk, RoundUp(options.segment_bytes, options.block_bytes)) {}
 
 absl::Status Log::Create(Disk& disk, const Identity& owner, raft::Index base_index,
                          raft::Term base_term) {
@@ -233,7 +237,10 @@ absl::StatusOr<std::unique_ptr<Log>> Log::Open(Disk& disk, const Identity& owner
   absl::StatusOr<Marks> marks = Marks::Open(disk, owner.cluster, events);
   if (!marks.ok()) return marks.status();
   std::unique_ptr<Log> log(new Log(disk, owner, options, *std::move(marks)));
-  absl::Status status = log->Recover(start, recovery, events);
+  // The recovery needs a segment, and may need this one. Without it the node starts all the same.
+  absl::Status status = log->FillReserve();
+  if (!status.ok() && !absl::IsResourceExhausted(status)) return status;
+  status = log->Recover(start, recovery, events);
   if (!status.ok()) return status;
   return log;
 }
@@ -672,10 +679,9 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
 
   const std::string name = SegmentName(header.segment);
   const std::string temporary = absl::StrCat(name, kTemporary);
-  absl::StatusOr<std::unique_ptr<File>> file = disk_.Create(temporary);
+  absl::StatusOr<std::unique_ptr<File>> file = reserve_.CreateFile(temporary, header.segment_bytes);
   if (!file.ok()) return file.status();
-  absl::Status status = (*file)->Allocate(header.segment_bytes);
-  if (status.ok()) status = (*file)->Write(0, buffer_);
+  absl::Status status = (*file)->Write(0, buffer_);
   if (status.ok()) status = (*file)->Sync();
   if (status.ok()) status = disk_.Rename(temporary, name);
   if (absl::IsResourceExhausted(status)) {

@@ -25,6 +25,7 @@
 #include "storage/disk.h"
 #include "storage/log_format.h"
 #include "storage/log_replay.h"
+#include "storage/reserve.h"
 #include "storage/slots.h"
 #include "storage/storage.h"
 
@@ -153,6 +154,10 @@ class Log {
   // Removes segments all of whose entries are at or below `index`.
   absl::Status Compact(raft::Index index);
 
+  // Space for one more segment (reserve.h).
+  absl::Status FillReserve() { return reserve_.Fill(); }
+  bool reserve_held() const { return reserve_.held(); }
+
   void AddTo(Stats* stats) const;
 
  private:
@@ -234,6 +239,7 @@ class Log {
   Identity owner_;
   Options options_;
   Marks marks_;
+  Reserve reserve_;
   std::vector<Segment> segments_;  // the chain, oldest first; the last is written to
   std::unique_ptr<File> active_;
   std::vector<Segment> old_;      // superseded by StartOver, until DropOld

@@ -64,6 +64,8 @@ class JobRunner {
     return storage_.CompactLog(job.through);
   }
 
+  absl::Status operator()(const replica::ReserveSpace&) { return storage_.ReserveSpace(); }
+
   absl::Status operator()(const replica::SettleLog& job) {
     return storage_.Settle(job.entries, job.suspicion);
   }
@@ -79,6 +81,7 @@ replica::JobResult RunJob(Storage& storage, const replica::Job& job) {
   replica::JobResult result;
   result.id = job.id;
   result.status = std::visit(JobRunner(storage, result), job.body);
+  result.short_of_space = storage.short_of_space();
   return result;
 }
 

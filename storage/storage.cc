@@ -27,7 +27,7 @@ bool IsOurs(absl::string_view name) {
   for (absl::string_view slot_file : kSlotFileNames) {
     if (name == slot_file) return true;
   }
-  return IsSlotTemporary(name) || name == "lock" || IsSnapshotName(name) ||
+  return IsSlotTemporary(name) || name == "lock" || name == kReserveName || IsSnapshotName(name) ||
          ParseSegmentName(name).has_value();
 }
 
@@ -163,6 +163,7 @@ class Storage::Impl {
   absl::Status CompactLog(raft::Index index);
   absl::Status Settle(const raft::Entries& entries,
                       const std::optional<raft::Suspicion>& suspicion);
+  absl::Status ReserveSpace();
 
   std::unique_ptr<SnapshotWriter>& writer(SnapshotSource source) {
     return writers_[source == SnapshotSource::kLocal ? 0 : 1];
@@ -529,6 +530,11 @@ absl::Status Storage::Impl::CompactLog(raft::Index index) {
   return Fail(log_->Compact(std::min(index, manifest_.snapshot.meta.index)));
 }
 
+absl::Status Storage::Impl::ReserveSpace() {
+  if (!health_.ok()) return health_;
+  return Fail(log_->FillReserve());
+}
+
 absl::Status Storage::Init(Disk& disk, const Identity& identity, const Founding& founding) {
   if (!DecodeIdentity(EncodeIdentity(identity))) {
     return absl::InvalidArgumentError("identity: cluster, node and incarnation must not be zero");
@@ -658,5 +664,7 @@ const std::optional<raft::Suspicion>& Storage::suspicion() const {
   return impl_->log_->suspicion();
 }
 absl::Status Storage::CompactLog(raft::Index index) { return impl_->CompactLog(index); }
+absl::Status Storage::ReserveSpace() { return impl_->ReserveSpace(); }
+bool Storage::short_of_space() const { return !impl_->log_->reserve_held(); }
 
 }  // namespace raftkv::storage

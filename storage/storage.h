@@ -10,6 +10,7 @@
 //   manifest   which snapshot is current, where the log begins   docs/formats/snapshot.md
 //   snapshot-* the bytes of snapshots                    docs/formats/snapshot.md
 //   log-*      segments of the log, marks: what is known to be durable   docs/formats/log.md
+//   reserve    space for one more segment
 //
 // Rules that callers can rely on
 //   - What a call that returned OK has written survives any crash. What a call that failed has
@@ -243,6 +244,13 @@ class Storage {
   // Removes segments whose entries are all at or below `index` and below the current snapshot;
   // whole segments only, so entries below `index` may stay. No effect when nothing qualifies.
   absl::Status CompactLog(raft::Index index);
+
+  // --- Space ---
+  // True when the space kept back for one more segment (reserve.h) is used up: what is on its way
+  // can still be written, and nothing new should be begun.
+  bool short_of_space() const;
+  // Tries to keep that space back again; ResourceExhausted when there is none.
+  absl::Status ReserveSpace();
 
  private:
   class Impl;

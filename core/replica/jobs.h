@@ -58,9 +58,12 @@ struct SettleLog {
   std::optional<raft::Suspicion> suspicion;
 };
 
-using JobBody =
-    std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot, AbortSnapshot,
-                 SwitchSnapshot, RestoreSnapshot, ReadSnapshot, CompactLog, SettleLog>;
+// Tries to keep space back for bad times again; the result says how that went.
+struct ReserveSpace {};
+
+using JobBody = std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot,
+                             AbortSnapshot, SwitchSnapshot, RestoreSnapshot, ReadSnapshot,
+                             CompactLog, SettleLog, ReserveSpace>;
 
 struct Job {
   uint64_t id = 0;  // unique within a run of the process
@@ -77,6 +80,8 @@ struct FinishedSnapshot {
 struct JobResult {
   uint64_t id = 0;
   absl::Status status;
+  // After the job: the disk is full but for a little that is kept back.
+  bool short_of_space = false;
   std::string bytes;                         // ReadSnapshot
   std::optional<FinishedSnapshot> finished;  // FinishSnapshot
 };

@@ -80,7 +80,7 @@ void Replica::AdvanceTime(uint64_t now_us, uint64_t wall_ms) {
 void Replica::Tick() {
   if (!health_.ok()) return;
   raft_.Tick();
-  TickFullDisk();
+  TickDisk();
   TickSending();
   ExpirePending();
 }
@@ -173,6 +173,11 @@ void Replica::JobDone(JobResult result) {
   const JobOwner owner = it->second;
   jobs_.erase(it);
   if (!health_.ok()) return;
+  GoOn(owner, result);
+  NoticeSpace(result);
+}
+
+void Replica::GoOn(const JobOwner& owner, const JobResult& result) {
   switch (owner.kind) {
     case JobKind::kPersist:
       return PersistDone(result);
@@ -289,15 +294,11 @@ void Replica::Persist(raft::Ready& ready) {
 }
 
 void Replica::PersistDone(const JobResult& result) {
-  if (absl::IsResourceExhausted(result.status)) return DiskIsFull(result.status);
+  if (absl::IsResourceExhausted(result.status)) return LogFoundNoSpace();
   if (!result.status.ok()) return Fail(result.status);
   AfterPersist after = std::exchange(after_persist_, {});
   raft_.Persisted(after.ticket);
   Send(after.messages);
-  if (disk_full_ && !raft_.log_refused()) {
-    disk_full_ = false;
-    work_.events.push_back(DiskSpace{.full = false, .reason = {}});
-  }
   // A snapshot that arrived meanwhile already stands for them.
   if (!raft_.installing_snapshot()) {
     // While the disk is full, some go on waiting.
@@ -311,29 +312,57 @@ void Replica::PersistDone(const JobResult& result) {
   if (after.snapshot) StartLoading(*after.snapshot);
 }
 
-// Term and vote are written, the log is not. So this node votes, answers heartbeats and serves
-// reads as far as it has applied; it acknowledges no entry, and as a leader it takes no write.
-void Replica::DiskIsFull(const absl::Status& reason) {
+// Term and vote are written, the log is not, what was kept back is used up too. So this node votes,
+// answers heartbeats and serves reads as far as it has applied; it acknowledges no entry.
+void Replica::LogFoundNoSpace() {
   raft_.PersistedWithoutLog(after_persist_.ticket);
   std::erase_if(after_persist_.messages, raft::VouchesForLog);
   Send(after_persist_.messages);
   after_persist_.messages.clear();
   after_persist_.snapshot.reset();
-  retry_log_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
-  if (std::exchange(disk_full_, true)) return;
-  work_.events.push_back(DiskSpace{.full = true, .reason = std::string(reason.message())});
+  hand_over_us_ = now_us_;  // it can do nothing for a cluster that it leads
 }
 
-void Replica::TickFullDisk() {
-  if (!disk_full_) return;
-  if (now_us_ >= retry_log_us_) {
-    retry_log_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
-    raft_.RetryLog();
+void Replica::NoticeSpace(const JobResult& result) {
+  // A batch that is larger than what is kept back is refused before that is used up.
+  const bool full = result.short_of_space || raft_.log_refused();
+  if (full == disk_full_) return;
+  disk_full_ = full;
+  hand_over_us_ = now_us_;
+  retry_space_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
+  work_.events.push_back(DiskSpace{disk_full_});
+}
+
+// A quorum listens and writes nothing, for half as long as a client waits: its disks are full, or
+// hang. More of the same would only end as UNKNOWN.
+bool Replica::CommitsStand() const {
+  return now_us_ - commit_moved_us_ > options_.request_timeout_ms * 1000 / 2;
+}
+
+void Replica::TickDisk() {
+  if (raft_.commit() != noticed_commit_ || raft_.commit() == raft_.log().last() ||
+      !raft_.is_leader()) {
+    noticed_commit_ = raft_.commit();
+    commit_moved_us_ = now_us_;
   }
-  if (!raft_.is_leader() || raft_.transfer_target() != raft::kNoNode) return;
-  // Whoever has written everything there is has, as far as can be told, space for more.
+  if (!disk_full_) return;
+  if (now_us_ >= retry_space_us_) {
+    retry_space_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
+    if (raft_.log_refused()) {
+      raft_.RetryLog();
+    } else {
+      StartJob({JobKind::kHousekeeping}, ReserveSpace{});
+    }
+  }
+  if (now_us_ < hand_over_us_ || !raft_.is_leader() || raft_.transfer_target() != raft::kNoNode)
+    return;
+  // Whoever has written everything there is has, as far as can be told, space for more. When that
+  // is wrong, it hands over too: not all the time, because each leader begins with an entry.
+  constexpr uint64_t kHandOverEveryUs = 30'000'000;
   const raft::Progress* best = BestSuccessor();
-  if (best != nullptr && best->match == raft_.log().last()) raft_.TransferLeadership(best->id);
+  if (best == nullptr || best->match != raft_.log().last()) return;
+  if (raft_.TransferLeadership(best->id) == raft::Outcome::kOk)
+    hand_over_us_ = now_us_ + kHandOverEveryUs;
 }
 
 // Whoever has most of the log needs least time to take over; null when nobody else could.

@@ -65,9 +65,8 @@ struct PeerRefused {  // a frame that is not for us, or not from whom it says
   raft::NodeId from;
   std::string reason;
 };
-struct DiskSpace {  // the disk has no space for the log, or has it again
+struct DiskSpace {  // whether the disk is full, when that changes
   bool full;
-  std::string reason;  // when it is full
 };
 using Event = std::variant<RoleChanged, EntryApplied, SnapshotTaken, SnapshotInstalled,
                            MembershipApplied, PeerRefused, DiskSpace>;
@@ -241,9 +240,12 @@ class Replica {
   void NoticeRole();
   void NoticeLeadership();
   void Tick();
+  void GoOn(const JobOwner& owner, const JobResult& result);
   void PersistDone(const JobResult& result);
-  void DiskIsFull(const absl::Status& reason);
-  void TickFullDisk();
+  void LogFoundNoSpace();
+  void NoticeSpace(const JobResult& result);
+  void TickDisk();
+  bool CommitsStand() const;
   const raft::Progress* BestSuccessor() const;
   uint64_t NewId() { return ++last_id_; }
   void StartJob(JobOwner owner, JobBody body);
@@ -370,7 +372,10 @@ class Replica {
   std::map<uint64_t, JobOwner> jobs_;
   AfterPersist after_persist_;
   bool disk_full_ = false;
-  uint64_t retry_log_us_ = 0;  // while disk_full_: when the log is tried again
+  uint64_t retry_space_us_ = 0;  // while disk_full_: when to ask again whether there is space,
+  uint64_t hand_over_us_ = 0;    // and from when on to hand leadership over
+  raft::Index noticed_commit_ = 0;
+  uint64_t commit_moved_us_ = 0;  // or there was nothing to commit
 
   // A client that pipelines sees its own requests in order, as with Redis: a read begins when the
   // writes before it are answered, a write when the reads before it are. Writes follow writes and

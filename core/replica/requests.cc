@@ -246,6 +246,8 @@ void Replica::ProposeHere(PendingId id, Pending& pending) {
   // While leadership is handed over, the core says so: the next leader will take it.
   if (disk_full_ && raft_.transfer_target() == raft::kNoNode)
     return Refuse(id, wire::ForwardReason::kDiskFull, ReasonText(wire::ForwardReason::kDiskFull));
+  if (CommitsStand())
+    return Refuse(id, wire::ForwardReason::kBusy, "the disks of a majority are full or hang");
   raft::Proposed proposed;
   if (pending.kind == Pending::Kind::kMembership) {
     const std::optional<raft::MembershipChange> change =
@@ -543,7 +545,9 @@ void Replica::ServeReads() {
   }
 }
 
-bool Replica::CannotApply(raft::Index index) const { return disk_full_ && index > raft_.durable(); }
+bool Replica::CannotApply(raft::Index index) const {
+  return raft_.log_refused() && index > raft_.durable();
+}
 
 void Replica::ServeRead(PendingId id) {
   kv::Command command;

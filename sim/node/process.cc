@@ -53,7 +53,7 @@ bool Process::Start(bool die_in_recovery) {
   RAFTKV_CHECK(state_ == State::kDown);
   ++life_;
   if (die_in_recovery) disk_.SetOperationBudget(random_.Below(kMaxRecoveryBudget));
-  const SimDisk::Counters before = disk_.counters();
+  errors_before_ = DiskErrors();
   absl::StatusOr<std::unique_ptr<storage::Storage>> opened = storage::Storage::Open(
       disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node});
   if (!opened.ok() && IsCrash(opened.status())) {
@@ -67,9 +67,7 @@ bool Process::Start(bool die_in_recovery) {
   if (!opened.ok()) {
     // A disk that fails or is full is tried again later. Any other reason is one that must not be.
     const bool disk_failed =
-        disk_.counters().injected_sync_errors > before.injected_sync_errors ||
-        disk_.counters().injected_write_errors > before.injected_write_errors ||
-        absl::IsResourceExhausted(opened.status());
+        DiskErrors() > errors_before_ || absl::IsResourceExhausted(opened.status());
     if (!disk_failed) witness_->RecoveryRefused(id(), opened.status());
     disk_.ProcessCrash();
     return false;
@@ -241,6 +239,7 @@ void Process::CarryOut(replica::Work work) {
   if (const absl::Status& health = replica_->health(); !health.ok()) {
     // As the shipped node does: stop at once, let a new process recover.
     const absl::Status reason = health;
+    witness_->Ended(id(), reason, DiskErrors() > errors_before_);
     Die(Death::kKilled);
     outlet_->Exited(id(), reason);
     return;

@@ -95,6 +95,9 @@ class Process {
   void ArmTimer();
   void OnJobDone(const replica::Job& job, replica::JobResult result);
   void Forget();
+  uint64_t DiskErrors() const {
+    return disk_.counters().injected_sync_errors + disk_.counters().injected_write_errors;
+  }
 
   ProcessSettings settings_;
   Scheduler* scheduler_;
@@ -113,6 +116,7 @@ class Process {
   std::deque<Input> waiting_;  // while paused
   Time timer_ = 0;             // when the timer that is armed goes off; 0: none
   Counters counters_;
+  uint64_t errors_before_ = 0;  // of the disk, when this run of the process began
 };
 
 }  // namespace raftkv::sim

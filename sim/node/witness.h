@@ -34,6 +34,9 @@ class Witness {
   // A disk that only crashes and fails to sync must never look rotten or foreign.
   virtual void RecoveryRefused(raft::NodeId node, const absl::Status& reason) = 0;
 
+  // The process ended by itself. Only a disk that reported an error is a reason.
+  virtual void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) = 0;
+
   // One input is about to be given / has been given, and its work taken.
   virtual void BeforeTurn(const replica::Replica& replica) = 0;
   virtual void AfterTurn(const replica::Replica& replica, const replica::Work& work) = 0;

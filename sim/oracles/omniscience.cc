@@ -68,6 +68,13 @@ void Omniscience::RecoveryRefused(raft::NodeId node, const absl::Status& reason)
                absl::StrCat("node ", node, " does not start again: ", reason.ToString()));
 }
 
+void Omniscience::Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) {
+  if (disk_failed) return;
+  judge_->Fail(Oracle::kRecovery,
+               absl::StrCat("node ", node,
+                            " ends although its disk reported no error: ", reason.ToString()));
+}
+
 void Omniscience::BeforeTurn(const replica::Replica& replica) {
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];

@@ -44,6 +44,7 @@ class Omniscience final : public Witness {
 
   void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) override;
   void RecoveryRefused(raft::NodeId node, const absl::Status& reason) override;
+  void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
   void JobDone(raft::NodeId node, const replica::Job& job,

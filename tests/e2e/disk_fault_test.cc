@@ -359,6 +359,45 @@ TEST_F(FullDisk, OneNodeFilledAndFreedAgainAndAgain) {
               static_cast<unsigned long long>(rounds), static_cast<unsigned long long>(led));
 }
 
+TEST_F(FullDisk, AllNodesRefuseWritesServeReadsAndGoOnWhenThereIsSpace) {
+  Cluster cluster(3, kSmall, &Mount);
+  cluster.StartAll();
+  const uint64_t rounds = Rounds(1);
+  Load load(&cluster);
+  for (uint64_t round = 0; round < rounds; ++round) {
+    ASSERT_TRUE(load.Reach(50));
+    EXPECT_EQ(cluster.Ask(1, {"SET", "k", absl::StrCat(round)}), "OK");
+    for (const uint64_t id : cluster.ids()) ASSERT_NO_FATAL_FAILURE(Fill(cluster.node(id)));
+    // The load drives the logs to the end of what is reserved and kept back.
+    const auto write = [&](uint64_t id) {
+      const auto client = cluster.Client(id);
+      return client == nullptr ? "" : Show(client->Call({"SET", "other", "x"}));
+    };
+    for (const uint64_t id : cluster.ids()) {
+      EXPECT_TRUE(
+          Eventually([&] { return absl::StartsWith(write(id), "-NOTAPPLIED the disk"); }, 60))
+          << "through node " << id << ": " << write(id);
+    }
+    // "-NOTAPPLIED the disk of this node is full" when it lags; the leader never does.
+    for (const uint64_t id : cluster.ids()) {
+      const auto client = cluster.Client(id);
+      ASSERT_NE(client, nullptr);
+      const std::string value = Show(client->Call({"GET", "k"}));
+      if (!absl::StartsWith(value, "-NOTAPPLIED the disk of this node is full"))
+        EXPECT_EQ(value, absl::StrCat(round)) << "through node " << id;
+    }
+    EXPECT_EQ(cluster.Ask(cluster.WaitForLeader(), {"GET", "k"}), absl::StrCat(round));
+    for (const uint64_t id : cluster.ids()) Free(cluster.node(id));
+    EXPECT_TRUE(load.Reach(50)) << "round " << round;
+    for (const uint64_t id : cluster.ids()) {
+      EXPECT_EQ(cluster.Ask(id, {"SET", "other", absl::StrCat(id)}), "OK");
+      EXPECT_TRUE(cluster.node(id).process->running());
+    }
+  }
+  load.CheckThatNothingIsLost();
+  EXPECT_TRUE(Eventually([&] { return cluster.DigestsAgree(); }));
+}
+
 // ---- Every acknowledgement is behind a sync
 
 // The numbers in `text` that stand between `before` and `after`.

@@ -539,14 +539,19 @@ void Fill(Cluster& cluster, raft::NodeId id, bool full = true) {
 
 bool DiskFull(Cluster& cluster, raft::NodeId id) { return cluster[id].Status().disk_full; }
 
-// Writes through `via` until the segment that `node` has reserved is used up.
-void WriteUntilFull(Cluster& cluster, raft::NodeId via, raft::NodeId node) {
+// Writes through `via` until `node` has used up what its log has reserved, and with `to_the_end`
+// what is kept back besides.
+void WriteUntilFull(Cluster& cluster, raft::NodeId via, raft::NodeId node,
+                    bool to_the_end = false) {
   const ClientId client = cluster.Connect(via);
-  for (int i = 0; i < 300 && !DiskFull(cluster, node); ++i) {
+  const auto full = [&] {
+    return to_the_end ? cluster[node].raft().log_refused() : DiskFull(cluster, node);
+  };
+  for (int i = 0; i < 300 && !full(); ++i) {
     cluster.Say(via, client, {"SET", "filler", std::string(600, 'f')});
     cluster.Settle();
   }
-  EXPECT_TRUE(DiskFull(cluster, node));
+  EXPECT_TRUE(full());
   cluster[via].ClientClosed(client);
 }
 
@@ -569,6 +574,11 @@ TEST(FullDisk, ALeaderHandsOverAndTheClusterGoesOn) {
   EXPECT_EQ(cluster.Ask(leader, {"SET", "k", "after"}), "+OK\r\n");
   EXPECT_EQ(cluster.Ask(full, {"SET", "j", "through the full one"}), "+OK\r\n");
   EXPECT_EQ(cluster.Ask(leader, {"GET", "j"}), "$20\r\nthrough the full one\r\n");
+  EXPECT_EQ(cluster.Ask(full, {"GET", "k"}), "$5\r\nafter\r\n") << "thanks to what it kept back";
+  EXPECT_EQ(Count<DiskSpace>(cluster.nodes[full]), 1u);
+
+  WriteUntilFull(cluster, leader, full, /*to_the_end=*/true);
+  EXPECT_EQ(cluster.Ask(full, {"SET", "k", "later"}), "+OK\r\n");
   EXPECT_EQ(cluster.Ask(full, {"GET", "k"}),
             "-NOTAPPLIED the disk of this node is full, it lags behind\r\n");
   EXPECT_TRUE(cluster[full].health().ok());
@@ -576,7 +586,7 @@ TEST(FullDisk, ALeaderHandsOverAndTheClusterGoesOn) {
   Fill(cluster, full, false);
   cluster.Run(1'000);
   EXPECT_FALSE(DiskFull(cluster, full));
-  EXPECT_EQ(cluster.Ask(full, {"GET", "k"}), "$5\r\nafter\r\n");
+  EXPECT_EQ(cluster.Ask(full, {"GET", "k"}), "$5\r\nlater\r\n");
   EXPECT_EQ(cluster[full].Status().digest, cluster[leader].Status().digest);
   EXPECT_EQ(Count<DiskSpace>(cluster.nodes[full]), 2u) << "full once, and once not any more";
 }
@@ -586,7 +596,7 @@ TEST(FullDisk, AFollowerAcknowledgesNothingAndVotes) {
   const raft::NodeId first = cluster.Leader();
   const raft::NodeId full = cluster.Follower();
   Fill(cluster, full);
-  WriteUntilFull(cluster, first, full);
+  WriteUntilFull(cluster, first, full, /*to_the_end=*/true);
   cluster.Run(100);
   const raft::Index durable = cluster[full].raft().durable();
   EXPECT_EQ(cluster[first].raft().progress()->Find(full)->match, durable);
@@ -605,8 +615,10 @@ TEST(FullDisk, AFollowerAcknowledgesNothingAndVotes) {
   // It is needed for a majority now: nothing is committed before it has space.
   const ClientId client = cluster.Connect(second);
   cluster.Say(second, client, {"SET", "k", "w"});
-  cluster.Run(1'000);
+  cluster.Run(4'000);
   EXPECT_EQ(cluster.Heard(second, client), "");
+  EXPECT_EQ(cluster.Ask(second, {"SET", "k", "x"}),
+            "-NOTAPPLIED the disks of a majority are full or hang\r\n");
   Fill(cluster, full, false);
   cluster.Run(1'000);
   EXPECT_EQ(cluster.Heard(second, client), "+OK\r\n");
@@ -615,23 +627,63 @@ TEST(FullDisk, AFollowerAcknowledgesNothingAndVotes) {
 TEST(FullDisk, WithoutSpaceAnywhereReadsGoOnAndWritesAreRefused) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
-  const raft::Term term = cluster[leader].raft().term();
   EXPECT_EQ(cluster.Ask(leader, {"SET", "k", "v"}), "+OK\r\n");
   for (const raft::NodeId id : {1u, 2u, 3u}) Fill(cluster, id);
-  WriteUntilFull(cluster, leader, leader);
-  cluster.Run(6'000);  // what was under way is given up
+  for (int i = 0; i < 3; ++i) {  // each hands over to one that might have space
+    if (!DiskFull(cluster, cluster.Leader()))
+      WriteUntilFull(cluster, cluster.Leader(), cluster.Leader());
+    cluster.Run(200);
+  }
+  const raft::Term term = cluster[cluster.Leader()].raft().term();
   for (const raft::NodeId id : {1u, 2u, 3u}) {
     EXPECT_EQ(cluster.Ask(id, {"SET", "k", "w"}), "-NOTAPPLIED the disk is full\r\n") << id;
     EXPECT_EQ(cluster.Ask(id, {"GET", "k"}), "$1\r\nv\r\n") << id;
   }
-  EXPECT_EQ(cluster[leader].raft().term(), term) << "nobody could do better";
-  for (const raft::NodeId id : {1u, 2u, 3u}) Fill(cluster, id, false);
+  cluster.Run(20'000);
+  EXPECT_EQ(cluster[cluster.Leader()].raft().term(), term) << "nobody can do better";
+  cluster.Kill(cluster.Leader());
+  EXPECT_EQ(cluster.Ask(cluster.Leader(), {"GET", "k"}), "$1\r\nv\r\n") << "elections go on";
+  EXPECT_EQ(cluster.Ask(cluster.Leader(), {"SET", "k", "w"}), "-NOTAPPLIED the disk is full\r\n");
+  for (const raft::NodeId id : {1u, 2u, 3u}) {
+    Fill(cluster, id, false);
+    if (cluster.nodes[id].replica == nullptr) cluster.Start(id);
+  }
   cluster.Run(1'000);
   for (const raft::NodeId id : {1u, 2u, 3u})
     EXPECT_EQ(cluster.Ask(id, {"SET", "k", absl::StrCat(id)}), "+OK\r\n");
   cluster.Run(200);
   EXPECT_EQ(cluster[1].Status().digest, cluster[2].Status().digest);
   EXPECT_EQ(cluster[1].Status().digest, cluster[3].Status().digest);
+}
+
+TEST(FullDisk, ANodeStartsWithTheSpaceItKeptBack) {
+  Cluster cluster(1);
+  cluster.Leader();
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "+OK\r\n");
+  Fill(cluster, 1);
+  cluster.Kill(1);
+  cluster.Start(1);  // which needs a new segment
+  cluster.Leader();
+  EXPECT_EQ(cluster.Ask(1, {"GET", "k"}), "$1\r\nv\r\n");
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "w"}), "-NOTAPPLIED the disk is full\r\n");
+  Fill(cluster, 1, false);
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "w"}), "+OK\r\n");
+}
+
+TEST(FullDisk, ABatchLargerThanWhatIsKeptBackWaitsForSpace) {
+  Cluster cluster(1);
+  cluster.Leader();
+  Fill(cluster, 1);
+  const ClientId client = cluster.Connect(1);
+  cluster.Say(1, client, {"SET", "large", std::string(100 << 10, 'l')});
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Heard(1, client), "");
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "-NOTAPPLIED the disk is full\r\n");
+  Fill(cluster, 1, false);
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Heard(1, client), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "+OK\r\n");
 }
 
 TEST(FullDisk, SnapshotsAreGivenUpAndTakenLater) {
