@@ -186,7 +186,6 @@ class SegmentReader {
   bool has_foot() const { return has_foot_; }
 
  private:
-  struct Found;
   std::optional<BatchHeader> HeaderAt(uint64_t at) const;
   std::optional<Note> NoteAt(uint64_t at) const;
   std::optional<EntryView> EntryAt(uint64_t place, uint64_t end, raft::Index low, raft::Index high,
