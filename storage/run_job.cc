@@ -64,6 +64,10 @@ class JobRunner {
     return storage_.Settle(job.entries, job.suspicion);
   }
 
+  absl::Status operator()(const replica::RestoreSnapshot& job) {
+    return storage_.RestoreSnapshot(job.meta);
+  }
+
  private:
   Storage& storage_;
   replica::JobResult& result_;

@@ -547,6 +547,10 @@ absl::Status Storage::Settle(const raft::Entries&, const std::optional<raft::Sus
   return absl::FailedPreconditionError("the log is not damaged");
 }
 
+absl::Status Storage::RestoreSnapshot(const raft::SnapshotMeta&) {
+  return absl::FailedPreconditionError("nothing is damaged");
+}
+
 absl::Status Storage::Persist(const raft::PersistJob& job) { return impl_->Persist(job); }
 absl::Status Storage::BeginSnapshot(SnapshotSource source, const raft::SnapshotMeta& meta) {
   return impl_->BeginSnapshot(source, meta);

@@ -124,6 +124,8 @@ struct Recovered {
   std::optional<raft::Suspicion> suspicion;
   // The log has holes behind `entries`. Nothing has been written and nothing can be until Settle.
   std::optional<raft::LogDamage> damage;
+  // Bytes of the current snapshot cannot be read; RestoreSnapshot puts another in its place.
+  bool snapshot_damaged = false;
   std::vector<RecoveryEvent> events;
 };
 
@@ -200,6 +202,10 @@ class Storage {
   // return. The snapshot that was current stays readable until the next switch, for transfers that
   // are under way.
   absl::Status SwitchSnapshot(const raft::SnapshotMeta& meta);
+
+  // Makes the finished received snapshot the current one, in place of one that is damaged or of
+  // entries that are. FailedPrecondition without damage.
+  absl::Status RestoreSnapshot(const raft::SnapshotMeta& meta);
 
   const SnapshotInfo& current_snapshot() const;
   // Verified bytes [offset, offset + length) of the current or the previous snapshot, shorter only

@@ -52,9 +52,15 @@ struct SettleLog {
   raft::Entries entries;  // contiguous, the first one the first that was bad; may be empty
   std::optional<raft::Suspicion> suspicion;
 };
+// Makes the finished received snapshot the current one, in place of one that is damaged or of
+// entries that are. The entries behind it that can follow from it stay in the log.
+struct RestoreSnapshot {
+  raft::SnapshotMeta meta;
+};
 
-using JobBody = std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot,
-                             AbortSnapshot, SwitchSnapshot, ReadSnapshot, CompactLog, SettleLog>;
+using JobBody =
+    std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot, AbortSnapshot,
+                 SwitchSnapshot, ReadSnapshot, CompactLog, SettleLog, RestoreSnapshot>;
 
 struct Job {
   uint64_t id = 0;  // unique within a run of the process

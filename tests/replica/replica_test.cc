@@ -82,7 +82,8 @@ class Cluster {
     node.storage = *std::move(storage);
     storage::Recovered found = node.storage->TakeRecovered();
     Boot boot;
-    boot.recovered = {found.hard_state, found.snapshot.meta, found.entries, found.commit};
+    boot.recovered = {found.hard_state, found.snapshot.meta, found.entries, found.commit,
+                      found.suspicion};
     boot.snapshot_size = found.snapshot.size;
     boot.snapshot_digest = found.snapshot.digest;
     boot.read_snapshot = [&](uint64_t offset, uint64_t length) {

@@ -1,0 +1,182 @@
+#include "core/replica/repair_mode.h"
+
+#include <algorithm>
+
+#include "core/raft/check.h"
+#include "core/raft/configuration.h"
+
+namespace raftkv::replica {
+
+RepairMode::RepairMode(raft::NodeId self, const raft::Log& log, Findings findings,
+                       const Options& options)
+    : log_(log), findings_(std::move(findings)), options_(options) {
+  RepairStarted started;
+  if (findings_.snapshot_damaged) started.snapshot = findings_.snapshot.meta.index;
+  if (findings_.damage) {
+    started.bad_entries = findings_.damage->bad.size();
+    started.first = findings_.damage->bad.front().index;
+    started.last = findings_.damage->bad.back().index;
+    repair_.emplace(self, log_, findings_.snapshot.meta.conf, findings_.commit, *findings_.damage,
+                    options_.log);
+    peers_ = repair_->peers();
+  } else {
+    raft::Entries entries;
+    log_.CopyTo(log_.first(), log_.last(), ~uint64_t{0}, entries);
+    for (const raft::ConfState& conf :
+         ConfigurationsBehind(findings_.snapshot.meta.conf, log_.base(), entries)) {
+      for (const raft::NodeId id : raft::AllMembers(conf)) {
+        if (id != self) peers_.push_back(id);
+      }
+    }
+    std::sort(peers_.begin(), peers_.end());
+    peers_.erase(std::unique(peers_.begin(), peers_.end()), peers_.end());
+  }
+  output_.events.emplace_back(started);
+  Advance();
+}
+
+bool RepairMode::hopeless() const { return peers_.empty() && stage_ != Stage::kSettling; }
+
+void RepairMode::Tick() {
+  if (repair_ && stage_ == Stage::kAsking) repair_->Tick();
+  if (fetch_ && stage_ == Stage::kFetching) fetch_->Tick();
+  Advance();
+  // Answers that are under way would only be noise in a log.
+  if (++ticks_ % (2 * options_.log.patience_ticks + 1) != 0) return;
+  if (std::string waits = WaitsFor(); !waits.empty() && waits != said_) {
+    said_ = waits;
+    output_.events.emplace_back(RepairWaiting{std::move(waits)});
+  }
+}
+
+void RepairMode::OnAnswer(raft::NodeId from, const wire::EntryAnswer& answer) {
+  if (!repair_ || stage_ != Stage::kAsking) return;
+  repair_->OnAnswer(from, answer);
+  Advance();
+}
+
+void RepairMode::OnPiece(raft::NodeId from, const wire::SnapshotPiece& piece) {
+  if (!fetch_ || stage_ != Stage::kFetching) return;
+  fetch_->OnPiece(from, piece);
+  Advance();
+}
+
+void RepairMode::OnJob(const JobResult& result) {
+  if (stage_ == Stage::kFetching) {
+    health_ = fetch_->OnJob(result);
+    return Advance();
+  }
+  health_ = result.status;
+  if (!health_.ok()) return;
+  switch (stage_) {
+    case Stage::kSettling:
+      stage_ = Stage::kDone;
+      return Close(0, settled_.suspicion,
+                   settled_.entries.empty() ? log_.last() : settled_.entries.back().index);
+    case Stage::kCutting:
+      stage_ = Stage::kRestoring;
+      output_.job = RestoreSnapshot{fetch_->meta()};
+      return;
+    case Stage::kRestoring:
+      stage_ = Stage::kDone;
+      return Close(fetch_->meta().index, std::nullopt, std::max(fetch_->meta().index, log_.last()));
+    case Stage::kAsking:
+    case Stage::kFetching:
+    case Stage::kDone:
+      RAFTKV_CHECK(false);  // no job is out in these
+  }
+}
+
+void RepairMode::Advance() {
+  if (stage_ == Stage::kAsking && !repair_) {
+    stage_ = Stage::kFetching;
+    fetch_.emplace(peers_, findings_.snapshot, options_.snapshot);
+  }
+  if (stage_ == Stage::kAsking && repair_->decision()) {
+    if (const auto* settled = std::get_if<Settled>(&*repair_->decision())) {
+      stage_ = Stage::kSettling;
+      settled_ = *settled;
+      output_.job = SettleLog{settled_.entries, settled_.suspicion};
+    } else {
+      stage_ = Stage::kFetching;
+      const auto& needs = std::get<NeedsSnapshot>(*repair_->decision());
+      fetch_.emplace(peers_, needs.at_least, options_.snapshot);
+    }
+  }
+  if (stage_ != Stage::kFetching || !health_.ok()) return;
+  if (fetch_->done()) {
+    if (ConflictsWithLog(fetch_->meta())) {
+      // Ours from there on were never committed; what is in front stands in the snapshot. Until it
+      // does, the suspicion keeps the promise.
+      stage_ = Stage::kCutting;
+      output_.job = SettleLog{{}, findings_.damage->last};
+    } else {
+      stage_ = Stage::kRestoring;
+      output_.job = RestoreSnapshot{fetch_->meta()};
+    }
+  } else if (std::optional<JobBody> job = fetch_->TakeJob()) {
+    output_.job = std::move(job);
+  }
+}
+
+// True if the readable entries behind the snapshot do not follow from it, or may not.
+bool RepairMode::ConflictsWithLog(const raft::SnapshotMeta& meta) const {
+  if (!findings_.damage) return false;  // the storage has every term and sees by itself
+  const raft::LogDamage& damage = *findings_.damage;
+  if (std::none_of(damage.intact.begin(), damage.intact.end(),
+                   [&](const raft::Entry& entry) { return entry.index > meta.index; })) {
+    return false;
+  }
+  if (const std::optional<raft::Term> term = log_.TermAt(meta.index)) return *term != meta.term;
+  for (const raft::Entry& entry : damage.intact) {
+    if (entry.index == meta.index) return entry.term != meta.term;
+  }
+  for (const raft::DamagedEntry& bad : damage.bad) {
+    if (bad.index == meta.index && bad.term != 0) return bad.term != meta.term;
+  }
+  // Of our entry there nothing is known but that the next one was made behind it: if that is of the
+  // same term, its leader made both, and made only one at each index.
+  for (const raft::Entry& entry : damage.intact) {
+    if (entry.index > meta.index) return entry.term != meta.term;
+  }
+  return true;
+}
+
+void RepairMode::Close(raft::Index snapshot, const std::optional<raft::Suspicion>& suspicion,
+                       raft::Index last) {
+  output_.events.emplace_back(
+      RepairClosed{.fetched_entries = repair_ ? repair_->fetched() : 0,
+                   .fetched_snapshot_bytes = fetch_ ? fetch_->fetched_bytes() : 0,
+                   .last = last,
+                   .snapshot = snapshot,
+                   .suspicion = suspicion});
+  output_.restart = true;
+}
+
+RepairMode::Output RepairMode::TakeOutput() {
+  if (repair_) {
+    for (auto& [to, query] : repair_->TakeQueries()) output_.messages.emplace_back(to, query);
+  }
+  if (fetch_) {
+    for (auto& [to, pull] : fetch_->TakePulls()) output_.messages.emplace_back(to, pull);
+  }
+  return std::exchange(output_, {});
+}
+
+std::string RepairMode::WaitsFor() const {
+  switch (stage_) {
+    case Stage::kAsking:
+      return repair_->WaitsFor();
+    case Stage::kFetching:
+      return fetch_->WaitsFor();
+    case Stage::kSettling:
+    case Stage::kCutting:
+    case Stage::kRestoring:
+      return "the disk";
+    case Stage::kDone:
+      break;
+  }
+  return "its restart";
+}
+
+}  // namespace raftkv::replica
