@@ -291,9 +291,8 @@ void Repair::Settle(raft::Index end, bool proven) {
   const raft::Index last = settled.entries.empty() ? log_.last() : settled.entries.back().index;
   const raft::Term last_term =
       settled.entries.empty() ? log_.last_term() : settled.entries.back().term;
-  const bool up_to_date =
-      std::pair(last_term, last) >= std::pair(damage_.last.term, damage_.last.index);
-  if (!proven && !up_to_date) settled.suspicion = damage_.last;
+  const bool redeemed = raft::Redeems(log_.base(), last, last_term, damage_.last);
+  if (!proven && !redeemed) settled.suspicion = damage_.last;
   decision_ = std::move(settled);
 }
 
