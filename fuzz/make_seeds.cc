@@ -52,6 +52,10 @@ std::vector<std::pair<std::string, std::string>> ClusterPrograms() {
   };
   constexpr uint8_t kAddVoter4 = 3 << 3 | 0, kAddLearner4 = 3 << 3 | 2, kRemove3 = 2 << 3 | 3,
                     kLeave = 4, kSwap4For1 = 3 << 3 | 5, kExplicit = 2 << 3 | 6;
+  // Of three nodes, the one that is number `node` loses its last entries; 0: its write is torn.
+  const auto lose = [](unsigned node, unsigned entries) {
+    return static_cast<uint8_t>((node + 3 * entries) << 3 | 5);
+  };
   return {
       {"replicate",
        program({}, {Instruction(kPropose, 0), Instruction(kBegin, 0), Instruction(kDeliverTo, 1),
@@ -136,6 +140,21 @@ std::vector<std::pair<std::string, std::string>> ClusterPrograms() {
                {Instruction(kPartition, 3), Instruction(kProposeMany, 2), Instruction(kElect, 3),
                 Instruction(kProposeMany, 2), Instruction(kDriveAll, 0), Instruction(kPartition, 0),
                 Instruction(kPropose, 4), Instruction(kRun, 2)})},
+      {"lost_end", program({}, {Instruction(kProposeMany, 2), Instruction(kRun, 2),
+                                Instruction(kOther, 0), lose(1, 1), Instruction(kRun, 2),
+                                Instruction(kPropose, 5), Instruction(kOther, 0), lose(2, 2),
+                                Instruction(kElect, 2), Instruction(kRun, 3)})},
+      {"lost_late_acknowledgement",
+       program({}, {Instruction(kPropose, 0), Instruction(kBegin, 0), Instruction(kDeliverTo, 1),
+                    Instruction(kDrive, 1), Instruction(kOther, 0), lose(1, 1),
+                    Instruction(kDeliverTo, 0), Instruction(kDrive, 0), Instruction(kCrash, 0),
+                    Instruction(kElect, 2), Instruction(kRestart, 0), Instruction(kRun, 3)})},
+      {"torn_everywhere",
+       program({.start = 0x27},
+               {Instruction(kPropose, 0), Instruction(kBegin, 0), Instruction(kDeliverTo, 1),
+                Instruction(kDeliverTo, 2), Instruction(kBegin, 1), Instruction(kBegin, 2),
+                Instruction(kOther, 0), lose(0, 0), Instruction(kOther, 0), lose(1, 0),
+                Instruction(kOther, 0), lose(2, 0), Instruction(kRun, 3)})},
       {"lies", program({.flags = 0xc0},
                        {Instruction(kPropose, 0), Instruction(kDriveAll, 0), Instruction(kLie, 0),
                         7, Instruction(kLie, 0), 0x08, Instruction(kDriveAll, 1),

@@ -285,6 +285,12 @@ void Runtime::LogEvent(const replica::Event& event) {
         {{"index", membership->index},
          {"voters", absl::StrJoin(membership->conf.voters, ",")},
          {"learners", absl::StrJoin(membership->conf.learners, ",")}});
+  } else if (const auto* disk = std::get_if<replica::DiskSpace>(&event)) {
+    if (disk->full) {
+      Log(LogLevel::kError, "disk full", {{"reason", disk->reason}});
+    } else {
+      Log(LogLevel::kInfo, "disk has space again", {});
+    }
   } else if (const auto* started = std::get_if<replica::RepairStarted>(&event)) {
     Log(LogLevel::kWarn, "repairing",
         {{"bad_entries", started->bad_entries},

@@ -1,5 +1,6 @@
 #include "storage/inspect.h"
 
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -82,14 +83,24 @@ void SegmentText(const LoadedSegment& loaded, const InspectOptions& options, Ins
     absl::StrAppend(&out->text, " seals ", SegmentName(header.previous_segment), " at ",
                     header.previous_end, "\n");
   }
+  for (const uint64_t copy : {uint64_t{0}, uint64_t{1}}) {
+    if (loaded.bad_header[copy]) Bad(out, name, absl::StrCat("copy ", copy, " of the header"));
+  }
   SegmentReader reader(loaded.bytes, header, loaded.bytes.size());
   uint64_t offset = reader.offset();
   SegmentReader::Step step = reader.Next();
-  for (; step == SegmentReader::Step::kBatch; step = reader.Next()) {
+  for (; step != SegmentReader::Step::kEnd; step = reader.Next()) {
     const BatchHeader& batch = reader.batch();
-    absl::StrAppend(&out->text, "  ", offset, ": batch ", batch.sequence, " keep-through ",
+    if (reader.hurt()) {
+      out->damaged = true;
+      absl::StrAppend(&out->text, "  ", reader.begin(), ": BAD ", reader.problem().text,
+                      " (offset ", reader.problem().offset, ", entry ", reader.problem().index,
+                      ")\n");
+    }
+    if (step == SegmentReader::Step::kGap) continue;
+    absl::StrAppend(&out->text, "  ", reader.begin(), ": batch ", batch.sequence, " keep-through ",
                     batch.keep_through, " commit ", batch.commit, " entries ", batch.count,
-                    " durable-before ", batch.durable_sequence, "/", batch.durable_index, "\n");
+                    " durable-before ", batch.durable_sequence, "\n");
     for (const EntryView& entry : reader.entries()) {
       if (entry.index < options.first_index || entry.index > options.last_index) continue;
       absl::StrAppend(&out->text, "    ", entry.index, " term ", entry.term,
@@ -104,14 +115,7 @@ void SegmentText(const LoadedSegment& loaded, const InspectOptions& options, Ins
     }
     offset = reader.offset();
   }
-  if (step == SegmentReader::Step::kBad) {
-    out->damaged = true;
-    absl::StrAppend(&out->text, "  ", reader.offset(), ": BAD ", reader.problem().text, " (offset ",
-                    reader.problem().offset, ", entry ", reader.problem().index, "); not zero for ",
-                    reader.DirtyBytes(), " bytes\n");
-  } else {
-    absl::StrAppend(&out->text, "  ", reader.offset(), ": end\n");
-  }
+  absl::StrAppend(&out->text, "  ", offset, ": end\n");
 }
 
 }  // namespace
@@ -160,6 +164,14 @@ absl::StatusOr<Inspection> InspectLog(Disk& disk, const InspectOptions& options)
     absl::StrAppend(&out.text, "marks: durable through batch ", mark.sequence, " entry ",
                     mark.last_index, " at ", SegmentName(mark.segment), ":", mark.end, "\n");
   }
+  // Where each segment is sealed is in the header of the next one.
+  std::map<uint64_t, uint64_t> sealed;
+  for (const std::string& name : *names) {
+    const std::optional<uint64_t> id = ParseSegmentName(name);
+    if (!id || name != SegmentName(*id)) continue;
+    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk, *id, true);
+    if (loaded.ok()) sealed[loaded->header.previous_segment] = loaded->header.previous_end;
+  }
   for (const std::string& name : *names) {
     const std::optional<uint64_t> id = ParseSegmentName(name);
     if (!id) continue;
@@ -167,7 +179,9 @@ absl::StatusOr<Inspection> InspectLog(Disk& disk, const InspectOptions& options)
       absl::StrAppend(&out.text, name, ": unfinished\n");
       continue;
     }
-    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk, *id);
+    const auto seal = sealed.find(*id);
+    absl::StatusOr<LoadedSegment> loaded =
+        LoadSegment(disk, *id, false, seal == sealed.end() ? UINT64_MAX : seal->second);
     if (loaded.ok()) {
       SegmentText(*loaded, options, &out);
     } else {

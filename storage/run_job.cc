@@ -49,6 +49,10 @@ class JobRunner {
     return storage_.SwitchSnapshot(job.meta);
   }
 
+  absl::Status operator()(const replica::RestoreSnapshot& job) {
+    return storage_.RestoreSnapshot(job.meta);
+  }
+
   absl::Status operator()(const replica::ReadSnapshot& job) {
     absl::StatusOr<std::string> bytes = storage_.ReadSnapshot(job.index, job.offset, job.length);
     if (!bytes.ok()) return bytes.status();
@@ -62,10 +66,6 @@ class JobRunner {
 
   absl::Status operator()(const replica::SettleLog& job) {
     return storage_.Settle(job.entries, job.suspicion);
-  }
-
-  absl::Status operator()(const replica::RestoreSnapshot& job) {
-    return storage_.RestoreSnapshot(job.meta);
   }
 
  private:

@@ -9,6 +9,8 @@ namespace raftkv::raft {
 
 Outcome Raft::On(const Message& message, AppendRequest& request) {
   if (!HearFromLeader(message)) return Outcome::kMalformed;
+  // What the disk has no space for must not fill the memory instead.
+  if (log_refused_) return Outcome::kIgnored;
   return AcceptAppend(message.from, request);
 }
 

@@ -251,7 +251,7 @@ bool IsPreVoteRequest(const Message& message) {
 
 }  // namespace
 
-Outcome Raft::Step(Message message) {
+Outcome Raft::Step(Message&& message) {
   if (message.to != options_.id) return Outcome::kNotForMe;
   if (message.from == kNoNode || message.from == options_.id) return Outcome::kMalformed;
   if (message.term > kMaxTermOrIndex) return Outcome::kMalformed;

@@ -38,6 +38,11 @@ struct AbortSnapshot {
 struct SwitchSnapshot {
   raft::SnapshotMeta meta;
 };
+// Makes the finished received snapshot the current one without a persist job: in place of one whose
+// bytes are bad, or of an older one while the log is repaired.
+struct RestoreSnapshot {
+  raft::SnapshotMeta meta;
+};
 struct ReadSnapshot {
   raft::Index index = 0;
   uint64_t offset = 0;
@@ -52,15 +57,10 @@ struct SettleLog {
   raft::Entries entries;  // contiguous, the first one the first that was bad; may be empty
   std::optional<raft::Suspicion> suspicion;
 };
-// Makes the finished received snapshot the current one, in place of one that is damaged or of
-// entries that are. The entries behind it that can follow from it stay in the log.
-struct RestoreSnapshot {
-  raft::SnapshotMeta meta;
-};
 
 using JobBody =
     std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot, AbortSnapshot,
-                 SwitchSnapshot, ReadSnapshot, CompactLog, SettleLog, RestoreSnapshot>;
+                 SwitchSnapshot, RestoreSnapshot, ReadSnapshot, CompactLog, SettleLog>;
 
 struct Job {
   uint64_t id = 0;  // unique within a run of the process

@@ -17,6 +17,7 @@ absl::Status ValidateOptions(const Options& options) {
   status.Update(at_least("tick_us", options.tick_us, 100));
   status.Update(at_least("snapshots.minimum_bytes", options.snapshots.minimum_bytes, 1));
   status.Update(at_least("request_timeout_ms", options.request_timeout_ms, 1));
+  status.Update(at_least("full_disk_retry_ms", options.full_disk_retry_ms, 1));
   status.Update(at_least("read_retry_ms", options.read_retry_ms, 1));
   status.Update(at_least("snapshot_chunk_bytes", options.snapshot_chunk_bytes, 64));
   status.Update(at_least("snapshot_resend_ms", options.snapshot_resend_ms, 1));

@@ -24,6 +24,7 @@ struct Options {
 
   uint64_t tick_us = 10'000;
   uint64_t request_timeout_ms = 5'000;  // a client waits no longer for an answer
+  uint64_t full_disk_retry_ms = 500;    // so often a full disk is asked whether it has space again
   uint64_t read_retry_ms = 100;         // an unanswered read point is asked for again after this
   // Of the log in memory kept behind a snapshot, for followers that lag a little.
   uint64_t trailing_log_bytes = 16 << 20;

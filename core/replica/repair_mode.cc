@@ -73,10 +73,6 @@ void RepairMode::OnJob(const JobResult& result) {
       stage_ = Stage::kDone;
       return Close(0, settled_.suspicion,
                    settled_.entries.empty() ? log_.last() : settled_.entries.back().index);
-    case Stage::kCutting:
-      stage_ = Stage::kRestoring;
-      output_.job = RestoreSnapshot{fetch_->meta()};
-      return;
     case Stage::kRestoring:
       stage_ = Stage::kDone;
       return Close(fetch_->meta().index, std::nullopt, std::max(fetch_->meta().index, log_.last()));
@@ -105,41 +101,12 @@ void RepairMode::Advance() {
   }
   if (stage_ != Stage::kFetching || !health_.ok()) return;
   if (fetch_->done()) {
-    if (ConflictsWithLog(fetch_->meta())) {
-      // Ours from there on were never committed; what is in front stands in the snapshot. Until it
-      // does, the suspicion keeps the promise.
-      stage_ = Stage::kCutting;
-      output_.job = SettleLog{{}, findings_.damage->last};
-    } else {
-      stage_ = Stage::kRestoring;
-      output_.job = RestoreSnapshot{fetch_->meta()};
-    }
+    // The storage knows which entries behind it follow from it, and keeps those.
+    stage_ = Stage::kRestoring;
+    output_.job = RestoreSnapshot{fetch_->meta()};
   } else if (std::optional<JobBody> job = fetch_->TakeJob()) {
     output_.job = std::move(job);
   }
-}
-
-// True if the readable entries behind the snapshot do not follow from it, or may not.
-bool RepairMode::ConflictsWithLog(const raft::SnapshotMeta& meta) const {
-  if (!findings_.damage) return false;  // the storage has every term and sees by itself
-  const raft::LogDamage& damage = *findings_.damage;
-  if (std::none_of(damage.intact.begin(), damage.intact.end(),
-                   [&](const raft::Entry& entry) { return entry.index > meta.index; })) {
-    return false;
-  }
-  if (const std::optional<raft::Term> term = log_.TermAt(meta.index)) return *term != meta.term;
-  for (const raft::Entry& entry : damage.intact) {
-    if (entry.index == meta.index) return entry.term != meta.term;
-  }
-  for (const raft::DamagedEntry& bad : damage.bad) {
-    if (bad.index == meta.index && bad.term != 0) return bad.term != meta.term;
-  }
-  // Of our entry there nothing is known but that the next one was made behind it: if that is of the
-  // same term, its leader made both, and made only one at each index.
-  for (const raft::Entry& entry : damage.intact) {
-    if (entry.index > meta.index) return entry.term != meta.term;
-  }
-  return true;
 }
 
 void RepairMode::Close(raft::Index snapshot, const std::optional<raft::Suspicion>& suspicion,
@@ -170,7 +137,6 @@ std::string RepairMode::WaitsFor() const {
     case Stage::kFetching:
       return fetch_->WaitsFor();
     case Stage::kSettling:
-    case Stage::kCutting:
     case Stage::kRestoring:
       return "the disk";
     case Stage::kDone:

@@ -83,11 +83,10 @@ class RepairMode {
   // What comes next is decided whenever an input has been taken and no job is out.
   void Advance();
   void FetchSnapshot(raft::Index at_least);
-  bool ConflictsWithLog(const raft::SnapshotMeta& meta) const;
   void Close(raft::Index snapshot, const std::optional<raft::Suspicion>& suspicion,
              raft::Index last);
 
-  enum class Stage : uint8_t { kAsking, kSettling, kFetching, kCutting, kRestoring, kDone };
+  enum class Stage : uint8_t { kAsking, kSettling, kFetching, kRestoring, kDone };
 
   const raft::Log& log_;
   Findings findings_;

@@ -76,6 +76,7 @@ void Replica::Tick() {
   if (!health_.ok()) return;
   if (repairing()) return repair_mode_->Tick();
   raft_.Tick();
+  TickFullDisk();
   TickSending();
   ExpirePending();
   ReviewSuspicion();
@@ -201,7 +202,8 @@ void Replica::JobDone(JobResult result) {
       repair_mode_->OnJob(result);
       return Fail(repair_mode_->health());
     case JobKind::kHousekeeping:
-      if (!result.status.ok()) Fail(result.status);
+      // Some file systems need space to remove a file; the next start sees to what stays.
+      if (!result.status.ok() && !absl::IsResourceExhausted(result.status)) Fail(result.status);
       return;
   }
 }
@@ -300,13 +302,62 @@ void Replica::Persist(raft::Ready& ready) {
 }
 
 void Replica::PersistDone(const JobResult& result) {
+  if (absl::IsResourceExhausted(result.status)) return DiskIsFull(result.status);
   if (!result.status.ok()) return Fail(result.status);
   AfterPersist after = std::exchange(after_persist_, {});
   raft_.Persisted(after.ticket);
   Send(after.messages);
+  if (disk_full_ && !raft_.log_refused()) {
+    disk_full_ = false;
+    work_.events.push_back(DiskSpace{.full = false, .reason = {}});
+  }
   // A snapshot that arrived meanwhile already stands for them.
-  if (!raft_.installing_snapshot()) Apply(after.committed);
+  if (!raft_.installing_snapshot()) {
+    // While the disk is full, some go on waiting.
+    const auto waits =
+        std::find_if(after.committed.begin(), after.committed.end(),
+                     [this](const raft::Entry& entry) { return entry.index > raft_.durable(); });
+    after_persist_.committed.assign(waits, after.committed.end());
+    after.committed.erase(waits, after.committed.end());
+    Apply(after.committed);
+  }
   if (after.snapshot) StartLoading(*after.snapshot);
+}
+
+// Term and vote are written, the log is not. So this node votes, answers heartbeats and serves
+// reads as far as it has applied; it acknowledges no entry, and as a leader it takes no write.
+void Replica::DiskIsFull(const absl::Status& reason) {
+  raft_.PersistedWithoutLog(after_persist_.ticket);
+  std::erase_if(after_persist_.messages, raft::VouchesForLog);
+  Send(after_persist_.messages);
+  after_persist_.messages.clear();
+  after_persist_.snapshot.reset();
+  retry_log_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
+  if (std::exchange(disk_full_, true)) return;
+  work_.events.push_back(DiskSpace{.full = true, .reason = std::string(reason.message())});
+}
+
+void Replica::TickFullDisk() {
+  if (!disk_full_) return;
+  if (now_us_ >= retry_log_us_) {
+    retry_log_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
+    raft_.RetryLog();
+  }
+  if (!raft_.is_leader() || raft_.transfer_target() != raft::kNoNode) return;
+  // Whoever has written everything there is has, as far as can be told, space for more.
+  const raft::Progress* best = BestSuccessor();
+  if (best != nullptr && best->match == raft_.log().last()) raft_.TransferLeadership(best->id);
+}
+
+// Whoever has most of the log needs least time to take over; null when nobody else could.
+const raft::Progress* Replica::BestSuccessor() const {
+  const raft::Progress* best = nullptr;
+  for (const raft::Progress& peer : *raft_.progress()) {
+    if (peer.id == raft_.id() || !raft::IsVoter(raft_.conf(), peer.id) || !peer.recently_active)
+      continue;
+    if (best == nullptr || peer.match > best->match) best = &peer;
+  }
+  return best;
 }
 
 void Replica::Send(raft::Messages& messages) {
@@ -420,13 +471,7 @@ void Replica::NoticeRole() {
     RouteParked();
   }
   if (stopping_ && raft_.is_leader() && raft_.transfer_target() == raft::kNoNode) {
-    // Whoever has most of the log needs least time to take over.
-    const raft::Progress* best = nullptr;
-    for (const raft::Progress& peer : *raft_.progress()) {
-      if (peer.id == raft_.id() || !raft::IsVoter(raft_.conf(), peer.id) || !peer.recently_active)
-        continue;
-      if (best == nullptr || peer.match > best->match) best = &peer;
-    }
+    const raft::Progress* best = BestSuccessor();
     if (best != nullptr) raft_.TransferLeadership(best->id);
   }
 }
@@ -480,6 +525,7 @@ NodeStatus Replica::Status() const {
   status.sessions = machine_.store().session_count();
   status.clients = clients_.size();
   status.stopping = stopping_;
+  status.disk_full = disk_full_;
   status.repair = RepairText();
   status.conf = raft_.conf();
   status.members = &members();

@@ -67,6 +67,10 @@ struct PeerRefused {  // a frame that is not for us, or not from whom it says
   raft::NodeId from;
   std::string reason;
 };
+struct DiskSpace {  // the disk has no space for the log, or has it again
+  bool full;
+  std::string reason;  // when it is full
+};
 struct SuspicionWaiting {  // said again when it changes
   raft::Suspicion suspicion;
   std::string what;
@@ -76,7 +80,7 @@ struct SuspicionDropped {  // everybody lost it: it is given up
   std::optional<raft::Suspicion> rest;  // what is still promised
 };
 using Event = std::variant<RoleChanged, EntryApplied, SnapshotTaken, SnapshotInstalled,
-                           MembershipApplied, PeerRefused, RepairStarted, RepairWaiting,
+                           MembershipApplied, PeerRefused, DiskSpace, RepairStarted, RepairWaiting,
                            RepairClosed, SuspicionWaiting, SuspicionDropped>;
 
 struct Work {
@@ -262,6 +266,9 @@ class Replica {
   void NoticeLeadership();
   void Tick();
   void PersistDone(const JobResult& result);
+  void DiskIsFull(const absl::Status& reason);
+  void TickFullDisk();
+  const raft::Progress* BestSuccessor() const;
   uint64_t NewId() { return ++last_id_; }
   void StartJob(JobOwner owner, JobBody body);
   void SendFrame(raft::NodeId to, wire::PeerBody body);
@@ -288,6 +295,7 @@ class Replica {
   void ResolveIndex(raft::Index index, raft::Term term, const kv::Result* result);
   void ResolveThroughSnapshot(raft::Index index);
   void ServeReads();
+  bool CannotApply(raft::Index index) const;
   void ServeRead(PendingId id);
   void Finish(PendingId id, const kv::Result& result);
   void FinishMembership(PendingId id, raft::Index index);
@@ -403,6 +411,8 @@ class Replica {
   wire::CommandEncoder command_encoder_;
   std::map<uint64_t, JobOwner> jobs_;
   AfterPersist after_persist_;
+  bool disk_full_ = false;
+  uint64_t retry_log_us_ = 0;  // while disk_full_: when the log is tried again
 
   // A client that pipelines sees its own requests in order, as with Redis: a read begins when the
   // writes before it are answered, a write when the reads before it are. Writes follow writes and

@@ -5,6 +5,7 @@
 // was at most parked, or refused by a leader that never put it into its log. UNKNOWN: it was in
 // somebody's log, or on the way there, when patience ended.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -243,6 +244,9 @@ void Replica::Route(PendingId id) {
 }
 
 void Replica::ProposeHere(PendingId id, Pending& pending) {
+  // While leadership is handed over, the core says so: the next leader will take it.
+  if (disk_full_ && raft_.transfer_target() == raft::kNoNode)
+    return Refuse(id, wire::ForwardReason::kDiskFull, ReasonText(wire::ForwardReason::kDiskFull));
   raft::Proposed proposed;
   if (pending.kind == Pending::Kind::kMembership) {
     const std::optional<raft::MembershipChange> change =
@@ -530,7 +534,17 @@ void Replica::ServeReads() {
     pointed_reads_.erase(pointed_reads_.begin());
     if (pending_.contains(id)) ServeRead(id);
   }
+  // The others would wait for entries that this node cannot write.
+  while (!pointed_reads_.empty() && CannotApply(pointed_reads_.rbegin()->first)) {
+    const auto last = std::prev(pointed_reads_.end());
+    const PendingId id = last->second;
+    pointed_reads_.erase(last);
+    if (pending_.contains(id))
+      Refuse(id, wire::ForwardReason::kDiskFull, "the disk of this node is full, it lags behind");
+  }
 }
+
+bool Replica::CannotApply(raft::Index index) const { return disk_full_ && index > raft_.durable(); }
 
 void Replica::ServeRead(PendingId id) {
   kv::Command command;

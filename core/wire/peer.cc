@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
+#include "core/wire/append_layouts.h"
 #include "core/wire/command.h"
 #include "core/wire/flat.h"
 #include "core/wire/frame.h"
@@ -97,16 +98,18 @@ Offset<fb::Hello> Write(FlatBufferBuilder& builder, const Hello& hello) {
 }
 
 Offset<fb::AppendRequest> Write(FlatBufferBuilder& builder, const raft::AppendRequest& request) {
-  raft::Index expected = request.prev_index;
-  for (const raft::Entry& entry : request.entries) RAFTKV_CHECK(entry.index == ++expected);
   const EntryVectors entries = Write(builder, request.entries);
   const fb::LogPosition at(request.prev_index, request.prev_term, request.commit);
   return fb::CreateAppendRequest(builder, &at, entries.heads, entries.payloads);
 }
 
+fb::LogAnswer ToAnswer(const raft::AppendResponse& response) {
+  return fb::LogAnswer(response.index, response.hint_index, response.hint_term,
+                       (response.rejected ? kRejected : 0) | (response.lost ? kLost : 0));
+}
+
 Offset<fb::AppendResponse> Write(FlatBufferBuilder& builder, const raft::AppendResponse& response) {
-  const fb::LogAnswer answer(response.index, response.hint_index, response.hint_term,
-                             (response.rejected ? kRejected : 0) | (response.lost ? kLost : 0));
+  const fb::LogAnswer answer = ToAnswer(response);
   return fb::CreateAppendResponse(builder, &answer);
 }
 
@@ -253,15 +256,31 @@ Problem CheckPosition(absl::string_view name, raft::Index index, raft::Term posi
   return std::nullopt;
 }
 
-Problem ReadEntries(const Heads* heads, const flatbuffers::Vector<uint8_t>* payloads,
-                    raft::Index prev_index, raft::Entries* entries) {
-  const size_t count = heads == nullptr ? 0 : heads->size();
+// Entries as they are in a body.
+struct EntryBytes {
+  const fb::EntryHead* heads = nullptr;
+  size_t count = 0;
+  absl::string_view payloads;
+};
+
+Problem ViewEntries(const Heads* heads, const flatbuffers::Vector<uint8_t>* payloads,
+                    EntryBytes* bytes) {
   if (!IsAligned(heads)) return Wrong("the entries are not aligned");
-  if (count > ~prev_index) return Wrong("prev_index ", prev_index, " leaves no room for entries");
-  absl::string_view rest = ViewBytes(payloads);
-  entries->reserve(count);  // 16 received bytes each: in proportion to what arrived
-  for (size_t i = 0; i < count; ++i) {
-    const fb::EntryHead& head = *heads->Get(static_cast<flatbuffers::uoffset_t>(i));
+  bytes->payloads = ViewBytes(payloads);
+  if (heads == nullptr || heads->size() == 0) return std::nullopt;
+  bytes->heads = heads->Get(0);
+  bytes->count = heads->size();
+  return std::nullopt;
+}
+
+Problem ReadEntries(const EntryBytes& bytes, raft::Index prev_index, raft::Entries* entries) {
+  if (bytes.count > ~prev_index) {
+    return Wrong("prev_index ", prev_index, " leaves no room for entries");
+  }
+  absl::string_view rest = bytes.payloads;
+  entries->reserve(bytes.count);  // 16 received bytes each: in proportion to what arrived
+  for (size_t i = 0; i < bytes.count; ++i) {
+    const fb::EntryHead& head = bytes.heads[i];
     if (head.size() > rest.size()) {
       return Wrong("entry ", i, " claims ", head.size(), " bytes, ", rest.size(), " are left");
     }
@@ -334,14 +353,13 @@ Problem ReadMeta(const fb::SnapshotMeta* in, raft::Term term, raft::SnapshotMeta
   return ReadConf(in->conf(), &meta->conf);
 }
 
-Problem Read(const fb::AppendRequest& in, raft::Term term, raft::AppendRequest* request) {
-  request->prev_index = in.at()->prev_index();
-  request->prev_term = in.at()->prev_term();
-  request->commit = in.at()->commit();
+Problem ReadAppend(const fb::LogPosition& at, const EntryBytes& entries, raft::Term term,
+                   raft::AppendRequest* request) {
+  request->prev_index = at.prev_index();
+  request->prev_term = at.prev_term();
+  request->commit = at.commit();
   if (Problem p = CheckPosition("prev", request->prev_index, request->prev_term, term)) return p;
-  if (Problem p = ReadEntries(in.heads(), in.payloads(), request->prev_index, &request->entries)) {
-    return p;
-  }
+  if (Problem p = ReadEntries(entries, request->prev_index, &request->entries)) return p;
   raft::Index index = request->prev_index;
   raft::Term before = std::max<raft::Term>(request->prev_term, 1);
   for (raft::Entry& entry : request->entries) {
@@ -355,8 +373,13 @@ Problem Read(const fb::AppendRequest& in, raft::Term term, raft::AppendRequest* 
   return std::nullopt;
 }
 
-Problem Read(const fb::AppendResponse& table, raft::Term term, raft::AppendResponse* response) {
-  const fb::LogAnswer& in = *table.answer();
+Problem Read(const fb::AppendRequest& in, raft::Term term, raft::AppendRequest* request) {
+  EntryBytes entries;
+  if (Problem p = ViewEntries(in.heads(), in.payloads(), &entries)) return p;
+  return ReadAppend(*in.at(), entries, term, request);
+}
+
+Problem ReadAnswer(const fb::LogAnswer& in, raft::Term term, raft::AppendResponse* response) {
   if (in.flags() > (kRejected | kLost)) return Wrong("flags are ", in.flags());
   *response = {in.index(), (in.flags() & kRejected) != 0, in.hint_index(), in.hint_term(),
                (in.flags() & kLost) != 0};
@@ -371,6 +394,10 @@ Problem Read(const fb::AppendResponse& table, raft::Term term, raft::AppendRespo
     return Wrong("hint_term ", in.hint_term(), " is above the message's term ", term);
   }
   return std::nullopt;
+}
+
+Problem Read(const fb::AppendResponse& table, raft::Term term, raft::AppendResponse* response) {
+  return ReadAnswer(*table.answer(), term, response);
 }
 
 Problem Read(const fb::VoteRequest& in, raft::Term term, raft::VoteRequest* request) {
@@ -403,7 +430,9 @@ Problem Read(const fb::InstallSnapshot& in, raft::Term term, raft::InstallSnapsh
 Problem Read(const fb::TimeoutNow&, raft::Term, raft::TimeoutNow*) { return std::nullopt; }
 
 Problem Read(const fb::ForwardedProposal& in, raft::Term, raft::ForwardedProposal* proposal) {
-  if (Problem p = ReadEntries(in.heads(), in.payloads(), 0, &proposal->entries)) return p;
+  EntryBytes entries;
+  if (Problem p = ViewEntries(in.heads(), in.payloads(), &entries)) return p;
+  if (Problem p = ReadEntries(entries, 0, &proposal->entries)) return p;
   for (const raft::Entry& entry : proposal->entries) {
     if (entry.term != 0) return Wrong("a proposed entry has term ", entry.term, " already");
   }
@@ -607,7 +636,9 @@ Problem Read(const fb::EntryAnswer& in, EntryAnswer* answer) {
   answer->round = in.round();
   if (Problem p = ReadExtent(*in.extent(), &answer->extent)) return p;
   if (Problem p = ReadVerdicts(in.verdicts(), &answer->verdicts)) return p;
-  if (Problem p = ReadEntries(in.heads(), in.payloads(), 0, &answer->entries)) return p;
+  EntryBytes entries;
+  if (Problem p = ViewEntries(in.heads(), in.payloads(), &entries)) return p;
+  if (Problem p = ReadEntries(entries, 0, &answer->entries)) return p;
   auto entry = answer->entries.begin();
   for (const EntryVerdict& verdict : answer->verdicts) {
     if (verdict.kind != EntryVerdict::Kind::kHave) continue;
@@ -665,12 +696,17 @@ bool MayHaveTermZero(const raft::MessageBody& body) {
          std::holds_alternative<raft::ReadIndexRequest>(body);
 }
 
+raft::Message& StartMessage(const fb::Envelope& envelope, PeerBody* out) {
+  raft::Message& message = out->emplace<raft::Message>();
+  message.from = envelope.from();
+  message.to = envelope.to();
+  message.term = envelope.term();
+  return message;
+}
+
 template <typename Value, typename Table>
 Problem ReadRaft(const Table& table, const fb::Peer& peer, PeerBody* out) {
-  raft::Message& message = out->emplace<raft::Message>();
-  message.from = peer.envelope()->from();
-  message.to = peer.envelope()->to();
-  message.term = peer.envelope()->term();
+  raft::Message& message = StartMessage(*peer.envelope(), out);
   if (Problem p = Read(table, message.term, &message.body.emplace<Value>())) return p;
   if (message.term == 0 && !MayHaveTermZero(message.body)) return Wrong("term 0");
   return std::nullopt;
@@ -733,19 +769,47 @@ Problem ReadBody(const fb::Peer& peer, PeerBody* out) {
   return Wrong("unknown kind ", static_cast<int>(peer.body_type()));
 }
 
-Problem ReadEnvelope(const fb::Peer& peer, Envelope* envelope) {
-  const fb::Envelope& in = *peer.envelope();
+Problem ReadEnvelope(const fb::Envelope& in, fb::Body kind, Envelope* envelope) {
   *envelope = {in.group(), in.from(), in.from_incarnation(), in.to(), in.to_incarnation()};
   if (in.from() == raft::kNoNode) return Wrong("the sender is no node");
   if (in.from_incarnation() == 0) return Wrong("the sender's incarnation is 0");
   if (in.from() == in.to()) return Wrong("sender and receiver are the same node");
-  if (in.to() == raft::kNoNode && peer.body_type() != fb::Body::Hello) {
+  if (in.to() == raft::kNoNode && kind != fb::Body::Hello) {
     return Wrong("the receiver is no node");
   }
   return std::nullopt;
 }
 
-absl::StatusOr<PeerMessage> DecodeAligned(absl::string_view body) {
+const AppendLayouts& Layouts() {
+  static const AppendLayouts layouts;
+  return layouts;
+}
+
+Problem ReadRecognised(const AppendLayouts::Recognised& in, PeerBody* out) {
+  raft::Message& message = StartMessage(*in.envelope, out);
+  if (message.term == 0) return Wrong("term 0");
+  if (in.answer != nullptr) {
+    return ReadAnswer(*in.answer, message.term, &message.body.emplace<raft::AppendResponse>());
+  }
+  const AppendLayouts::Append& append = in.append;
+  return ReadAppend(*append.at, {append.heads, append.count, append.payloads}, message.term,
+                    &message.body.emplace<raft::AppendRequest>());
+}
+
+absl::Status Refuse(const fb::Envelope& envelope, fb::Body kind, const std::string& problem) {
+  return absl::InvalidArgumentError(absl::StrCat("peer message from node ", envelope.from(), ", ",
+                                                 fb::EnumNameBody(kind), ": ", problem));
+}
+
+absl::Status DecodeAligned(absl::string_view body, PeerMessage* message) {
+  if (const AppendLayouts::Recognised known = Layouts().Recognise(body);
+      known.envelope != nullptr) {
+    const fb::Body kind =
+        known.answer != nullptr ? fb::Body::AppendResponse : fb::Body::AppendRequest;
+    Problem problem = ReadEnvelope(*known.envelope, kind, &message->envelope);
+    if (!problem) problem = ReadRecognised(known, &message->body);
+    return problem ? Refuse(*known.envelope, kind, *problem) : absl::OkStatus();
+  }
   flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(body.data()), body.size(),
                                  /*max_depth=*/kTables, /*max_tables=*/kTables);
   if (!fb::VerifyPeerBuffer(verifier)) {
@@ -753,15 +817,9 @@ absl::StatusOr<PeerMessage> DecodeAligned(absl::string_view body) {
         absl::StrCat("peer message: ", body.size(), " bytes without a valid structure"));
   }
   const fb::Peer& peer = *fb::GetPeer(body.data());
-  absl::StatusOr<PeerMessage> message(absl::in_place);
-  Problem problem = ReadEnvelope(peer, &message->envelope);
+  Problem problem = ReadEnvelope(*peer.envelope(), peer.body_type(), &message->envelope);
   if (!problem) problem = ReadBody(peer, &message->body);
-  if (problem) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("peer message from node ", peer.envelope()->from(), ", ",
-                     fb::EnumNameBody(peer.body_type()), ": ", *problem));
-  }
-  return message;
+  return problem ? Refuse(*peer.envelope(), peer.body_type(), *problem) : absl::OkStatus();
 }
 
 }  // namespace
@@ -781,10 +839,46 @@ class PeerEncoder::Impl {
     builder_.Align(kFrameAlignment);  // makes Finish pad the whole to this
   }
 
+  static fb::Envelope ToWire(const Envelope& envelope, raft::Term term) {
+    return fb::Envelope(envelope.group, envelope.from, envelope.from_incarnation, envelope.to,
+                        envelope.to_incarnation, term);
+  }
+
+  // The two messages of replication mostly fit a pattern: a copy and a few numbers.
+  template <typename Body>
+  absl::string_view EncodeBody(const Envelope& envelope, raft::Term term, const Body& body) {
+    if constexpr (std::is_same_v<Body, raft::AppendRequest>) {
+      raft::Index expected = body.prev_index;
+      for (const raft::Entry& entry : body.entries) RAFTKV_CHECK(entry.index == ++expected);
+      if (const size_t size = layouts_.BodySize(body); size > 0) {
+        layouts_.Write(ToWire(envelope, term), body, Room(size));
+        return Framed(size);
+      }
+    } else if constexpr (std::is_same_v<Body, raft::AppendResponse>) {
+      const size_t size = layouts_.AnswerSize();
+      layouts_.Write(ToWire(envelope, term), ToAnswer(body), Room(size));
+      return Framed(size);
+    }
+    Begin();
+    return Finish(envelope, term, Write(builder_, body));
+  }
+
+  // Where a body of this size is written, with room for the header in front of it.
+  uint8_t* Room(size_t size) {
+    const size_t words = (kFrameHeaderSize + size) / sizeof(uint64_t);
+    if (room_.size() < words) room_.resize(std::max(words, 2 * room_.size()));
+    return reinterpret_cast<uint8_t*>(room_.data()) + kFrameHeaderSize;
+  }
+
+  absl::string_view Framed(size_t size) {
+    char* frame = reinterpret_cast<char*>(room_.data());
+    WriteFrameHeader({frame + kFrameHeaderSize, size}, frame);
+    return {frame, kFrameHeaderSize + size};
+  }
+
   template <typename Table>
   absl::string_view Finish(const Envelope& envelope, raft::Term term, Offset<Table> body) {
-    const fb::Envelope written(envelope.group, envelope.from, envelope.from_incarnation,
-                               envelope.to, envelope.to_incarnation, term);
+    const fb::Envelope written = ToWire(envelope, term);
     builder_.Finish(
         fb::CreatePeer(builder_, &written, fb::BodyTraits<Table>::enum_value, body.Union()));
     // The builder grows towards lower addresses, so the header goes in front without a copy.
@@ -798,16 +892,16 @@ class PeerEncoder::Impl {
     return {reinterpret_cast<const char*>(builder_.GetBufferPointer()), builder_.GetSize()};
   }
 
+  const AppendLayouts& layouts_ = Layouts();
   FlatBufferBuilder builder_;
+  std::vector<uint64_t> room_;
 };
 
 absl::string_view PeerEncoder::Impl::Encode(const Envelope& envelope,
                                             const raft::Message& message) {
   RAFTKV_CHECK(message.from == envelope.from && message.to == envelope.to);
-  Begin();
-  return std::visit(
-      [&](const auto& body) { return Finish(envelope, message.term, Write(builder_, body)); },
-      message.body);
+  return std::visit([&](const auto& body) { return EncodeBody(envelope, message.term, body); },
+                    message.body);
 }
 
 absl::string_view PeerEncoder::Impl::Encode(const PeerMessage& message) {
@@ -851,15 +945,21 @@ void PeerEncoder::AppendTo(const Envelope& envelope, const raft::Message& messag
   out->append(frame.data(), frame.size());
 }
 
-absl::StatusOr<PeerMessage> DecodePeer(absl::string_view body) {
+absl::Status DecodePeer(absl::string_view body, PeerMessage* message) {
   if (body.size() > kMaxFrameBody || body.size() % kFrameAlignment != 0) {
     return absl::InvalidArgumentError(absl::StrCat("peer message: ", body.size(),
                                                    " bytes; the limit is ", kMaxFrameBody,
                                                    ", in multiples of ", kFrameAlignment));
   }
-  if (IsAligned(body)) return DecodeAligned(body);
+  if (IsAligned(body)) return DecodeAligned(body, message);
   const AlignedCopy copy(body);
-  return DecodeAligned(copy.view());
+  return DecodeAligned(copy.view(), message);
+}
+
+absl::StatusOr<PeerMessage> DecodePeer(absl::string_view body) {
+  absl::StatusOr<PeerMessage> message(absl::in_place);
+  if (absl::Status status = DecodePeer(body, &*message); !status.ok()) message = std::move(status);
+  return message;
 }
 
 uint32_t AgreedProtocol(const Hello& a, const Hello& b) {

@@ -18,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/raft/damage.h"
@@ -261,6 +262,8 @@ class PeerEncoder {
 // A frame's body (FrameReader::Next) to a value that owns all its bytes. InvalidArgument says what
 // is wrong and where.
 absl::StatusOr<PeerMessage> DecodePeer(absl::string_view body);
+// The same without moving the message; after an error `message` holds anything.
+absl::Status DecodePeer(absl::string_view body, PeerMessage* message);
 
 // "AppendRequest", "Hello", ...: for traces and error texts.
 absl::string_view KindName(const PeerBody& body);

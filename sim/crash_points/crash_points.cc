@@ -109,8 +109,13 @@ class Scene {
     job.commit = commit;
     next.entries.resize(keep_through - now_.snapshot.index);
     next.entries.insert(next.entries.end(), entries.begin(), entries.end());
-    if (job.writes_log) next.commit = std::max(next.commit, commit);
+    if (job.writes_log) {
+      next.commit = std::max(next.commit, commit);
+      const std::vector<DurableState> torn = WhileWriting(allowed_.back(), keep_through, entries);
+      allowed_.insert(allowed_.end(), torn.begin(), torn.end());
+    }
     job.entries = std::move(entries);
+    EndSuspicion(&next);
     allowed_.push_back(next);
     return Done(storage_->Persist(job), next);
   }
@@ -182,6 +187,7 @@ class Scene {
     }
     job.writes_log = !job.entries.empty();
     next.entries = job.entries;
+    EndSuspicion(&next);
     allowed_.push_back(next);
     return Done(storage_->Persist(job), next);
   }

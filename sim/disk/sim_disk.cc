@@ -4,314 +4,11 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "core/raft/check.h"
+#include "sim/disk/platter.h"
 
 namespace raftkv::sim {
-namespace {
-
-constexpr size_t kMaxVersions = 3;  // unsynced older versions remembered per sector
-
-absl::Status PowerLost() { return absl::AbortedError("simulated power loss"); }
-
-}  // namespace
-
-bool IsCrash(const absl::Status& status) { return absl::IsAborted(status); }
-
-// A sector that reads differently from the platter, or may.
-struct Sector {
-  std::string platter;                // what is certain to be there
-  std::vector<std::string> versions;  // written since and overwritten again before a sync
-  bool lost = false;                  // a sync failed: clean in the cache, old on the platter
-};
-
-struct SimDisk::Inode {
-  std::string cache;
-  std::map<uint64_t, Sector> dirty;  // by sector number
-  uint64_t platter_size = 0;
-  std::vector<uint64_t> sizes;  // unsynced sizes before the present one
-  uint64_t visited = 0;         // crash that decided about this file
-
-  bool SizeDirty() const { return platter_size != cache.size() || !sizes.empty(); }
-};
-
-// An undecided change, and where it is.
-struct SimDisk::Item {
-  Undecided what;
-  size_t at = 0;  // position of its file in Files(), or of the change of names in `pending`
-};
-
-struct SimDisk::Platter {
-  using Names = std::map<std::string, std::shared_ptr<Inode>>;
-  // One atomic change of the directory: names and what they become (null: gone).
-  using Change = std::vector<std::pair<std::string, std::shared_ptr<Inode>>>;
-  enum class Gate { kGo, kInFlight, kDead };
-
-  Options options;
-  Random random{0};
-  Names names;
-  Names synced_names;
-  std::vector<Change> pending;
-  Counters counters;
-  std::map<Operation, std::vector<uint64_t>> injected;
-  std::optional<uint64_t> budget;
-  bool off = false;
-  bool locked = false;
-  uint64_t epoch = 1;  // handles of an older epoch are dead
-
-  Gate Enter() {
-    if (off) return Gate::kDead;
-    ++counters.operations;
-    if (!budget) return Gate::kGo;
-    if (*budget == 0) {
-      off = true;
-      return Gate::kInFlight;
-    }
-    --*budget;
-    return Gate::kGo;
-  }
-
-  // True when a fault was ordered for this very operation.
-  bool Strikes(Operation operation) {
-    auto found = injected.find(operation);
-    if (found == injected.end()) return false;
-    bool strikes = false;
-    std::vector<uint64_t> left;
-    for (uint64_t nth : found->second) {
-      if (nth == 0) {
-        strikes = true;
-      } else {
-        left.push_back(nth - 1);
-      }
-    }
-    if (left.empty()) {
-      injected.erase(found);
-    } else {
-      found->second = std::move(left);
-    }
-    return strikes;
-  }
-
-  void Apply(Change change) {
-    Enact(change, names);
-    pending.push_back(std::move(change));
-  }
-
-  static void Enact(const Change& change, Names& names) {
-    for (const auto& [name, inode] : change) {
-      if (inode == nullptr) {
-        names.erase(name);
-      } else {
-        names[name] = inode;
-      }
-    }
-  }
-
-  bool Full(uint64_t more) {
-    if (options.capacity_bytes == UINT64_MAX) return false;
-    for (const auto& [name, inode] : names) more += inode->cache.size();
-    if (more <= options.capacity_bytes) return false;
-    ++counters.full_errors;
-    return true;
-  }
-
-  // The sector as reads see it, padded with zeros behind the end of the file.
-  std::string CachedSector(const Inode& inode, uint64_t number) const {
-    std::string bytes;
-    const uint64_t begin = number * options.sector_bytes;
-    if (begin < inode.cache.size()) bytes = inode.cache.substr(begin, options.sector_bytes);
-    bytes.resize(options.sector_bytes, '\0');
-    return bytes;
-  }
-
-  // Call before the bytes [begin, end) change.
-  void Touch(Inode& inode, uint64_t begin, uint64_t end) {
-    if (begin >= end) return;
-    const uint64_t last = (end - 1) / options.sector_bytes;
-    for (uint64_t number = begin / options.sector_bytes; number <= last; ++number) {
-      auto [at, fresh] = inode.dirty.try_emplace(number);
-      Sector& sector = at->second;
-      if (fresh) {
-        sector.platter = CachedSector(inode, number);
-      } else if (!sector.lost && sector.versions.size() < kMaxVersions) {
-        sector.versions.push_back(CachedSector(inode, number));
-      }
-      sector.lost = false;
-    }
-  }
-
-  void Resize(Inode& inode, uint64_t size) {
-    if (size == inode.cache.size()) return;
-    inode.sizes.push_back(inode.cache.size());
-    inode.cache.resize(size, '\0');
-  }
-
-  static void Synced(Inode& inode) {
-    for (auto at = inode.dirty.begin(); at != inode.dirty.end();) {
-      if (at->second.lost) {
-        ++at;
-      } else {
-        at = inode.dirty.erase(at);
-      }
-    }
-    inode.platter_size = inode.cache.size();
-    inode.sizes.clear();
-  }
-
-  // Every file that a name leads to, led to or may lead to, once, in the order of their names.
-  std::vector<std::pair<std::string, Inode*>> Files() const {
-    std::vector<std::pair<std::string, Inode*>> files;
-    absl::flat_hash_set<const Inode*> seen;
-    const auto add = [&](const std::string& name, const std::shared_ptr<Inode>& inode) {
-      if (inode != nullptr && seen.insert(inode.get()).second) {
-        files.emplace_back(name, inode.get());
-      }
-    };
-    for (const auto& [name, inode] : names) add(name, inode);
-    for (const auto& [name, inode] : synced_names) add(name, inode);
-    for (const Change& change : pending) {
-      for (const auto& [name, inode] : change) add(name, inode);
-    }
-    return files;
-  }
-
-  std::vector<Item> Items() const {
-    std::vector<Item> items;
-    const std::vector<std::pair<std::string, Inode*>> files = Files();
-    for (size_t i = 0; i < files.size(); ++i) {
-      const auto& [name, inode] = files[i];
-      for (const auto& [number, sector] : inode->dirty) {
-        if (sector.lost || CachedSector(*inode, number) == sector.platter) continue;
-        items.push_back({{Undecided::Kind::kSector, name, number}, i});
-      }
-      if (inode->SizeDirty()) items.push_back({{Undecided::Kind::kSize, name, 0}, i});
-    }
-    for (size_t i = 0; i < pending.size(); ++i) {
-      items.push_back({{Undecided::Kind::kName, pending[i].back().first, 0}, i});
-    }
-    return items;
-  }
-
-  static std::string SectorOf(Fate fate, const std::string& old, const std::string& fresh) {
-    switch (fate) {
-      case Fate::kOld:
-        return old;
-      case Fate::kNew:
-        return fresh;
-      case Fate::kHalf:
-        return absl::StrCat(fresh.substr(0, fresh.size() / 2), old.substr(fresh.size() / 2));
-      case Fate::kGarbage: {
-        std::string garbage = fresh;
-        for (size_t i = 0; i < garbage.size(); ++i) {
-          garbage[i] = static_cast<char>((i * 151 + 89) & 0xff);
-        }
-        return garbage;
-      }
-      case Fate::kZeros:
-        return std::string(fresh.size(), '\0');
-    }
-    return old;
-  }
-
-  void CrashFile(Inode& inode, Random& chance);
-  std::string TornSector(const std::string& old, const std::string& fresh, Random& chance) const;
-
-  // The bytes that are certain to survive.
-  std::string DurableBytes(const Inode& inode) const {
-    std::string bytes = inode.cache;
-    bytes.resize(std::max<uint64_t>(bytes.size(), inode.platter_size), '\0');
-    for (const auto& [number, sector] : inode.dirty) Put(bytes, number, sector.platter);
-    bytes.resize(inode.platter_size, '\0');
-    return bytes;
-  }
-
-  void Put(std::string& bytes, uint64_t number, const std::string& sector) const {
-    const uint64_t begin = number * options.sector_bytes;
-    if (begin >= bytes.size()) return;
-    bytes.replace(begin, std::min<uint64_t>(sector.size(), bytes.size() - begin), sector, 0,
-                  std::min<uint64_t>(sector.size(), bytes.size() - begin));
-  }
-
-  void Restart() {
-    ++epoch;
-    off = false;
-    locked = false;
-    budget.reset();
-    injected.clear();
-  }
-};
-
-std::string SimDisk::Platter::TornSector(const std::string& old, const std::string& fresh,
-                                         Random& chance) const {
-  switch (chance.Below(3)) {
-    case 0: {
-      const uint64_t cut = chance.Below(fresh.size());
-      return absl::StrCat(fresh.substr(0, cut), old.substr(cut));
-    }
-    case 1: {
-      std::string garbage(fresh.size(), '\0');
-      uint64_t word = 0;
-      for (size_t i = 0; i < garbage.size(); ++i) {
-        if (i % 8 == 0) word = chance.Next();
-        garbage[i] = static_cast<char>(word >> (8 * (i % 8)) & 0xff);
-      }
-      return garbage;
-    }
-    default:
-      return std::string(fresh.size(), '\0');
-  }
-}
-
-void SimDisk::Platter::CrashFile(Inode& inode, Random& chance) {
-  uint64_t size = inode.cache.size();
-  if (inode.SizeDirty()) {
-    const uint64_t choice = chance.Below(inode.sizes.size() + 2);
-    if (choice == 0) size = inode.platter_size;
-    if (choice >= 2) size = inode.sizes[choice - 2];
-  }
-  std::string bytes = inode.cache;
-  bytes.resize(std::max({static_cast<uint64_t>(bytes.size()), inode.platter_size, size}), '\0');
-  // All, nothing, or each sector as it comes: the extremes are common in life and rare by lot.
-  const uint64_t mood = chance.Below(4);
-  uint64_t kept = 0;
-  uint64_t lost = 0;
-  for (auto& [number, sector] : inode.dirty) {
-    std::string fresh = CachedSector(inode, number);
-    if (sector.lost) {
-      const bool torn = chance.Chance(1, 4);
-      Put(bytes, number,
-          torn ? TornSector(sector.platter, fresh, chance) : std::string(sector.platter));
-      ++lost;
-      continue;
-    }
-    if (fresh == sector.platter && sector.versions.empty()) continue;
-    const uint64_t fate = mood == 0 ? 0 : mood == 1 ? 9 : chance.Below(10);
-    if (fate < 4) {
-      Put(bytes, number, sector.platter);
-      ++lost;
-    } else if (fate < 6) {
-      Put(bytes, number, TornSector(sector.platter, fresh, chance));
-      ++counters.torn_sectors;
-      ++lost;
-    } else if (fate == 6 && !sector.versions.empty()) {
-      Put(bytes, number, sector.versions[chance.Below(sector.versions.size())]);
-      ++kept;
-    } else {
-      Put(bytes, number, fresh);
-      ++kept;
-    }
-  }
-  counters.lost_sectors += lost;
-  counters.kept_sectors += kept;
-  if (lost > 0 && kept > 0) ++counters.torn_writes;
-  bytes.resize(size, '\0');
-  inode.cache = std::move(bytes);
-  inode.dirty.clear();
-  inode.sizes.clear();
-  inode.platter_size = size;
-}
 
 class SimDisk::OpenFile final : public storage::File {
  public:
@@ -327,7 +24,12 @@ class SimDisk::OpenFile final : public storage::File {
     if (Dead()) return PowerLost();
     ++platter_->counters.reads;
     if (platter_->Strikes(Operation::kRead)) return Injected("read");
+    if (const auto lie = platter_->Struck<MisdirectedRead>(name_)) {
+      return ReadElsewhere(*lie, offset, buffer, length);
+    }
     if (offset >= inode_->cache.size()) return size_t{0};
+    const uint64_t end = std::min<uint64_t>(offset + length, inode_->cache.size());
+    if (platter_->Unreadable(*inode_, offset, end)) return Unreadable();
     return inode_->cache.copy(buffer, length, offset);
   }
 
@@ -338,6 +40,7 @@ class SimDisk::OpenFile final : public storage::File {
     if (end > inode_->cache.size() && platter_->Full(end - inode_->cache.size())) {
       return status.ok() ? Full() : status;
     }
+    if (platter_->Unwritable(*inode_, offset, end)) return status.ok() ? Unreadable() : status;
     const bool ordered = platter_->Strikes(Operation::kWrite);
     const bool fails =
         platter_->random.PerMille(platter_->options.write_error_per_mille) || ordered;
@@ -352,6 +55,7 @@ class SimDisk::OpenFile final : public storage::File {
       platter_->Resize(*inode_, offset + bytes.size());
     }
     inode_->cache.replace(offset, bytes.size(), bytes.data(), bytes.size());
+    if (status.ok() && !fails) Lie(offset, bytes);
     return !status.ok() ? status : fails ? Injected("write") : absl::OkStatus();
   }
 
@@ -364,7 +68,7 @@ class SimDisk::OpenFile final : public storage::File {
     if (fails) {
       ++platter_->counters.injected_sync_errors;
       for (auto& [number, sector] : inode_->dirty) {
-        sector.lost = true;
+        if (sector.lost == Sector::Lost::kNo) sector.lost = Sector::Lost::kFailedSync;
         sector.versions.clear();
       }
       return Injected("sync");
@@ -414,6 +118,39 @@ class SimDisk::OpenFile final : public storage::File {
     return gate == Platter::Gate::kGo ? absl::OkStatus() : PowerLost();
   }
 
+  // What an armed lie makes of the write that has just been done.
+  void Lie(uint64_t offset, absl::string_view bytes) {
+    const uint64_t end = offset + bytes.size();
+    if (const auto lie = platter_->Struck<LostWrite>(name_)) {
+      if (platter_->Lose(*inode_, offset, end)) Count(*lie);
+    }
+    if (const auto lie = platter_->Struck<MisdirectedWrite>(name_)) {
+      const bool lost = platter_->Lose(*inode_, offset, end);
+      if (platter_->Misdirect(*lie, bytes) || lost) Count(*lie);
+    }
+  }
+
+  absl::StatusOr<size_t> ReadElsewhere(const MisdirectedRead& lie, uint64_t offset, char* buffer,
+                                       size_t length) {
+    const std::shared_ptr<Inode> other = platter_->Find(lie.from_file);
+    const uint64_t from =
+        lie.from_offset / platter_->options.sector_bytes * platter_->options.sector_bytes;
+    // As many bytes as the file that was meant has there: the device knows no files.
+    const uint64_t size = inode_->cache.size();
+    const size_t count = offset >= size ? 0 : std::min<uint64_t>(length, size - offset);
+    std::string bytes;
+    if (other != nullptr && from < other->cache.size()) bytes = other->cache.substr(from, count);
+    bytes.resize(count, '\0');
+    if (inode_->cache.compare(std::min(offset, size), count, bytes) != 0) Count(lie);
+    return bytes.copy(buffer, count);
+  }
+
+  void Count(const DiskFault& fault) { ++platter_->effects[fault.index()]; }
+
+  absl::Status Unreadable() {
+    ++platter_->counters.unreadable;
+    return absl::DataLossError(absl::StrCat(name_, ": unreadable sector"));
+  }
   absl::Status Injected(absl::string_view what) const {
     return absl::DataLossError(absl::StrCat(name_, ": injected ", what, " error"));
   }
@@ -524,126 +261,11 @@ absl::StatusOr<std::unique_ptr<storage::DirectoryLock>> SimDisk::Lock() {
 
 std::string SimDisk::Describe() const { return "simulated disk"; }
 
-void SimDisk::SetOperationBudget(std::optional<uint64_t> operations) {
-  platter_->budget = operations;
-}
-bool SimDisk::powered_off() const { return platter_->off; }
-void SimDisk::PowerOff() { platter_->off = true; }
-
-void SimDisk::Crash(Random& random) {
-  Platter& platter = *platter_;
-  const uint64_t crash = ++platter.counters.crashes;
-  // Each file is decided once, in an order that depends on names only.
-  std::vector<std::shared_ptr<Inode>> files;
-  auto decide = [&](const std::shared_ptr<Inode>& inode) {
-    if (inode == nullptr || inode->visited == crash) return;
-    inode->visited = crash;
-    platter.CrashFile(*inode, random);
-  };
-  for (const auto& [name, inode] : platter.names) decide(inode);
-  for (const auto& [name, inode] : platter.synced_names) decide(inode);
-  for (const Platter::Change& change : platter.pending) {
-    for (const auto& [name, inode] : change) decide(inode);
-  }
-
-  const uint64_t mood = random.Below(3);
-  uint64_t survivors = platter.pending.size();
-  if (mood == 0 || platter.options.ordered_directory) {
-    survivors = random.Below(platter.pending.size() + 1);
-  }
-  Platter::Names names = platter.synced_names;
-  for (size_t i = 0; i < platter.pending.size(); ++i) {
-    const bool kept =
-        i < survivors && (mood != 1 || platter.options.ordered_directory || random.Chance(1, 2));
-    if (!kept) {
-      ++platter.counters.lost_names;
-      continue;
-    }
-    Platter::Enact(platter.pending[i], names);
-  }
-  platter.pending.clear();
-  platter.names = names;
-  platter.synced_names = std::move(names);
-  platter.Restart();
-}
-
-void SimDisk::ProcessCrash() { platter_->Restart(); }
-
-std::vector<SimDisk::Undecided> SimDisk::WhatIsUndecided() const {
-  std::vector<Undecided> undecided;
-  for (Item& item : platter_->Items()) undecided.push_back(std::move(item.what));
-  return undecided;
-}
-
-void SimDisk::CrashAs(const std::vector<Fate>& fates) {
-  Platter& platter = *platter_;
-  ++platter.counters.crashes;
-  const std::vector<Item> items = platter.Items();
-  RAFTKV_CHECK(fates.size() == items.size());
-  const std::vector<std::pair<std::string, Inode*>> files = platter.Files();
-  std::vector<std::string> survivors;
-  std::vector<uint64_t> sizes;
-  for (const auto& [name, inode] : files) {
-    std::string bytes = inode->cache;
-    bytes.resize(std::max<uint64_t>(bytes.size(), inode->platter_size), '\0');
-    for (const auto& [number, sector] : inode->dirty) platter.Put(bytes, number, sector.platter);
-    survivors.push_back(std::move(bytes));
-    sizes.push_back(inode->platter_size);
-  }
-  Platter::Names names = platter.synced_names;
-  for (size_t i = 0; i < items.size(); ++i) {
-    const Item& item = items[i];
-    switch (item.what.kind) {
-      case Undecided::Kind::kSector: {
-        const Inode& inode = *files[item.at].second;
-        platter.Put(survivors[item.at], item.what.sector,
-                    platter.SectorOf(fates[i], inode.dirty.at(item.what.sector).platter,
-                                     platter.CachedSector(inode, item.what.sector)));
-        break;
-      }
-      case Undecided::Kind::kSize:
-        if (fates[i] != Fate::kOld) sizes[item.at] = files[item.at].second->cache.size();
-        break;
-      case Undecided::Kind::kName:
-        if (fates[i] != Fate::kOld) Platter::Enact(platter.pending[item.at], names);
-        break;
-    }
-  }
-  for (size_t i = 0; i < files.size(); ++i) {
-    Inode& inode = *files[i].second;
-    inode.cache = std::move(survivors[i]);
-    inode.cache.resize(sizes[i], '\0');
-    inode.platter_size = sizes[i];
-    inode.dirty.clear();
-    inode.sizes.clear();
-  }
-  platter.pending.clear();
-  platter.names = names;
-  platter.synced_names = std::move(names);
-  platter.Restart();
-}
-
 void SimDisk::InjectFault(Operation operation, uint64_t nth) {
   platter_->injected[operation].push_back(nth);
 }
 void SimDisk::set_options(const Options& options) { platter_->options = options; }
 const SimDisk::Options& SimDisk::options() const { return platter_->options; }
-
-bool SimDisk::Corrupt(absl::string_view name, uint64_t offset, uint8_t mask) {
-  auto found = platter_->names.find(std::string(name));
-  if (found == platter_->names.end() || offset >= found->second->cache.size()) return false;
-  Inode& inode = *found->second;
-  auto flip = [mask](char& byte) {
-    byte = static_cast<char>(static_cast<unsigned char>(byte) ^ mask);
-  };
-  flip(inode.cache[offset]);
-  auto dirty = inode.dirty.find(offset / platter_->options.sector_bytes);
-  if (dirty != inode.dirty.end()) {
-    flip(dirty->second.platter[offset % platter_->options.sector_bytes]);
-  }
-  ++platter_->counters.flipped_bytes;
-  return true;
-}
 
 void SimDisk::Wipe() {
   platter_->names.clear();
@@ -653,6 +275,7 @@ void SimDisk::Wipe() {
 }
 
 const SimDisk::Counters& SimDisk::counters() const { return platter_->counters; }
+const DiskFaultCounters& SimDisk::effects() const { return platter_->effects; }
 
 std::unique_ptr<SimDisk> SimDisk::DurableImage() const {
   auto image = std::make_unique<SimDisk>(Options{.sector_bytes = platter_->options.sector_bytes});
@@ -660,6 +283,7 @@ std::unique_ptr<SimDisk> SimDisk::DurableImage() const {
     auto copy = std::make_shared<Inode>();
     copy->cache = platter_->DurableBytes(*inode);
     copy->platter_size = copy->cache.size();
+    copy->unreadable = Platter::DurablyUnreadable(*inode);
     image->platter_->names[name] = std::move(copy);
   }
   image->platter_->synced_names = image->platter_->names;
@@ -670,6 +294,7 @@ std::unique_ptr<SimDisk> SimDisk::DurableImage() const {
 std::unique_ptr<SimDisk> SimDisk::Clone() const {
   auto clone = std::make_unique<SimDisk>(Options{.sector_bytes = platter_->options.sector_bytes});
   clone->platter_->options = platter_->options;
+  clone->platter_->remembered = platter_->remembered;
   // Copies of one inode stay one inode, whatever names lead to it.
   absl::flat_hash_map<const Inode*, std::shared_ptr<Inode>> copies;
   auto copy = [&copies](const std::shared_ptr<Inode>& inode) -> std::shared_ptr<Inode> {
@@ -705,13 +330,6 @@ uint64_t SimDisk::UnsyncedSectors(absl::string_view prefix) const {
 
 bool SimDisk::DirectoryDirty() const { return !platter_->pending.empty(); }
 
-uint64_t SimDisk::ContentHash() const {
-  uint64_t hash = 0;
-  for (const auto& [name, inode] : platter_->names) {
-    hash = HashBytes(name, hash);
-    hash = HashBytes(inode->cache, hash);
-  }
-  return hash;
-}
+uint64_t SimDisk::ContentHash() const { return Platter::ContentHashOf(platter_->names); }
 
 }  // namespace raftkv::sim

@@ -33,7 +33,8 @@
 //     nothing about it. Only writing the sectors again helps;
 //   - full: ResourceExhausted from Create, Allocate and writes that make the file longer.
 //
-// Bit rot is Corrupt(): it changes cache and platter.
+// Everything else (read errors, rot, lost and misdirected writes, files that vanish or return) is
+// in disk_fault.h.
 //
 // Deterministic: the only chance is the Random handed to Crash() and, for random errors, to the
 // constructor.
@@ -47,6 +48,7 @@
 #include <vector>
 
 #include "core/raft/random.h"
+#include "sim/disk/disk_fault.h"
 #include "storage/disk.h"
 
 namespace raftkv::sim {
@@ -94,7 +96,7 @@ class SimDisk final : public storage::Disk {
     uint64_t injected_write_errors = 0;
     uint64_t injected_sync_errors = 0;
     uint64_t full_errors = 0;
-    uint64_t flipped_bytes = 0;
+    uint64_t unreadable = 0;  // reads and writes that failed at unreadable sectors
   };
 
   explicit SimDisk(const Options& options, Random random = Random(0));
@@ -117,9 +119,14 @@ class SimDisk final : public storage::Disk {
   void PowerOff();           // at once, between two operations
   // Applies the loss model and powers on again without a budget. Files opened and locks taken
   // before stay dead: their calls fail.
-  void Crash(Random& random);
+  // kWhole: no sector becomes a mixture, garbage or zeros; each is old or new.
+  enum class Tearing : uint8_t { kAny, kWhole };
+  void Crash(Random& random, Tearing tearing = Tearing::kAny);
   // The process is gone, the machine is not: as Crash, but nothing is lost.
   void ProcessCrash();
+  // The cache of what is believed to be on the platter is dropped, as for lack of memory: reads see
+  // what a failed sync or a lie of the device left there.
+  void DropCache();
   // One thing that a crash decides by itself: a sector or a size that is not synced, or a pending
   // change of the directory.
   struct Undecided {
@@ -142,6 +149,11 @@ class SimDisk final : public storage::Disk {
   void InjectFault(Operation operation, uint64_t nth);
   void set_options(const Options& options);  // new error rates and capacity from now on
   const Options& options() const;
+  // Injects a fault now, or arms a lie. False when it changed nothing.
+  bool Inject(const DiskFault& fault);
+  // What StaleFile and Amnesia return to: what is certain to survive a crash now. Instead of what
+  // was remembered before.
+  void Remember();
   // XORs the byte with `mask` in cache and platter. False when there is no such byte.
   bool Corrupt(absl::string_view name, uint64_t offset, uint8_t mask);
   // Removes everything, names and bytes: a replaced disk.
@@ -149,13 +161,15 @@ class SimDisk final : public storage::Disk {
 
   // --- for oracles and tests ---
   const Counters& counters() const;
+  const DiskFaultCounters& effects() const;  // faults that changed something, by kind
   // A disk that holds what is certain to survive a crash now: synced bytes under synced names.
   std::unique_ptr<SimDisk> DurableImage() const;
-  // A disk with the same contents, dirt and pending changes. Faults, budget and counters are not
-  // copied.
+  // A disk with the same contents, dirt, pending changes and memory. Armed faults, budget and
+  // counters are not copied.
   std::unique_ptr<SimDisk> Clone() const;
   // Sectors of the files whose name begins with `prefix` that are dirty, or lost to a failed sync
-  // and not written again. 0 and !DirectoryDirty() mean that those files survive any crash.
+  // or a lie and not written again. 0 and !DirectoryDirty() mean that those files survive any
+  // crash.
   uint64_t UnsyncedSectors(absl::string_view prefix) const;
   bool DirectoryDirty() const;
   // Hash of names and bytes as reads see them.

@@ -63,6 +63,14 @@ void DiskModel::PersistDone() {
   }
 }
 
+void DiskModel::PersistFoundNoSpace() {
+  RAFTKV_CHECK(job_.has_value());
+  const Write write = *std::exchange(job_, std::nullopt);
+  if (!write.hard.has_value()) return;
+  hard_ = *write.hard;
+  NoteVote();
+}
+
 void DiskModel::SwitchDone() {
   RAFTKV_CHECK(switch_.has_value());
   snapshot_ = std::max(snapshot_, switch_->index);

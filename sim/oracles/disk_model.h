@@ -23,6 +23,7 @@ class DiskModel {
  public:
   void PersistHandedOut(const raft::PersistJob& job);
   void PersistDone();
+  void PersistFoundNoSpace();  // only term and vote are there
   void SwitchHandedOut(const raft::SnapshotMeta& meta) { switch_ = meta; }
   void SwitchDone();
   void SwitchRefused() { switch_.reset(); }

@@ -470,7 +470,11 @@ void Omniscience::JobDone(raft::NodeId id, const replica::Job& job,
                           const replica::JobResult& result) {
   Node& node = nodes_[id];
   if (job.is_persist()) {
-    if (result.status.ok()) node.disk.PersistDone();
+    if (result.status.ok()) {
+      node.disk.PersistDone();
+    } else if (absl::IsResourceExhausted(result.status)) {
+      node.disk.PersistFoundNoSpace();
+    }
   } else if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) {
     if (result.status.ok()) {
       node.disk.SwitchDone();

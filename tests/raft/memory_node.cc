@@ -43,8 +43,16 @@ void MemoryDisk::Lose(Index keep, Suspicion::Evidence evidence) {
   entries.erase(from, entries.end());
 }
 
-void MemoryDisk::Suspect(const Suspicion& further) {
-  if (!suspicion || !UpToDate(suspicion->index, suspicion->term, further)) suspicion = further;
+void MemoryDisk::Suspect(Suspicion further) {
+  if (suspicion) {
+    // One note of both losses: as far as either, and as hard to give up.
+    further.evidence = std::max(further.evidence, suspicion->evidence);
+    if (UpToDate(suspicion->index, suspicion->term, further)) {
+      further.index = suspicion->index;
+      further.term = suspicion->term;
+    }
+  }
+  suspicion = further;
 }
 
 namespace {
@@ -101,7 +109,7 @@ Ready MemoryNode::Begin(std::vector<Envelope>& outbox) {
       Apply(entry);
     } else {
       RAFTKV_CHECK(ticket_.has_value());
-      ticket_->apply_after.push_back(entry);
+      apply_after_.push_back(entry);
     }
   }
   return ready;
@@ -120,7 +128,24 @@ void MemoryNode::FinishWrite(std::vector<Envelope>& outbox) {
     received_.erase(received_.begin(), received_.upper_bound(ticket.staged.meta.index));
     raft_->Applied(ticket.staged.meta.index);
   }
-  for (const Entry& entry : ticket.apply_after) Apply(entry);
+  const Entries waited = std::exchange(apply_after_, {});
+  if (ticket.job.snapshot) return;  // it stands for them
+  for (const Entry& entry : waited) {
+    if (entry.index <= raft_->durable()) {
+      Apply(entry);
+    } else {
+      apply_after_.push_back(entry);
+    }
+  }
+}
+
+void MemoryNode::FinishWithoutSpace(std::vector<Envelope>& outbox) {
+  RAFTKV_CHECK(ticket_.has_value());
+  Ticket ticket = *std::exchange(ticket_, std::nullopt);
+  disk_.WriteHardState(ticket.job);
+  raft_->PersistedWithoutLog(ticket.job.ticket);
+  std::erase_if(ticket.send_after, VouchesForLog);
+  Post(ticket.send_after, outbox);
 }
 
 void MemoryNode::Compact(Index through) {
@@ -142,7 +167,12 @@ void MemoryNode::DropSuspicion() {
 
 MemoryDisk MemoryNode::Crash(Written written) {
   if (ticket_.has_value()) {
-    if (written == Written::kTermAndVote) disk_.WriteHardState(ticket_->job);
+    if (written == Written::kTermAndVote || written == Written::kTorn)
+      disk_.WriteHardState(ticket_->job);
+    if (written == Written::kTorn && !ticket_->job.entries.empty()) {
+      const Entry& last = ticket_->job.entries.back();
+      disk_.Suspect(Suspicion{last.index, last.term, Suspicion::Evidence::kBlank});
+    }
     if (written == Written::kAll) disk_.WriteLog(ticket_->job, ticket_->staged);
   }
   return std::move(disk_);

@@ -38,7 +38,7 @@ struct MemoryDisk {
   // Loses every entry behind `keep`, which is at least the snapshot's index.
   void Lose(Index keep, Suspicion::Evidence evidence);
   // Suspects that there were entries up to this one.
-  void Suspect(const Suspicion& suspicion);
+  void Suspect(Suspicion suspicion);
 };
 
 // A message and, with an InstallSnapshot, the bytes that a real driver streams ahead of it.
@@ -60,6 +60,10 @@ class MemoryNode {
   const std::map<Index, MemorySnapshot>& snapshots() const { return snapshots_; }
   const Entries& applied() const { return applied_; }  // since the last (re)start
   bool writing() const { return ticket_.has_value(); }
+  // What it writes needs space.
+  bool writes_log() const {
+    return ticket_.has_value() && (ticket_->job.writes_log || ticket_->job.snapshot);
+  }
 
   Outcome Step(const Envelope& envelope);
 
@@ -68,6 +72,8 @@ class MemoryNode {
   Ready Begin(std::vector<Envelope>& outbox);
   // Writes the job that is out, says so, then sends and applies what waited for it.
   void FinishWrite(std::vector<Envelope>& outbox);
+  // The same on a full disk: only term and vote are written.
+  void FinishWithoutSpace(std::vector<Envelope>& outbox);
 
   // Takes a snapshot at `through` (applied) and drops the log before it, on disk and in memory.
   void Compact(Index through);
@@ -78,8 +84,9 @@ class MemoryNode {
   // All nodes have given up what this one's disk lost.
   void DropSuspicion();
 
-  // Loses everything but the disk. Of the job that is out `written` has arrived there.
-  enum class Written { kNothing, kTermAndVote, kAll };
+  // Loses everything but the disk. Of the job that is out `written` has arrived there. Torn: its
+  // term and vote, and of its entries nothing but that there may have been some.
+  enum class Written { kNothing, kTermAndVote, kAll, kTorn };
   MemoryDisk Crash(Written written);
 
  private:
@@ -87,7 +94,6 @@ class MemoryNode {
     PersistJob job;
     MemorySnapshot staged;
     Messages send_after;
-    Entries apply_after;
   };
 
   void Post(Messages& messages, std::vector<Envelope>& outbox) const;
@@ -102,6 +108,7 @@ class MemoryNode {
   Entries applied_;
   bool offer_every_snapshot_ = true;
   std::optional<Ticket> ticket_;
+  Entries apply_after_;  // committed, and not on this disk yet
 };
 
 }  // namespace raftkv::raft

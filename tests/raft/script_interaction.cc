@@ -260,6 +260,7 @@ void InteractionScript::Crash(const ScriptCommand& command) {
   Member& member = members_[ids.front() - 1];
   member.disk = node->Crash(written == "all"    ? MemoryNode::Written::kAll
                             : written == "term" ? MemoryNode::Written::kTermAndVote
+                            : written == "torn" ? MemoryNode::Written::kTorn
                                                 : MemoryNode::Written::kNothing);
   member.node.reset();
   oracle_.Restarted(member.options.id);

@@ -256,11 +256,11 @@ TEST(Suspicion, OnlyWhatAnAppendOfTheTermHasShownIsCommittedByAHeartbeat) {
   // Entry 3 is there, but the leader speaks of what it was told before the crash.
   EXPECT_TRUE(AnswerTo(node, Heartbeat{.commit = 3}).lost);
   EXPECT_EQ(node->commit(), 0u);
-  EXPECT_FALSE(AnswerTo(node, Append(3, 1)).rejected);
+  EXPECT_FALSE(AnswerTo(node, Append(4, 1)).rejected);
   EXPECT_EQ(node.Hear(2, 2, Heartbeat{.commit = 3}), Outcome::kOk);
   EXPECT_EQ(node->commit(), 3u);
   // Another leader has shown nothing yet.
-  node.Hear(3, 3, Heartbeat{.commit = 4});
+  EXPECT_EQ(node.Hear(3, 3, Heartbeat{.commit = 4}), Outcome::kIgnored);
   EXPECT_EQ(node->commit(), 3u);
   node.Hear(3, 3, Append(4, 1));
   node.Hear(3, 3, Heartbeat{.commit = 4});

@@ -318,6 +318,155 @@ TEST(ReplicaTest, AFailedDiskEndsItAllBeforeAnythingElseIsSaid) {
   EXPECT_EQ((cluster.frames_sent[{leader, cluster.Follower()}]), sent) << "silent from then on";
 }
 
+// ---- Full and hung disks
+
+void Fill(Cluster& cluster, raft::NodeId id, bool full = true) {
+  sim::SimDisk::Options options;
+  if (full) options.capacity_bytes = 0;
+  cluster.nodes[id].disk->set_options(options);
+}
+
+bool DiskFull(Cluster& cluster, raft::NodeId id) { return cluster[id].Status().disk_full; }
+
+// Writes through `via` until the segment that `node` has reserved is used up.
+void WriteUntilFull(Cluster& cluster, raft::NodeId via, raft::NodeId node) {
+  const ClientId client = cluster.Connect(via);
+  for (int i = 0; i < 300 && !DiskFull(cluster, node); ++i) {
+    cluster.Say(via, client, {"SET", "filler", std::string(600, 'f')});
+    cluster.Settle();
+  }
+  EXPECT_TRUE(DiskFull(cluster, node));
+  cluster[via].ClientClosed(client);
+}
+
+template <typename Kind>
+size_t Count(const Cluster::Node& node) {
+  size_t count = 0;
+  for (const Event& event : node.events) count += std::holds_alternative<Kind>(event);
+  return count;
+}
+
+TEST(FullDisk, ALeaderHandsOverAndTheClusterGoesOn) {
+  Cluster cluster(3);
+  const raft::NodeId full = cluster.Leader();
+  EXPECT_EQ(cluster.Ask(full, {"SET", "k", "before"}), "+OK\r\n");
+  Fill(cluster, full);
+  WriteUntilFull(cluster, full, full);
+  cluster.Run(100);
+  const raft::NodeId leader = cluster.Leader();
+  EXPECT_NE(leader, full);
+  EXPECT_EQ(cluster.Ask(leader, {"SET", "k", "after"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(full, {"SET", "j", "through the full one"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(leader, {"GET", "j"}), "$20\r\nthrough the full one\r\n");
+  EXPECT_EQ(cluster.Ask(full, {"GET", "k"}),
+            "-NOTAPPLIED the disk of this node is full, it lags behind\r\n");
+  EXPECT_TRUE(cluster[full].health().ok());
+
+  Fill(cluster, full, false);
+  cluster.Run(1'000);
+  EXPECT_FALSE(DiskFull(cluster, full));
+  EXPECT_EQ(cluster.Ask(full, {"GET", "k"}), "$5\r\nafter\r\n");
+  EXPECT_EQ(cluster[full].Status().digest, cluster[leader].Status().digest);
+  EXPECT_EQ(Count<DiskSpace>(cluster.nodes[full]), 2u) << "full once, and once not any more";
+}
+
+TEST(FullDisk, AFollowerAcknowledgesNothingAndVotes) {
+  Cluster cluster(3);
+  const raft::NodeId first = cluster.Leader();
+  const raft::NodeId full = cluster.Follower();
+  Fill(cluster, full);
+  WriteUntilFull(cluster, first, full);
+  cluster.Run(100);
+  const raft::Index durable = cluster[full].raft().durable();
+  EXPECT_EQ(cluster[first].raft().progress()->Find(full)->match, durable);
+  EXPECT_EQ(cluster.Ask(first, {"SET", "k", "v"}), "+OK\r\n");
+  EXPECT_EQ(cluster[first].raft().progress()->Find(full)->match, durable);
+
+  cluster.Kill(first);
+  const raft::NodeId second = 6 - first - full;  // only it has everything
+  for (int i = 0; i < 300 && !cluster[second].raft().is_leader(); ++i) cluster.Run(10);
+  ASSERT_TRUE(cluster[second].raft().is_leader());
+  EXPECT_EQ(cluster[full].raft().leader(), second);
+  EXPECT_EQ(cluster[full].raft().vote(), second);
+  EXPECT_EQ(cluster.nodes[full].storage->hard_state().vote, second) << "and its disk knows it";
+  EXPECT_EQ(cluster[full].raft().durable(), durable);
+
+  // It is needed for a majority now: nothing is committed before it has space.
+  const ClientId client = cluster.Connect(second);
+  cluster.Say(second, client, {"SET", "k", "w"});
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Heard(second, client), "");
+  Fill(cluster, full, false);
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Heard(second, client), "+OK\r\n");
+}
+
+TEST(FullDisk, WithoutSpaceAnywhereReadsGoOnAndWritesAreRefused) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::Term term = cluster[leader].raft().term();
+  EXPECT_EQ(cluster.Ask(leader, {"SET", "k", "v"}), "+OK\r\n");
+  for (const raft::NodeId id : {1u, 2u, 3u}) Fill(cluster, id);
+  WriteUntilFull(cluster, leader, leader);
+  cluster.Run(6'000);  // what was under way is given up
+  for (const raft::NodeId id : {1u, 2u, 3u}) {
+    EXPECT_EQ(cluster.Ask(id, {"SET", "k", "w"}), "-NOTAPPLIED the disk is full\r\n") << id;
+    EXPECT_EQ(cluster.Ask(id, {"GET", "k"}), "$1\r\nv\r\n") << id;
+  }
+  EXPECT_EQ(cluster[leader].raft().term(), term) << "nobody could do better";
+  for (const raft::NodeId id : {1u, 2u, 3u}) Fill(cluster, id, false);
+  cluster.Run(1'000);
+  for (const raft::NodeId id : {1u, 2u, 3u})
+    EXPECT_EQ(cluster.Ask(id, {"SET", "k", absl::StrCat(id)}), "+OK\r\n");
+  cluster.Run(200);
+  EXPECT_EQ(cluster[1].Status().digest, cluster[2].Status().digest);
+  EXPECT_EQ(cluster[1].Status().digest, cluster[3].Status().digest);
+}
+
+TEST(FullDisk, SnapshotsAreGivenUpAndTakenLater) {
+  Cluster cluster(1, [](Options& options) { options.snapshots.minimum_bytes = 10'000; });
+  cluster.Leader();
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "+OK\r\n");
+  Fill(cluster, 1);
+  WriteUntilFull(cluster, 1, 1);
+  EXPECT_GT(cluster.nodes[1].disk->counters().full_errors, 2u) << "snapshots and the log";
+  EXPECT_EQ(Count<SnapshotTaken>(cluster.nodes[1]), 0u);
+  EXPECT_TRUE(cluster[1].health().ok());
+  cluster.Run(6'000);
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "w"}), "-NOTAPPLIED the disk is full\r\n");
+  EXPECT_EQ(cluster.Ask(1, {"GET", "k"}), "$1\r\nv\r\n");
+
+  Fill(cluster, 1, false);
+  cluster.Run(1'000);
+  for (int i = 0; i < 40; ++i)
+    EXPECT_EQ(cluster.Ask(1, {"SET", "k", std::string(600, 'x')}), "+OK\r\n");
+  EXPECT_GT(Count<SnapshotTaken>(cluster.nodes[1]), 0u);
+}
+
+TEST(HungDisk, ALeaderIsReplacedAndComesBack) {
+  Cluster cluster(3);
+  const raft::NodeId hung = cluster.Leader();
+  const raft::NodeId other = cluster.Follower();
+  cluster.hold_disk.insert(hung);
+  const ClientId client = cluster.Connect(hung);
+  cluster.Say(hung, client, {"SET", "k", "v"});
+  cluster.Settle();
+  const uint64_t sent = cluster.frames_sent[{hung, other}];
+  cluster.Run(200);
+  EXPECT_TRUE(cluster[hung].raft().is_leader());
+  EXPECT_GT((cluster.frames_sent[{hung, other}]), sent) << "heartbeats do not wait for the disk";
+  cluster.Run(2'000);
+  EXPECT_FALSE(cluster[hung].raft().is_leader());
+  EXPECT_NE(cluster.Leader(), hung);
+  EXPECT_EQ(cluster.Ask(other, {"GET", "k"}), "$1\r\nv\r\n") << "two of three had it";
+  EXPECT_EQ(cluster.Ask(other, {"SET", "k", "w"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Heard(hung, client), "") << "which its own disk does not yet";
+  cluster.hold_disk.clear();
+  cluster.Run(500);
+  EXPECT_EQ(cluster.Heard(hung, client), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(hung, {"GET", "k"}), "$1\r\nw\r\n");
+}
+
 TEST(ReplicaTest, ALongPauseIsNotManyTicks) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();

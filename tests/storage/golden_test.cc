@@ -175,7 +175,7 @@ TEST_F(GoldenTest, InspectionShowsDamageAndGoesOn) {
   Flip("marks", 40);
   Flip("marks", kSlotBytes + 40);
   Flip("manifest", kSlotBytes + 40);
-  Flip(NewestSegment(), 512 + 70);
+  Flip(NewestSegment(), 1024 + kBatchHeadBytes + 9);
   Flip(Names("log-").front(), 20);
   Flip(Names("snapshot-").back(), 4096 + 32);
   absl::StatusOr<Inspection> damaged = InspectAll(disk_, {.verify_snapshots = true});
@@ -183,9 +183,9 @@ TEST_F(GoldenTest, InspectionShowsDamageAndGoesOn) {
   EXPECT_TRUE(damaged->damaged);
   for (absl::string_view expected :
        {"vote: BAD copy 0 is unreadable", "vote: term 2 vote 3", "marks: BAD unreadable",
-        "manifest: BAD copy 1 is unreadable", "512: BAD entry header: checksum mismatch",
-        "log-0000000000000001: BAD", "chunk 0 of the snapshot of entry 2: checksum mismatch",
-        "batch 1 keep-through 1"}) {
+        "manifest: BAD copy 1 is unreadable", "1024: BAD entry header: checksum mismatch",
+        "log-0000000000000001: BAD copy 0 of the header",
+        "chunk 0 of the snapshot of entry 2: checksum mismatch", "batch 1 keep-through 1"}) {
     EXPECT_TRUE(absl::StrContains(damaged->text, expected)) << expected << "\n" << damaged->text;
   }
 }

@@ -1,0 +1,242 @@
+// What a power loss leaves behind.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
+#include "sim/disk/platter.h"
+
+namespace raftkv::sim {
+namespace {
+
+std::string SectorOf(SimDisk::Fate fate, const std::string& old, const std::string& fresh) {
+  switch (fate) {
+    case SimDisk::Fate::kOld:
+      return old;
+    case SimDisk::Fate::kNew:
+      return fresh;
+    case SimDisk::Fate::kHalf:
+      return absl::StrCat(fresh.substr(0, fresh.size() / 2), old.substr(fresh.size() / 2));
+    case SimDisk::Fate::kGarbage: {
+      std::string garbage = fresh;
+      for (size_t i = 0; i < garbage.size(); ++i) {
+        garbage[i] = static_cast<char>((i * 151 + 89) & 0xff);
+      }
+      return garbage;
+    }
+    case SimDisk::Fate::kZeros:
+      return std::string(fresh.size(), '\0');
+  }
+  return old;
+}
+
+std::string TornSector(const std::string& old, const std::string& fresh, Random& chance) {
+  switch (chance.Below(3)) {
+    case 0: {
+      const uint64_t cut = chance.Below(fresh.size());
+      return absl::StrCat(fresh.substr(0, cut), old.substr(cut));
+    }
+    case 1:
+      return RandomBytes(chance, fresh.size());
+    default:
+      return std::string(fresh.size(), '\0');
+  }
+}
+
+}  // namespace
+
+bool IsCrash(const absl::Status& status) { return absl::IsAborted(status); }
+
+std::vector<SimDisk::Item> SimDisk::Platter::Items() const {
+  std::vector<Item> items;
+  const std::vector<std::pair<std::string, Inode*>> files = Files();
+  for (size_t i = 0; i < files.size(); ++i) {
+    const auto& [name, inode] = files[i];
+    for (const auto& [number, sector] : inode->dirty) {
+      if (sector.lost != Sector::Lost::kNo) continue;
+      if (CachedSector(*inode, number) == sector.platter && !sector.unreadable) continue;
+      items.push_back({{Undecided::Kind::kSector, name, number}, i});
+    }
+    if (inode->SizeDirty()) items.push_back({{Undecided::Kind::kSize, name, 0}, i});
+  }
+  for (size_t i = 0; i < pending.size(); ++i) {
+    items.push_back({{Undecided::Kind::kName, pending[i].back().first, 0}, i});
+  }
+  return items;
+}
+
+void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) {
+  uint64_t size = inode.cache.size();
+  if (inode.SizeDirty()) {
+    const uint64_t choice = chance.Below(inode.sizes.size() + 2);
+    if (choice == 0) size = inode.platter_size;
+    if (choice >= 2) size = inode.sizes[choice - 2];
+  }
+  std::string bytes = inode.cache;
+  bytes.resize(std::max({static_cast<uint64_t>(bytes.size()), inode.platter_size, size}), '\0');
+  // All, nothing, or each sector as it comes: the extremes are common in life and rare by lot.
+  const uint64_t mood = chance.Below(4);
+  uint64_t kept = 0;
+  uint64_t lost = 0;
+  for (auto& [number, sector] : inode.dirty) {
+    const std::string fresh = CachedSector(inode, number);
+    // The new bytes did not get there, or not whole.
+    const auto lose = [&, number = number, &sector = sector](bool torn) {
+      ++lost;
+      if (torn) {
+        const std::string mixture = TornSector(sector.platter, fresh, chance);
+        if (tearing == Tearing::kAny) return Put(bytes, number, mixture);
+      }
+      Put(bytes, number, sector.platter);
+      if (sector.unreadable) inode.unreadable.insert(number);
+    };
+    if (sector.lost != Sector::Lost::kNo) {
+      lose(sector.lost == Sector::Lost::kFailedSync && chance.Chance(1, 4));
+      continue;
+    }
+    if (fresh == sector.platter && sector.versions.empty() && !sector.unreadable) continue;
+    const uint64_t fate = mood == 0 ? 0 : mood == 1 ? 9 : chance.Below(10);
+    if (fate < 4) {
+      lose(/*torn=*/false);
+    } else if (fate < 6) {
+      lose(/*torn=*/true);
+      if (tearing == Tearing::kAny) ++counters.torn_sectors;
+    } else if (fate == 6 && !sector.versions.empty()) {
+      Put(bytes, number, sector.versions[chance.Below(sector.versions.size())]);
+      ++kept;
+    } else {
+      Put(bytes, number, fresh);
+      ++kept;
+    }
+  }
+  counters.lost_sectors += lost;
+  counters.kept_sectors += kept;
+  if (lost > 0 && kept > 0) ++counters.torn_writes;
+  bytes.resize(size, '\0');
+  inode.cache = std::move(bytes);
+  inode.dirty.clear();
+  inode.sizes.clear();
+  inode.platter_size = size;
+}
+
+void SimDisk::Platter::DropCache(Inode& inode) const {
+  for (auto at = inode.dirty.begin(); at != inode.dirty.end();) {
+    const auto& [number, sector] = *at;
+    if (sector.lost == Sector::Lost::kNo) {
+      ++at;
+      continue;
+    }
+    Put(inode.cache, number, sector.platter);
+    if (sector.unreadable) inode.unreadable.insert(number);
+    at = inode.dirty.erase(at);
+  }
+}
+
+void SimDisk::SetOperationBudget(std::optional<uint64_t> operations) {
+  platter_->budget = operations;
+}
+bool SimDisk::powered_off() const { return platter_->off; }
+void SimDisk::PowerOff() { platter_->off = true; }
+
+void SimDisk::Crash(Random& random, Tearing tearing) {
+  Platter& platter = *platter_;
+  const uint64_t crash = ++platter.counters.crashes;
+  // Each file is decided once, in an order that depends on names only.
+  std::vector<std::shared_ptr<Inode>> files;
+  auto decide = [&](const std::shared_ptr<Inode>& inode) {
+    if (inode == nullptr || inode->visited == crash) return;
+    inode->visited = crash;
+    platter.CrashFile(*inode, random, tearing);
+  };
+  for (const auto& [name, inode] : platter.names) decide(inode);
+  for (const auto& [name, inode] : platter.synced_names) decide(inode);
+  for (const Platter::Change& change : platter.pending) {
+    for (const auto& [name, inode] : change) decide(inode);
+  }
+
+  const uint64_t mood = random.Below(3);
+  uint64_t survivors = platter.pending.size();
+  if (mood == 0 || platter.options.ordered_directory) {
+    survivors = random.Below(platter.pending.size() + 1);
+  }
+  Platter::Names names = platter.synced_names;
+  for (size_t i = 0; i < platter.pending.size(); ++i) {
+    const bool kept =
+        i < survivors && (mood != 1 || platter.options.ordered_directory || random.Chance(1, 2));
+    if (!kept) {
+      ++platter.counters.lost_names;
+      continue;
+    }
+    Platter::Enact(platter.pending[i], names);
+  }
+  platter.pending.clear();
+  platter.names = names;
+  platter.synced_names = std::move(names);
+  platter.Restart();
+}
+
+void SimDisk::ProcessCrash() { platter_->Restart(); }
+
+void SimDisk::DropCache() {
+  for (const auto& [name, inode] : platter_->Files()) platter_->DropCache(*inode);
+}
+
+std::vector<SimDisk::Undecided> SimDisk::WhatIsUndecided() const {
+  std::vector<Undecided> undecided;
+  for (Item& item : platter_->Items()) undecided.push_back(std::move(item.what));
+  return undecided;
+}
+
+void SimDisk::CrashAs(const std::vector<Fate>& fates) {
+  Platter& platter = *platter_;
+  ++platter.counters.crashes;
+  const std::vector<Item> items = platter.Items();
+  RAFTKV_CHECK(fates.size() == items.size());
+  const std::vector<std::pair<std::string, Inode*>> files = platter.Files();
+  std::vector<std::string> survivors;
+  std::vector<std::set<uint64_t>> unreadable;
+  std::vector<uint64_t> sizes;
+  for (const auto& [name, inode] : files) {
+    std::string bytes = inode->cache;
+    bytes.resize(std::max<uint64_t>(bytes.size(), inode->platter_size), '\0');
+    for (const auto& [number, sector] : inode->dirty) platter.Put(bytes, number, sector.platter);
+    survivors.push_back(std::move(bytes));
+    unreadable.push_back(Platter::DurablyUnreadable(*inode));
+    sizes.push_back(inode->platter_size);
+  }
+  Platter::Names names = platter.synced_names;
+  for (size_t i = 0; i < items.size(); ++i) {
+    const Item& item = items[i];
+    switch (item.what.kind) {
+      case Undecided::Kind::kSector: {
+        const Inode& inode = *files[item.at].second;
+        platter.Put(survivors[item.at], item.what.sector,
+                    SectorOf(fates[i], inode.dirty.at(item.what.sector).platter,
+                             platter.CachedSector(inode, item.what.sector)));
+        if (fates[i] != Fate::kOld) unreadable[item.at].erase(item.what.sector);
+        break;
+      }
+      case Undecided::Kind::kSize:
+        if (fates[i] != Fate::kOld) sizes[item.at] = files[item.at].second->cache.size();
+        break;
+      case Undecided::Kind::kName:
+        if (fates[i] != Fate::kOld) Platter::Enact(platter.pending[item.at], names);
+        break;
+    }
+  }
+  for (size_t i = 0; i < files.size(); ++i) {
+    Inode& inode = *files[i].second;
+    inode.cache = std::move(survivors[i]);
+    inode.cache.resize(sizes[i], '\0');
+    inode.platter_size = sizes[i];
+    inode.unreadable = std::move(unreadable[i]);
+    inode.dirty.clear();
+    inode.sizes.clear();
+  }
+  platter.pending.clear();
+  platter.names = names;
+  platter.synced_names = std::move(names);
+  platter.Restart();
+}
+
+}  // namespace raftkv::sim

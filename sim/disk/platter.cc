@@ -1,0 +1,227 @@
+#include "sim/disk/platter.h"
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_set.h"
+
+namespace raftkv::sim {
+namespace {
+
+constexpr size_t kMaxVersions = 3;  // unsynced older versions remembered per sector
+
+}  // namespace
+
+absl::Status PowerLost() { return absl::AbortedError("simulated power loss"); }
+
+std::string RandomBytes(Random& random, uint64_t bytes) {
+  std::string drawn(bytes, '\0');
+  uint64_t word = 0;
+  for (size_t i = 0; i < drawn.size(); ++i) {
+    if (i % 8 == 0) word = random.Next();
+    drawn[i] = static_cast<char>(word >> (8 * (i % 8)) & 0xff);
+  }
+  return drawn;
+}
+
+SimDisk::Platter::Gate SimDisk::Platter::Enter() {
+  if (off) return Gate::kDead;
+  ++counters.operations;
+  if (!budget) return Gate::kGo;
+  if (*budget == 0) {
+    off = true;
+    return Gate::kInFlight;
+  }
+  --*budget;
+  return Gate::kGo;
+}
+
+bool SimDisk::Platter::Strikes(Operation operation) {
+  auto found = injected.find(operation);
+  if (found == injected.end()) return false;
+  bool strikes = false;
+  std::vector<uint64_t> left;
+  for (uint64_t nth : found->second) {
+    if (nth == 0) {
+      strikes = true;
+    } else {
+      left.push_back(nth - 1);
+    }
+  }
+  if (left.empty()) {
+    injected.erase(found);
+  } else {
+    found->second = std::move(left);
+  }
+  return strikes;
+}
+
+void SimDisk::Platter::Restart() {
+  ++epoch;
+  off = false;
+  locked = false;
+  budget.reset();
+  injected.clear();
+  armed.clear();
+}
+
+std::shared_ptr<SimDisk::Inode> SimDisk::Platter::Find(absl::string_view name) const {
+  const auto found = names.find(std::string(name));
+  return found == names.end() ? nullptr : found->second;
+}
+
+void SimDisk::Platter::Apply(Change change) {
+  Enact(change, names);
+  pending.push_back(std::move(change));
+}
+
+void SimDisk::Platter::Enact(const Change& change, Names& names) {
+  for (const auto& [name, inode] : change) {
+    if (inode == nullptr) {
+      names.erase(name);
+    } else {
+      names[name] = inode;
+    }
+  }
+}
+
+void SimDisk::Platter::Bind(const std::string& name, const std::shared_ptr<Inode>& inode) {
+  Enact({{name, inode}}, names);
+  Enact({{name, inode}}, synced_names);
+  for (auto& change : pending) {
+    std::erase_if(change, [&name](const auto& entry) { return entry.first == name; });
+  }
+  std::erase_if(pending, [](const auto& change) { return change.empty(); });
+}
+
+std::vector<std::pair<std::string, SimDisk::Inode*>> SimDisk::Platter::Files() const {
+  std::vector<std::pair<std::string, Inode*>> files;
+  absl::flat_hash_set<const Inode*> seen;
+  const auto add = [&](const std::string& name, const std::shared_ptr<Inode>& inode) {
+    if (inode != nullptr && seen.insert(inode.get()).second) {
+      files.emplace_back(name, inode.get());
+    }
+  };
+  for (const auto& [name, inode] : names) add(name, inode);
+  for (const auto& [name, inode] : synced_names) add(name, inode);
+  for (const Change& change : pending) {
+    for (const auto& [name, inode] : change) add(name, inode);
+  }
+  return files;
+}
+
+bool SimDisk::Platter::Full(uint64_t more) {
+  if (options.capacity_bytes == UINT64_MAX) return false;
+  for (const auto& [name, inode] : names) more += inode->cache.size();
+  if (more <= options.capacity_bytes) return false;
+  ++counters.full_errors;
+  return true;
+}
+
+std::string SimDisk::Platter::CachedSector(const Inode& inode, uint64_t number) const {
+  std::string bytes;
+  const uint64_t begin = number * options.sector_bytes;
+  if (begin < inode.cache.size()) bytes = inode.cache.substr(begin, options.sector_bytes);
+  bytes.resize(options.sector_bytes, '\0');
+  return bytes;
+}
+
+void SimDisk::Platter::Touch(Inode& inode, uint64_t begin, uint64_t end) const {
+  if (begin >= end) return;
+  const uint64_t last = (end - 1) / options.sector_bytes;
+  for (uint64_t number = begin / options.sector_bytes; number <= last; ++number) {
+    auto [at, fresh] = inode.dirty.try_emplace(number);
+    Sector& sector = at->second;
+    if (fresh) {
+      sector.platter = CachedSector(inode, number);
+      sector.unreadable = inode.unreadable.erase(number) > 0;
+    } else if (sector.lost == Sector::Lost::kNo && sector.versions.size() < kMaxVersions) {
+      sector.versions.push_back(CachedSector(inode, number));
+    }
+    sector.lost = Sector::Lost::kNo;
+  }
+}
+
+bool SimDisk::Platter::Lose(Inode& inode, uint64_t begin, uint64_t end) const {
+  bool differs = false;
+  for (uint64_t number = begin / options.sector_bytes; number * options.sector_bytes < end;
+       ++number) {
+    const auto at = inode.dirty.find(number);
+    if (at == inode.dirty.end()) continue;
+    differs |= at->second.platter != CachedSector(inode, number);
+    at->second.lost = Sector::Lost::kLie;
+    at->second.versions.clear();
+  }
+  return differs;
+}
+
+bool SimDisk::Platter::Unreadable(const Inode& inode, uint64_t begin, uint64_t end) const {
+  if (begin >= end) return false;
+  const auto first = inode.unreadable.lower_bound(begin / options.sector_bytes);
+  return first != inode.unreadable.end() && *first <= (end - 1) / options.sector_bytes;
+}
+
+bool SimDisk::Platter::Unwritable(const Inode& inode, uint64_t begin, uint64_t end) const {
+  if (begin >= end) return false;
+  // Only the first and the last sector can be covered in part.
+  for (const uint64_t number : {begin / options.sector_bytes, (end - 1) / options.sector_bytes}) {
+    const uint64_t from = number * options.sector_bytes;
+    const uint64_t to = std::min<uint64_t>(from + options.sector_bytes, inode.cache.size());
+    if (inode.unreadable.contains(number) && (begin > from || end < to)) return true;
+  }
+  return false;
+}
+
+void SimDisk::Platter::Resize(Inode& inode, uint64_t size) const {
+  if (size == inode.cache.size()) return;
+  inode.sizes.push_back(inode.cache.size());
+  inode.cache.resize(size, '\0');
+  const uint64_t sectors = (size + options.sector_bytes - 1) / options.sector_bytes;
+  inode.unreadable.erase(inode.unreadable.lower_bound(sectors), inode.unreadable.end());
+}
+
+void SimDisk::Platter::Synced(Inode& inode) {
+  for (auto at = inode.dirty.begin(); at != inode.dirty.end();) {
+    if (at->second.lost != Sector::Lost::kNo) {
+      ++at;
+    } else {
+      at = inode.dirty.erase(at);
+    }
+  }
+  inode.platter_size = inode.cache.size();
+  inode.sizes.clear();
+}
+
+std::string SimDisk::Platter::DurableBytes(const Inode& inode) const {
+  std::string bytes = inode.cache;
+  bytes.resize(std::max<uint64_t>(bytes.size(), inode.platter_size), '\0');
+  for (const auto& [number, sector] : inode.dirty) Put(bytes, number, sector.platter);
+  bytes.resize(inode.platter_size, '\0');
+  return bytes;
+}
+
+std::set<uint64_t> SimDisk::Platter::DurablyUnreadable(const Inode& inode) {
+  std::set<uint64_t> unreadable = inode.unreadable;
+  for (const auto& [number, sector] : inode.dirty) {
+    if (sector.unreadable) unreadable.insert(number);
+  }
+  return unreadable;
+}
+
+void SimDisk::Platter::Put(std::string& bytes, uint64_t number, const std::string& sector) const {
+  const uint64_t begin = number * options.sector_bytes;
+  if (begin >= bytes.size()) return;
+  bytes.replace(begin, std::min<uint64_t>(sector.size(), bytes.size() - begin), sector, 0,
+                std::min<uint64_t>(sector.size(), bytes.size() - begin));
+}
+
+// Hash of names and bytes as reads see them.
+uint64_t SimDisk::Platter::ContentHashOf(const Names& names) {
+  uint64_t hash = 0;
+  for (const auto& [name, inode] : names) {
+    hash = HashBytes(name, hash);
+    hash = HashBytes(inode->cache, hash);
+  }
+  return hash;
+}
+
+}  // namespace raftkv::sim
