@@ -41,6 +41,10 @@ void RepairMode::Tick() {
   if (repair_ && stage_ == Stage::kAsking) repair_->Tick();
   if (fetch_ && stage_ == Stage::kFetching) fetch_->Tick();
   Advance();
+  if (no_space_ && ticks_ % options_.log.patience_ticks == 0) {
+    no_space_ = false;
+    IssueLastJob();
+  }
   // Answers that are under way would only be noise in a log.
   if (++ticks_ % (2 * options_.log.patience_ticks + 1) != 0) return;
   if (std::string waits = WaitsFor(); !waits.empty() && waits != said_) {
@@ -65,6 +69,10 @@ void RepairMode::OnJob(const JobResult& result) {
   if (stage_ == Stage::kFetching) {
     health_ = fetch_->OnJob(result);
     return Advance();
+  }
+  if (absl::IsResourceExhausted(result.status)) {
+    no_space_ = true;  // nothing was written; tried again
+    return;
   }
   health_ = result.status;
   if (!health_.ok()) return;
@@ -92,7 +100,7 @@ void RepairMode::Advance() {
     if (const auto* settled = std::get_if<Settled>(&*repair_->decision())) {
       stage_ = Stage::kSettling;
       settled_ = *settled;
-      output_.job = SettleLog{settled_.entries, settled_.suspicion};
+      IssueLastJob();
     } else {
       stage_ = Stage::kFetching;
       const auto& needs = std::get<NeedsSnapshot>(*repair_->decision());
@@ -103,9 +111,18 @@ void RepairMode::Advance() {
   if (fetch_->done()) {
     // The storage knows which entries behind it follow from it, and keeps those.
     stage_ = Stage::kRestoring;
-    output_.job = RestoreSnapshot{fetch_->meta()};
+    IssueLastJob();
   } else if (std::optional<JobBody> job = fetch_->TakeJob()) {
     output_.job = std::move(job);
+  }
+}
+
+// The one that makes what was got part of the disk's truth.
+void RepairMode::IssueLastJob() {
+  if (stage_ == Stage::kSettling) {
+    output_.job = SettleLog{settled_.entries, settled_.suspicion};
+  } else {
+    output_.job = RestoreSnapshot{fetch_->meta()};
   }
 }
 
@@ -138,7 +155,7 @@ std::string RepairMode::WaitsFor() const {
       return fetch_->WaitsFor();
     case Stage::kSettling:
     case Stage::kRestoring:
-      return "the disk";
+      return no_space_ ? "space on the disk" : "the disk";
     case Stage::kDone:
       break;
   }

@@ -82,7 +82,7 @@ class RepairMode {
  private:
   // What comes next is decided whenever an input has been taken and no job is out.
   void Advance();
-  void FetchSnapshot(raft::Index at_least);
+  void IssueLastJob();
   void Close(raft::Index snapshot, const std::optional<raft::Suspicion>& suspicion,
              raft::Index last);
 
@@ -96,6 +96,7 @@ class RepairMode {
   std::optional<SnapshotFetch> fetch_;
   Stage stage_ = Stage::kAsking;
   Settled settled_;
+  bool no_space_ = false;  // for the last job; it is issued again
   uint32_t ticks_ = 0;
   std::string said_;  // what was reported last as being waited for
   absl::Status health_;
