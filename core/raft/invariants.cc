@@ -120,7 +120,8 @@ absl::string_view StepInvariants::Broken(const Raft& after) const {
   if (after.applied() < applied_) return "What is applied stays applied (paper, figure 2).";
   if (after.handed_out() < handed_out_)
     return "A committed entry is handed out exactly once (ready.h).";
-  if (after.suspicion() && after.suspicion() != suspicion_)
+  if (after.suspicion() &&
+      (!suspicion_ || !UpToDate(suspicion_->index, suspicion_->term, *after.suspicion())))
     return "What a disk lost is found when its node starts, and then only ends (docs/adr/0007).";
   const TermRuns& log = after.log().terms();
   if (log.base() < log_.base()) return "What is compacted does not come back (paper, section 7).";

@@ -89,6 +89,8 @@ class Raft {
   // All members together have given up what this node's disk lost: none of them has it, and it was
   // never acknowledged, or an operator says so. Whoever calls this answers for that.
   void DropSuspicion() { suspicion_.reset(); }
+  // The same for its end: `rest` is still promised, which is less than before.
+  void LowerSuspicion(const Suspicion& rest) { suspicion_ = rest; }
 
   // ---- Completions ----
   void Persisted(uint64_t ticket);  // the ticket that is out

@@ -109,6 +109,9 @@ struct NodeStatus {
   uint64_t keys = 0, store_bytes = 0, sessions = 0, clients = 0;
   bool stopping = false;
   bool disk_full = false;
+  // "repairing: waits for ..." or "suspicion: ...": what the disk lost and what is done about it.
+  // Empty when nothing is lost.
+  std::string repair;
   raft::ConfState conf;
   const Members* members = nullptr;
 };

@@ -31,6 +31,10 @@ struct Options {
   uint32_t snapshot_chunk_bytes = 256 << 10;
   uint64_t snapshot_resend_ms = 1'000;  // a chunk without an answer is sent again after this,
   uint32_t snapshot_resends = 10;       // and given up after so many times
+  // Repair: what peers do not answer is asked again after so many ticks, and so many bytes of
+  // entries are in one answer (one entry always).
+  uint32_t repair_patience_ticks = 50;
+  uint64_t repair_answer_bytes = 1 << 20;
   // Commands that may grow the store are refused above this.
   uint64_t max_store_bytes = uint64_t{4} << 30;
   uint64_t max_waiting_bytes = 256 << 20;  // of commands admitted and not yet answered

@@ -25,24 +25,18 @@ std::string Replica::FoundingState(const Members& members, const kv::StoreOption
 absl::StatusOr<std::unique_ptr<Replica>> Replica::Create(const Options& options, Boot boot) {
   if (absl::Status status = ValidateOptions(options); !status.ok()) return status;
   Machine machine(options.store);
-  if (boot.recovered.snapshot.index > 0) {
-    MachineSnapshotReader reader(options.store);
-    for (uint64_t offset = 0; offset < boot.snapshot_size;) {
-      absl::StatusOr<std::string> piece = boot.read_snapshot(offset, options.snapshot_chunk_bytes);
-      if (!piece.ok()) return piece.status();
-      if (piece->empty())
-        return absl::DataLossError(absl::StrCat("the snapshot ends at byte ", offset));
-      if (absl::Status status = reader.Feed(*piece); !status.ok()) return status;
-      offset += piece->size();
-    }
-    absl::StatusOr<Machine> loaded = reader.Finish();
-    if (!loaded.ok()) return loaded.status();
-    machine.Install(*std::move(loaded));
-  }
+  const absl::StatusOr<bool> loaded = LoadAtStart(options, boot, &machine);
+  if (!loaded.ok()) return loaded.status();
   absl::StatusOr<raft::Raft> core =
       raft::Raft::Create(options.raft, std::move(boot.recovered), boot.seed);
   if (!core.ok()) return core.status();
-  return std::unique_ptr<Replica>(new Replica(options, *std::move(core), std::move(machine), boot));
+  std::unique_ptr<Replica> replica(
+      new Replica(options, *std::move(core), std::move(machine), boot));
+  if (boot.damage || !*loaded) {
+    if (absl::Status status = replica->EnterRepair(std::move(boot.damage), !*loaded); !status.ok())
+      return status;
+  }
+  return replica;
 }
 
 Replica::Replica(const Options& options, raft::Raft raft, Machine machine, const Boot& boot)
@@ -54,7 +48,8 @@ Replica::Replica(const Options& options, raft::Raft raft, Machine machine, const
       // run's question would be taken for ours.
       last_id_(Random::Stream(boot.seed, "identifiers").Next() & ~uint64_t{0xffffffff}),
       boot_term_(raft_.term()),
-      current_snapshot_{boot.snapshot_size, boot.snapshot_digest} {
+      current_snapshot_{boot.snapshot_size, boot.snapshot_digest},
+      suspicion_review_(options.repair_patience_ticks) {
   work_.members_changed = true;
   last_role_ = RoleChanged{raft_.role(), raft_.term(), raft_.leader()};
 }
@@ -79,10 +74,12 @@ void Replica::AdvanceTime(uint64_t now_us, uint64_t wall_ms) {
 
 void Replica::Tick() {
   if (!health_.ok()) return;
+  if (repairing()) return repair_mode_->Tick();
   raft_.Tick();
   TickDisk();
   TickSending();
   ExpirePending();
+  ReviewSuspicion();
 }
 
 void Replica::ReceivePeer(absl::string_view body) {
@@ -110,7 +107,17 @@ void Replica::ReceivePeer(absl::string_view body) {
     work_.events.push_back(PeerRefused{envelope.from, refusal});
     return;
   }
-  if (auto* consensus = std::get_if<raft::Message>(&message->body)) {
+  if (const auto* query = std::get_if<wire::EntryQuery>(&message->body)) {
+    OnEntryQuery(envelope.from, *query);
+  } else if (const auto* pull = std::get_if<wire::SnapshotPull>(&message->body)) {
+    OnSnapshotPull(envelope.from, *pull);
+  } else if (const auto* answer = std::get_if<wire::EntryAnswer>(&message->body)) {
+    OnEntryAnswer(envelope.from, *answer);
+  } else if (repairing()) {
+    // It takes part in nothing else.
+    if (const auto* piece = std::get_if<wire::SnapshotPiece>(&message->body))
+      repair_mode_->OnPiece(envelope.from, *piece);
+  } else if (auto* consensus = std::get_if<raft::Message>(&message->body)) {
     // A snapshot enters the core only through our own hands, once every byte of it is on the disk.
     if (!std::holds_alternative<raft::InstallSnapshot>(consensus->body))
       raft_.Step(*std::move(consensus));
@@ -126,7 +133,7 @@ void Replica::ReceivePeer(absl::string_view body) {
 }
 
 void Replica::PeerUnreachable(raft::NodeId peer) {
-  if (!health_.ok()) return;
+  if (!health_.ok() || repairing()) return;
   raft_.ReportUnreachable(peer);
   LoseForwards(peer);
 }
@@ -194,6 +201,11 @@ void Replica::GoOn(const JobOwner& owner, const JobResult& result) {
       return ChunkRead(owner.peer, owner.transfer, result);
     case JobKind::kLoadSnapshot:
       return LoadStep(result);
+    case JobKind::kServePiece:
+      return PieceRead(owner.transfer, result);
+    case JobKind::kRepair:
+      repair_mode_->OnJob(result);
+      return Fail(repair_mode_->health());
     case JobKind::kHousekeeping:
       // Some file systems need space to remove a file; the next start sees to what stays.
       if (!result.status.ok() && !absl::IsResourceExhausted(result.status)) Fail(result.status);
@@ -219,7 +231,8 @@ bool Replica::Stopped() const {
 
 Work Replica::TakeWork() {
   Parse();  // 1 parse, 2 admit
-  for (;;) {
+  if (repairing()) Mend();
+  while (!repairing()) {
     NoticeRole();
     AdvanceTurns();
     AskForReadPoints();
@@ -542,6 +555,7 @@ NodeStatus Replica::Status() const {
   status.clients = clients_.size();
   status.stopping = stopping_;
   status.disk_full = disk_full_;
+  status.repair = RepairText();
   status.conf = raft_.conf();
   status.members = &members();
   return status;

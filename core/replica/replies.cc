@@ -194,6 +194,7 @@ void WriteStatusMap(const NodeStatus& status, wire::RespWriter* writer) {
       {"learners", absl::StrJoin(status.conf.learners, ",")},
       {"stopping", uint64_t{status.stopping}},
       {"disk_full", uint64_t{status.disk_full}},
+      {"repair", status.repair},
   };
   writer->Map(std::size(fields));
   for (const Field& field : fields) {
@@ -245,7 +246,7 @@ void WriteInfo(StatusRequest what, const NodeStatus& status, wire::RespWriter* w
           absl::StrCat("used_memory_dataset:", status.store_bytes, "\r\n"));
   section(StatusRequest::kInfoPersistence, "Persistence",
           absl::StrCat("loading:0\r\naof_enabled:1\r\naof_last_write_status:",
-                       status.disk_full ? "err" : "ok", "\r\n"));
+                       status.disk_full ? "err" : "ok", "\r\nrepair:", status.repair, "\r\n"));
   // Every node takes writes (followers forward them), so to a Redis client each one is a master.
   section(StatusRequest::kInfoReplication, "Replication",
           absl::StrCat("role:master\r\nconnected_slaves:0\r\nmaster_repl_offset:", status.commit,

@@ -62,6 +62,7 @@ void Replica::Admit(ClientConnection& client, uint64_t slot, Request& request) {
   if (const auto* status = std::get_if<StatusRequest>(&request))
     return client.Status(slot, *status, Status());
   if (stopping_) return client.Fail(slot, "NOTAPPLIED this node is stopping");
+  if (repairing()) return client.Fail(slot, absl::StrCat("NOTAPPLIED this node is ", RepairText()));
   if (waiting_bytes_ > options_.max_waiting_bytes)
     return client.Fail(slot, "NOTAPPLIED too many commands are waiting");
   const ClientId id = client.state().id;

@@ -192,6 +192,45 @@ Offset<fb::SnapshotAck> Write(FlatBufferBuilder& builder, const SnapshotAck& ack
                                ack.next_offset);
 }
 
+Offset<fb::EntryQuery> Write(FlatBufferBuilder& builder, const EntryQuery& query) {
+  RAFTKV_CHECK(query.wanted.size() <= kMaxWantedEntries);
+  const auto wanted = WriteStructs<fb::WantedEntry>(
+      builder, query.wanted.size(), [next = query.wanted.begin()]() mutable {
+        const WantedEntry& entry = *next++;
+        return fb::WantedEntry(entry.index, entry.term, entry.known_index, entry.known_term);
+      });
+  return fb::CreateEntryQuery(builder, query.round, wanted);
+}
+
+Offset<fb::EntryAnswer> Write(FlatBufferBuilder& builder, const EntryAnswer& answer) {
+  RAFTKV_CHECK(answer.verdicts.size() <= kMaxWantedEntries);
+  const EntryVectors entries = Write(builder, answer.entries);
+  const auto verdicts = WriteStructs<fb::EntryVerdict>(
+      builder, answer.verdicts.size(), [next = answer.verdicts.begin()]() mutable {
+        const EntryVerdict& verdict = *next++;
+        return fb::EntryVerdict(verdict.index, static_cast<uint64_t>(verdict.kind), verdict.term,
+                                verdict.known_term);
+      });
+  const LogExtent& from = answer.extent;
+  const raft::Suspicion lost = from.lost.value_or(raft::Suspicion{0, 0, {}});
+  const fb::LogExtent extent(from.base, from.last_index, from.last_term, from.commit, lost.index,
+                             lost.term, static_cast<uint64_t>(lost.evidence));
+  return fb::CreateEntryAnswer(builder, answer.round, &extent, verdicts, entries.heads,
+                               entries.payloads);
+}
+
+Offset<fb::SnapshotPull> Write(FlatBufferBuilder& builder, const SnapshotPull& pull) {
+  return fb::CreateSnapshotPull(builder, pull.index, pull.offset, pull.length);
+}
+
+Offset<fb::SnapshotPiece> Write(FlatBufferBuilder& builder, const SnapshotPiece& piece) {
+  RAFTKV_CHECK(piece.bytes.size() <= kMaxSnapshotChunk);
+  const auto bytes = WriteBytes(builder, piece.bytes);
+  const auto meta = piece.meta ? Write(builder, *piece.meta) : Offset<fb::SnapshotMeta>();
+  return fb::CreateSnapshotPiece(builder, piece.asked_index, piece.offset, meta, piece.size,
+                                 piece.digest, bytes);
+}
+
 // ---- reading
 // -------------------------------------------------------------------------------------------------------------------------
 // Each Read gets a verified table, says what is wrong with its meaning, and otherwise fills in the
@@ -505,6 +544,147 @@ Problem Read(const fb::SnapshotAck& in, SnapshotAck* ack) {
   return std::nullopt;
 }
 
+bool OutOfRange(uint64_t term_or_index) { return term_or_index > raft::kMaxTermOrIndex; }
+
+Problem Read(const fb::EntryQuery& in, EntryQuery* query) {
+  query->round = in.round();
+  if (in.wanted() == nullptr) return std::nullopt;
+  if (!IsAligned(in.wanted())) return Wrong("the wanted entries are not aligned");
+  if (in.wanted()->size() > kMaxWantedEntries) {
+    return Wrong(in.wanted()->size(), " entries, the limit is ", kMaxWantedEntries);
+  }
+  raft::Index before = 0;
+  for (const fb::WantedEntry* wanted : *in.wanted()) {
+    const WantedEntry entry{wanted->index(), wanted->term(), wanted->known_index(),
+                            wanted->known_term()};
+    if (entry.index <= before) return Wrong("index ", entry.index, " follows ", before);
+    if (entry.term == 0) return Wrong("index ", entry.index, " has no term");
+    if (OutOfRange(entry.index) || OutOfRange(entry.term) || OutOfRange(entry.known_index) ||
+        OutOfRange(entry.known_term)) {
+      return Wrong("a number above ", raft::kMaxTermOrIndex);
+    }
+    if ((entry.known_index == 0) != (entry.known_term == 0)) {
+      return Wrong("known_index is ", entry.known_index, " but known_term is ", entry.known_term);
+    }
+    if (entry.known_index != 0 && entry.known_index <= entry.index) {
+      return Wrong("known_index ", entry.known_index, " is not behind ", entry.index);
+    }
+    if (entry.known_term != 0 && entry.known_term < entry.term) {
+      return Wrong("known_term ", entry.known_term, " is below term ", entry.term);
+    }
+    before = entry.index;
+    query->wanted.push_back(entry);
+  }
+  return std::nullopt;
+}
+
+Problem ReadVerdicts(const flatbuffers::Vector<const fb::EntryVerdict*>* in,
+                     std::vector<EntryVerdict>* verdicts) {
+  if (in == nullptr) return std::nullopt;
+  if (!IsAligned(in)) return Wrong("the verdicts are not aligned");
+  if (in->size() > kMaxWantedEntries) {
+    return Wrong(in->size(), " verdicts, the limit is ", kMaxWantedEntries);
+  }
+  raft::Index before = 0;
+  for (const fb::EntryVerdict* verdict : *in) {
+    if (verdict->index() <= before) return Wrong("index ", verdict->index(), " follows ", before);
+    if (verdict->kind() > static_cast<uint64_t>(EntryVerdict::Kind::kCompacted)) {
+      return Wrong("unknown verdict ", verdict->kind());
+    }
+    if (OutOfRange(verdict->index()) || OutOfRange(verdict->term()) ||
+        OutOfRange(verdict->known_term())) {
+      return Wrong("a number above ", raft::kMaxTermOrIndex);
+    }
+    const EntryVerdict out{verdict->index(), static_cast<EntryVerdict::Kind>(verdict->kind()),
+                           verdict->term(), verdict->known_term()};
+    const bool holds =
+        out.kind == EntryVerdict::Kind::kHave || out.kind == EntryVerdict::Kind::kOther;
+    if (holds != (out.term != 0)) {
+      return Wrong("verdict ", verdict->kind(), " on index ", out.index, " with term ", out.term);
+    }
+    before = out.index;
+    verdicts->push_back(out);
+  }
+  return std::nullopt;
+}
+
+Problem ReadExtent(const fb::LogExtent& in, LogExtent* extent) {
+  *extent = {in.base(), in.last_index(), in.last_term(), in.commit(), std::nullopt};
+  if (OutOfRange(in.base()) || OutOfRange(in.last_index()) || OutOfRange(in.last_term()) ||
+      OutOfRange(in.commit()) || OutOfRange(in.lost_index()) || OutOfRange(in.lost_term())) {
+    return Wrong("a number above ", raft::kMaxTermOrIndex);
+  }
+  if (Problem p = CheckPosition("last", in.last_index(), in.last_term(), in.last_term())) return p;
+  if (in.base() > in.last_index()) {
+    return Wrong("base ", in.base(), " is behind the last entry, ", in.last_index());
+  }
+  if (in.lost_evidence() > static_cast<uint64_t>(raft::Suspicion::Evidence::kProven)) {
+    return Wrong("unknown evidence ", in.lost_evidence());
+  }
+  if ((in.lost_index() == 0) != (in.lost_term() == 0)) {
+    return Wrong("lost_index is ", in.lost_index(), " but lost_term is ", in.lost_term());
+  }
+  if (in.lost_index() == 0 && in.lost_evidence() != 0) return Wrong("evidence of no loss");
+  if (in.lost_index() != 0) {
+    extent->lost = raft::Suspicion{in.lost_index(), in.lost_term(),
+                                   static_cast<raft::Suspicion::Evidence>(in.lost_evidence())};
+  }
+  return std::nullopt;
+}
+
+Problem Read(const fb::EntryAnswer& in, EntryAnswer* answer) {
+  answer->round = in.round();
+  if (Problem p = ReadExtent(*in.extent(), &answer->extent)) return p;
+  if (Problem p = ReadVerdicts(in.verdicts(), &answer->verdicts)) return p;
+  EntryBytes entries;
+  if (Problem p = ViewEntries(in.heads(), in.payloads(), &entries)) return p;
+  if (Problem p = ReadEntries(entries, 0, &answer->entries)) return p;
+  auto entry = answer->entries.begin();
+  for (const EntryVerdict& verdict : answer->verdicts) {
+    if (verdict.kind != EntryVerdict::Kind::kHave) continue;
+    if (entry == answer->entries.end() || entry->term != verdict.term) {
+      return Wrong("the entry at index ", verdict.index, " is missing or of another term");
+    }
+    entry++->index = verdict.index;
+  }
+  if (entry != answer->entries.end()) return Wrong("entries that no verdict speaks of");
+  return std::nullopt;
+}
+
+Problem Read(const fb::SnapshotPull& in, SnapshotPull* pull) {
+  *pull = {in.index(), in.offset(), in.length()};
+  if (in.length() == 0 || in.length() > kMaxSnapshotChunk) {
+    return Wrong("length ", in.length(), ", the limit is ", kMaxSnapshotChunk);
+  }
+  return std::nullopt;
+}
+
+Problem Read(const fb::SnapshotPiece& in, SnapshotPiece* piece) {
+  piece->asked_index = in.asked_index();
+  piece->offset = in.offset();
+  const absl::string_view bytes = ViewBytes(in.bytes());
+  if (in.meta() == nullptr) {
+    if (in.size() != 0 || in.digest() != 0 || !bytes.empty()) return Wrong("bytes of no snapshot");
+    return std::nullopt;
+  }
+  if (Problem p = ReadMeta(in.meta(), raft::kMaxTermOrIndex, &piece->meta.emplace())) return p;
+  if (OutOfRange(piece->meta->index)) return Wrong("a number above ", raft::kMaxTermOrIndex);
+  if (in.asked_index() != 0 && in.asked_index() != piece->meta->index) {
+    return Wrong("of the snapshot at ", piece->meta->index, ", not ", in.asked_index());
+  }
+  piece->size = in.size();
+  piece->digest = in.digest();
+  if (bytes.size() > kMaxSnapshotChunk) {
+    return Wrong(bytes.size(), " bytes, the limit is ", kMaxSnapshotChunk);
+  }
+  if (in.offset() > in.size() || bytes.size() > in.size() - in.offset()) {
+    return Wrong(bytes.size(), " bytes at offset ", in.offset(), " of a snapshot of ", in.size());
+  }
+  if (bytes.empty() && in.size() > 0) return Wrong("no bytes");
+  piece->bytes.assign(bytes.data(), bytes.size());
+  return std::nullopt;
+}
+
 // Forwarded requests are not bound to a term; a node that has never heard of one may still refuse a
 // pre-vote.
 bool MayHaveTermZero(const raft::MessageBody& body) {
@@ -575,6 +755,14 @@ Problem ReadBody(const fb::Peer& peer, PeerBody* out) {
                   &out->emplace<SnapshotChunk>());
     case fb::Body::SnapshotAck:
       return ReadPlain<SnapshotAck>(*peer.body_as_SnapshotAck(), out);
+    case fb::Body::EntryQuery:
+      return ReadPlain<EntryQuery>(*peer.body_as_EntryQuery(), out);
+    case fb::Body::EntryAnswer:
+      return ReadPlain<EntryAnswer>(*peer.body_as_EntryAnswer(), out);
+    case fb::Body::SnapshotPull:
+      return ReadPlain<SnapshotPull>(*peer.body_as_SnapshotPull(), out);
+    case fb::Body::SnapshotPiece:
+      return ReadPlain<SnapshotPiece>(*peer.body_as_SnapshotPiece(), out);
     case fb::Body::NONE:
       break;
   }
@@ -781,8 +969,9 @@ uint32_t AgreedProtocol(const Hello& a, const Hello& b) {
 
 absl::string_view KindName(const PeerBody& body) {
   // In the order of the alternatives of PeerBody and raft::MessageBody.
-  static constexpr const char* kBodies[] = {"Hello",        "Message",       "ForwardRequest",
-                                            "ForwardReply", "SnapshotChunk", "SnapshotAck"};
+  static constexpr const char* kBodies[] = {
+      "Hello",       "Message",    "ForwardRequest", "ForwardReply", "SnapshotChunk",
+      "SnapshotAck", "EntryQuery", "EntryAnswer",    "SnapshotPull", "SnapshotPiece"};
   static constexpr const char* kMessages[] = {
       "AppendRequest",     "AppendResponse",    "VoteRequest",      "VoteResponse",
       "Heartbeat",         "HeartbeatResponse", "InstallSnapshot",  "TimeoutNow",

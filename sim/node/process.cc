@@ -79,23 +79,14 @@ bool Process::Start(bool die_in_recovery) {
     if (trace_->reading()) trace_->Say(absl::StrCat("node ", id(), " recovery: ", event.text));
   }
 
-  if (found.damage) {
-    // Without repair from peers: the log ends in front of the hole, and the promise is kept.
-    const absl::Status status = storage_->Settle({}, found.damage->last);
-    if (!status.ok()) {
-      witness_->RecoveryRefused(id(), status);
-      storage_.reset();
-      return false;
-    }
-    found.suspicion = found.damage->last;
-  }
-
   replica::Boot boot;
   boot.recovered.hard_state = found.hard_state;
   boot.recovered.snapshot = found.snapshot.meta;
   boot.recovered.entries = std::move(found.entries);
   boot.recovered.commit = found.commit;
   boot.recovered.suspicion = found.suspicion;
+  boot.damage = std::move(found.damage);
+  boot.snapshot_damaged = found.snapshot_damaged;
   boot.snapshot_size = found.snapshot.size;
   boot.snapshot_digest = found.snapshot.digest;
   boot.read_snapshot = [this, index = found.snapshot.meta.index](uint64_t offset, uint64_t length) {
@@ -119,7 +110,12 @@ bool Process::Start(bool die_in_recovery) {
                              recovered.hard_state.vote, ", snapshot ", recovered.snapshot.index,
                              ", last ", replica_->raft().log().last()));
   }
-  witness_->Recovered(*replica_, recovered);
+  if (replica_->repairing()) {
+    ++counters_.repairs;
+    witness_->Damaged(*replica_);
+  } else {
+    witness_->Recovered(*replica_, recovered);
+  }
   Turn([](replica::Replica&) {});
   return true;
 }
@@ -213,11 +209,12 @@ void Process::ClientClosed(replica::ClientId client) {
 
 void Process::Turn(const Input& input) {
   const Time now = scheduler_->now();
-  witness_->BeforeTurn(*replica_);
+  const bool shown = !replica_->repairing();
+  if (shown) witness_->BeforeTurn(*replica_);
   replica_->AdvanceTime(settings_.clock.MonotonicUs(now), settings_.clock.WallMs(now));
   input(*replica_);
   replica::Work work = replica_->TakeWork();
-  witness_->AfterTurn(*replica_, work);
+  if (shown) witness_->AfterTurn(*replica_, work);
   CarryOut(std::move(work));
 }
 
@@ -244,7 +241,21 @@ void Process::CarryOut(replica::Work work) {
     outlet_->Exited(id(), reason);
     return;
   }
+  if (work.restart) return Reopen();
   ArmTimer();
+}
+
+// As the shipped node does after a repair: the same process opens its data directory again.
+void Process::Reopen() {
+  ++counters_.reopened;
+  if (trace_->reading()) trace_->Say(absl::StrCat("node ", id(), " is repaired"));
+  disk_thread_.Stop(&disk_, std::nullopt);
+  Forget();
+  disk_.ProcessCrash();  // its files are closed; nothing is lost
+  outlet_->Reopened(id());
+  if (!Start(/*die_in_recovery=*/false)) {
+    outlet_->Exited(id(), absl::UnavailableError("its data directory does not open again"));
+  }
 }
 
 void Process::ArmTimer() {

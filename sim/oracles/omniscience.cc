@@ -42,6 +42,14 @@ Omniscience::Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotM
 
 // --- The life of a node
 
+// What a repair leaves of the log is less than was durable only where nothing was committed, or
+// with a suspicion: what was acknowledged is then promised in another way.
+void Omniscience::Damaged(const replica::Replica& replica) {
+  Node& node = nodes_[replica.raft().id()];
+  node.disk.Damage(replica.raft().commit());
+  node.acknowledged = 0;
+}
+
 void Omniscience::Recovered(const replica::Replica& replica, const raft::Recovered& recovered) {
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
@@ -87,6 +95,9 @@ void Omniscience::BeforeTurn(const replica::Replica& replica) {
 void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work& work) {
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
+  for (const replica::Event& event : work.events) {
+    if (std::holds_alternative<replica::SuspicionDropped>(event)) node.acknowledged = 0;
+  }
   CheckNode(raft, node);
   CheckElection(raft, node);
   CheckCommit(raft, node, work);
@@ -331,6 +342,7 @@ void Omniscience::CheckIdentity(const replica::Replica& replica, Node& node) {
 
 void Omniscience::CheckPromises(const raft::Raft& raft, const Node& node) {
   if (raft.term() != node.acknowledged_term || raft.log().last() >= node.acknowledged) return;
+  if (raft.suspicion() && raft.suspicion()->index >= node.acknowledged) return;
   judge_->Fail(Oracle::kPromises, absl::StrCat("node ", raft.id(), " acknowledged entries up to ",
                                                node.acknowledged, " in term ", raft.term(),
                                                " and now has entries up to ", raft.log().last()));
