@@ -162,9 +162,8 @@ class Trio {
       const wire::Envelope envelope{0, message.from, message.from + 100, message.to,
                                     message.to + 100};
       const absl::string_view frame = encoder_.Encode(envelope, message);
-      auto decoded = wire::DecodePeer(frame.substr(wire::kFrameHeaderSize));
-      RAFTKV_CHECK(decoded.ok());
-      to.Step(std::move(std::get<raft::Message>(decoded->body)));
+      RAFTKV_CHECK(wire::DecodePeer(frame.substr(wire::kFrameHeaderSize), &received_).ok());
+      to.Step(std::move(std::get<raft::Message>(received_.body)));
     }
   }
 
@@ -174,6 +173,7 @@ class Trio {
   std::array<Machine, kNodes> machines_;
   raft::ReadPoints reads_;
   wire::PeerEncoder encoder_;
+  wire::PeerMessage received_;
 };
 
 // ---- The core

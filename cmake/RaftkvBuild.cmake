@@ -22,7 +22,7 @@ find_package(absl REQUIRED)
 add_library(raftkv_flags INTERFACE)
 target_compile_options(raftkv_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor
-  -Wimplicit-fallthrough -fno-strict-aliasing -fstack-protector-strong -fno-omit-frame-pointer
+  -Wimplicit-fallthrough -fno-strict-aliasing -fstack-protector-strong -fno-omit-frame-pointer -fno-semantic-interposition
   -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # libstdc++ 12 and GCC 12 together report these two inside the standard library.

@@ -11,11 +11,13 @@ enum ExitCode : int {
   kExitNotOurs = 4,         // the data directory belongs to another node or another cluster
   kExitInUse = 5,           // another process has the data directory open
   kExitNotWritable = 6,     // no right to write the data directory, or no space
-  kExitDamaged = 7,         // the data directory holds something else, or durable data has rotted
-  kExitNewerFormat = 8,     // a newer version wrote the data, or the log needs one
-  kExitCannotListen = 9,    // an address is taken or not ours
-  kExitDiskFailed = 10,     // the disk failed while running: nothing was acknowledged after that
-  kExitInitialised = 11,    // init: the directory is a data directory already
+  kExitDamaged = 7,       // the data directory holds something else, or its identity, term or vote
+                          // has rotted
+  kExitNewerFormat = 8,   // a newer version wrote the data, or the log needs one
+  kExitCannotListen = 9,  // an address is taken or not ours
+  kExitDiskFailed = 10,   // the disk failed while running: nothing was acknowledged after that
+  kExitInitialised = 11,  // init: the directory is a data directory already
+  kExitLost = 12,         // durable log or snapshot has rotted, and no other member has a copy
 };
 
 }  // namespace raftkv

@@ -53,11 +53,12 @@ constexpr char kFooter[] =
     "   4  the data directory belongs to another node or another cluster\n"
     "   5  another process has the data directory open\n"
     "   6  no right to write the data directory, or no space\n"
-    "   7  the data directory holds something else, or durable data has rotted\n"
+    "   7  the data directory holds something else, or its identity, term or vote has rotted\n"
     "   8  a newer version wrote the data, or the log needs one\n"
     "   9  cannot listen on an address\n"
     "  10  the disk failed while running; nothing was acknowledged after that\n"
-    "  11  init: the directory is a data directory already\n";
+    "  11  init: the directory is a data directory already\n"
+    "  12  durable log or snapshot has rotted, and no other member has a copy\n";
 
 // One line on stderr for whoever typed the command.
 int Complain(int code, absl::string_view text) {
@@ -487,7 +488,8 @@ void LogStart(const storage::Identity& identity, const storage::Recovered& recov
             {"term", recovered.hard_state.term},
             {"snapshot", recovered.snapshot.meta.index},
             {"entries", recovered.entries.size()},
-            {"commit", recovered.commit}});
+            {"commit", recovered.commit},
+            {"bad_entries", recovered.damage ? recovered.damage->bad.size() : 0}});
   for (const storage::RecoveryEvent& event : recovered.events) {
     net::Log(net::LogLevel::kWarn, "recovery",
              {{"file", event.file},
@@ -497,25 +499,11 @@ void LogStart(const storage::Identity& identity, const storage::Recovered& recov
   }
 }
 
-int RunNode(NodeFlags& flags) {
-  net::RuntimeOptions options;
-  storage::ExpectedIdentity expected;
-  if (absl::Status status = Translate(flags, &options, &expected); !status.ok()) {
-    return Complain(kExitUsage, status.message());
-  }
-  net::StartLog(LevelNamed(flags.log_level),
-                flags.log_format == "json" ? net::LogFormat::kJson : net::LogFormat::kText);
-
-  const net::ConnectionLimits limits =
-      net::FitConnections(net::RaiseFileLimit(), flags.replica.max_clients);
-  if (limits.clients < flags.replica.max_clients) {
-    net::Log(net::LogLevel::kWarn, "fewer clients than asked for",
-             {{"clients", limits.clients}, {"reason", "the limit of open files (ulimit -n)"}});
-    flags.replica.max_clients = limits.clients;
-  }
-  options.links.max_strangers = limits.strangers;
+// From opening the data directory to the end, or until it has been repaired and is to be opened
+// again: then `restart` is set, and `options` say where it listened.
+int RunOnce(NodeFlags& flags, net::RuntimeOptions& options,
+            const storage::ExpectedIdentity& expected, bool* restart) {
   options.seed = RandomNumber();
-
   absl::StatusOr<std::unique_ptr<storage::PosixDisk>> disk =
       storage::PosixDisk::Open(flags.data, storage::PosixDisk::IfMissing::kFail);
   if (!disk.ok()) {
@@ -538,7 +526,9 @@ int RunNode(NodeFlags& flags) {
 
   replica::Boot boot;
   boot.recovered = {recovered.hard_state, recovered.snapshot.meta, std::move(recovered.entries),
-                    recovered.commit};
+                    recovered.commit, recovered.suspicion};
+  boot.damage = std::move(recovered.damage);
+  boot.snapshot_damaged = recovered.snapshot_damaged;
   boot.snapshot_size = recovered.snapshot.size;
   boot.snapshot_digest = recovered.snapshot.digest;
   boot.read_snapshot = [&](uint64_t offset, uint64_t length) {
@@ -548,7 +538,8 @@ int RunNode(NodeFlags& flags) {
   absl::StatusOr<std::unique_ptr<replica::Replica>> replica =
       replica::Replica::Create(flags.replica, std::move(boot));
   if (!replica.ok()) {
-    return Complain(OpenExitCode(replica.status()),
+    const bool lost = absl::IsDataLoss(replica.status());
+    return Complain(lost ? kExitLost : OpenExitCode(replica.status()),
                     absl::StrCat(flags.data, ": ", replica.status().message()));
   }
 
@@ -556,16 +547,46 @@ int RunNode(NodeFlags& flags) {
       net::Runtime::Create(options, *std::move(replica),
                            [&](const replica::Job& job) { return storage::RunJob(*storage, job); });
   if (!runtime.ok()) return Complain(kExitCannotListen, runtime.status().message());
+  // Should it be opened again, clients and peers find it where it was.
+  options.listen_client.port = (*runtime)->client_endpoint().port;
+  options.listen_peer.port = (*runtime)->peer_endpoint().port;
 
   const absl::Status status = (*runtime)->Run();
   int code = kExitOk;
   if (!status.ok()) {
     code = absl::IsUnimplemented(status) ? kExitNewerFormat : kExitDiskFailed;
   }
-  net::Log(net::LogLevel::kInfo, "stopped", {{"code", code}});
+  *restart = status.ok() && (*runtime)->wants_restart() && (*runtime)->disk_returned();
+  net::Log(net::LogLevel::kInfo, *restart ? "opening the repaired data directory" : "stopped",
+           {{"code", code}});
   // A thread that hangs in the disk cannot be waited for.
   if (!(*runtime)->disk_returned()) std::_Exit(code == kExitOk ? kExitDiskFailed : code);
   return code;
+}
+
+int RunNode(NodeFlags& flags) {
+  net::RuntimeOptions options;
+  storage::ExpectedIdentity expected;
+  if (absl::Status status = Translate(flags, &options, &expected); !status.ok()) {
+    return Complain(kExitUsage, status.message());
+  }
+  net::StartLog(LevelNamed(flags.log_level),
+                flags.log_format == "json" ? net::LogFormat::kJson : net::LogFormat::kText);
+
+  const net::ConnectionLimits limits =
+      net::FitConnections(net::RaiseFileLimit(), flags.replica.max_clients);
+  if (limits.clients < flags.replica.max_clients) {
+    net::Log(net::LogLevel::kWarn, "fewer clients than asked for",
+             {{"clients", limits.clients}, {"reason", "the limit of open files (ulimit -n)"}});
+    flags.replica.max_clients = limits.clients;
+  }
+  options.links.max_strangers = limits.strangers;
+
+  for (;;) {
+    bool restart = false;
+    const int code = RunOnce(flags, options, expected, &restart);
+    if (!restart) return code;
+  }
 }
 
 int Main(int argc, char** argv) {

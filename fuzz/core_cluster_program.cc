@@ -17,6 +17,7 @@ namespace {
 constexpr size_t kMaxUnderWay = 64;    // messages; the oldest is lost when there are more
 constexpr uint64_t kMaxCommands = 96;  // proposed in a program
 constexpr int kRestRounds = 600;       // ticks in which a healed cluster must come to rest
+constexpr int kWaitRounds = 100;       // ticks after which it may say that it waits
 
 constexpr NodeId kAny = kNoNode;
 
@@ -140,7 +141,7 @@ struct Bender {
     for (Entry& entry : body.entries) entry.index = ++index;
   }
   void operator()(AppendResponse& body) {
-    Any(body.index, body.rejected, body.hint_index, body.hint_term);
+    Any(body.index, body.rejected, body.hint_index, body.hint_term, body.lost);
   }
   void operator()(VoteRequest& body) {
     Any(body.last_index, body.last_term, body.pre_vote, body.transfer, body.commit,
@@ -186,6 +187,9 @@ void ClusterCounts::Add(const ClusterCounts& other) {
   lies += other.lies;
   crashes += other.crashes;
   crashes_writing += other.crashes_writing;
+  losses += other.losses;
+  torn += other.torn;
+  waits += other.waits;
   elections += other.elections;
   commits += other.commits;
   truncations += other.truncations;
@@ -199,6 +203,7 @@ void ClusterCounts::Add(const ClusterCounts& other) {
   with_election += other.with_election;
   with_commit += other.with_commit;
   with_crash += other.with_crash;
+  with_loss += other.with_loss;
   with_truncation += other.with_truncation;
   with_membership += other.with_membership;
   with_snapshot += other.with_snapshot;
@@ -226,6 +231,9 @@ std::string ClusterCounts::Describe() const {
   row("logs truncated", truncations, with_truncation);
   row("crashes", crashes, with_crash);
   row("  while writing", crashes_writing);
+  row("logs lost their end", losses, with_loss);
+  row("  or were torn", torn);
+  row("  and must wait", waits);
   row("memberships applied", membership, with_membership);
   row("  joint", joint);
   row("compactions", compactions);
@@ -343,6 +351,7 @@ std::string ClusterProgram::Run() {
   counts_.with_election = counts_.elections > 0;
   counts_.with_commit = counts_.commits > 1;
   counts_.with_crash = counts_.crashes > 0;
+  counts_.with_loss = counts_.losses > 0;
   counts_.with_truncation = counts_.truncations > 0;
   counts_.with_membership = counts_.membership > 0;
   counts_.with_snapshot = counts_.snapshots > 0;
@@ -597,10 +606,15 @@ void ClusterProgram::Other(uint8_t which) {
       Block(x, y, !Blocked(x, y));
       Became(x, Blocked(x, y) ? " does not reach " : " reaches ", y);
       return;
-    case 5:
-      Became("heal the network");
-      std::fill(blocked_.begin(), blocked_.end(), 0);
-      return;
+    case 5: {
+      const uint64_t entries = rest / members_.size();
+      if (entries > 0) return LoseEnd(x, entries);
+      if (!At(x).node) return;
+      Became("crash ", x, ", its write is torn");
+      Crash(x, MemoryNode::Written::kTorn);
+      ++counts_.torn;
+      return Restart(x);
+    }
     case 6:
       Became("transfer leadership to ", y, ", asked at ", x);
       if (At(asked = x).node) outcome = At(x).node->raft().TransferLeadership(y);
@@ -677,7 +691,26 @@ void ClusterProgram::Crash(NodeId id, MemoryNode::Written written) {
   std::erase_if(reads_, [id](const auto& read) { return read.second.node == id; });
 }
 
+// Crashes, loses the last entries of its log, all of it from five on, and restarts; of a crashed
+// node the same without the crash.
+void ClusterProgram::LoseEnd(NodeId id, uint64_t entries) {
+  Member& member = At(id);
+  Became("crash ", id, ", it loses ", entries < 5 ? absl::StrCat("the last ", entries) : "all");
+  if (member.node) Crash(id, MemoryNode::Written::kAll);
+  const MemoryDisk intact = member.disk;
+  const uint64_t there = intact.entries.size();
+  member.disk.Lose(intact.last() - (entries < 5 ? std::min(entries, there) : there),
+                   Suspicion::Evidence::kProven);
+  // A single voter has nobody to ask, and no protocol survives this.
+  if (!MemoryNode::CanStart(member.options, member.disk).ok()) member.disk = intact;
+  counts_.losses += member.disk.last() < intact.last();
+  Restart(id);
+}
+
 void ClusterProgram::Restart(NodeId id) {
+  if (const absl::Status status = MemoryNode::CanStart(At(id).options, At(id).disk); !status.ok()) {
+    return Became(id, " does not start: ", status.message());
+  }
   Start(At(id), std::exchange(At(id).disk, {}));
   Became(DescribeNode(id));
 }
@@ -951,6 +984,10 @@ void ClusterProgram::ComeToRest() {
   std::fill(blocked_.begin(), blocked_.end(), 0);
   for (NodeId id = 1; id <= members_.size(); ++id) {
     if (!At(id).node) Restart(id);
+    if (!At(id).node) {  // became the only voter before it had everything again
+      ++counts_.waits;
+      return;
+    }
     At(id).slow = false;
     // A report of a snapshot that the program withheld.
     Raft& raft = At(id).node->raft();
@@ -972,6 +1009,7 @@ void ClusterProgram::ComeToRest() {
     }
     const NodeId leader = NewestLeader();
     if (leader != kNoNode && AtRest(leader)) return;
+    if (leader == kNoNode && round >= kWaitRounds && Waits()) return;
   }
   Fail(absl::StrCat("did not come to rest within ", kRestRounds, " ticks", Describe()));
 }
@@ -999,7 +1037,7 @@ bool ClusterProgram::AtRest(NodeId id) {
   const auto equal = [&](NodeId member) {
     const MemoryNode& node = *At(member).node;
     return node.raft().applied() == raft.log().last() && node.state() == leader.state() &&
-           node.raft().conf() == conf;
+           node.raft().conf() == conf && !node.raft().suspicion();
   };
   const std::vector<NodeId> members = AllMembers(conf);
   if (!std::all_of(members.begin(), members.end(), equal)) return false;
@@ -1011,6 +1049,39 @@ bool ClusterProgram::AtRest(NodeId id) {
   return false;
 }
 
+// Nobody leads. True when nobody can: whoever may campaign lacks what a majority may have had. What
+// is blank is then given up first; here it was never written.
+bool ClusterProgram::Waits() {
+  bool given_up = false;
+  for (Member& member : members_) {
+    const std::optional<Suspicion>& suspicion = member.node->raft().suspicion();
+    if (!suspicion || suspicion->evidence != Suspicion::Evidence::kBlank) continue;
+    Say("node ", member.options.id, " gives up", DescribeSuspicion(suspicion));
+    member.node->DropSuspicion();
+    given_up = true;
+    Check(member.options.id);
+  }
+  if (given_up) return false;
+  bool suspicious = false;
+  for (const Member& candidate : members_) {
+    const Raft& raft = candidate.node->raft();
+    suspicious = suspicious || raft.suspicion().has_value();
+    const Index last = raft.log().last();
+    const Term last_term = raft.log().last_term();
+    const auto grants = [&](NodeId id) -> std::optional<bool> {
+      const Raft& voter = At(id).node->raft();
+      return UpToDate(last, last_term, Suspicion{voter.log().last(), voter.log().last_term()}) &&
+             (!voter.suspicion() || UpToDate(last, last_term, *voter.suspicion()));
+    };
+    if (!raft.suspicion() && IsVoter(raft.conf(), raft.id()) &&
+        JointVote(raft.conf(), grants) == VoteResult::kWon) {
+      return false;
+    }
+  }
+  counts_.waits += suspicious;
+  return suspicious;
+}
+
 std::string ClusterProgram::DescribeNode(NodeId id) const {
   const Member& member = members_[id - 1];
   if (!member.node) return absl::StrCat(id, ": down");
@@ -1019,7 +1090,7 @@ std::string ClusterProgram::DescribeNode(NodeId id) const {
                       raft.vote(), " leader ", raft.leader(), " applied ", raft.applied(),
                       " commit ", raft.commit(), " durable ", raft.durable(), " last ",
                       raft.log().last(), "/", raft.log().last_term(), " base ", raft.log().base(),
-                      " ", DescribeConfiguration(raft.conf()));
+                      " ", DescribeConfiguration(raft.conf()), DescribeSuspicion(raft.suspicion()));
 }
 
 std::string ClusterProgram::Describe() const {

@@ -8,7 +8,9 @@
 //
 // After every instruction the nodes that it touched are judged (tests/raft/cluster_oracle.h), and
 // at the end everything is healed: then somebody must lead, a proposal commit, a read be answered,
-// and all members agree.
+// and all members agree. Disks that lost the end of their log endanger none of what is judged on
+// the way; at the end such a cluster may have to wait, if no node with all that was lost has a
+// majority.
 #pragma once
 
 #include <cstdint>
@@ -81,6 +83,9 @@ struct ClusterCounts {
   uint64_t lies = 0;
   uint64_t crashes = 0;
   uint64_t crashes_writing = 0;  // while a job was out
+  uint64_t losses = 0;           // disks that lost the end of their log
+  uint64_t torn = 0;             // disks that only suspect so
+  uint64_t waits = 0;            // healed clusters in which no node with everything has a majority
   uint64_t elections = 0;        // terms that had a leader, before the cluster was healed
   uint64_t commits = 0;          // highest index known to be committed, before it was healed
   uint64_t truncations = 0;      // logs that lost entries
@@ -96,6 +101,7 @@ struct ClusterCounts {
   uint64_t with_election = 0;
   uint64_t with_commit = 0;
   uint64_t with_crash = 0;
+  uint64_t with_loss = 0;
   uint64_t with_truncation = 0;
   uint64_t with_membership = 0;
   uint64_t with_snapshot = 0;
@@ -142,6 +148,7 @@ class ClusterProgram {
   void Start(Member& member, MemoryDisk disk);
   void Crash(NodeId id, MemoryNode::Written written);
   void Restart(NodeId id);
+  void LoseEnd(NodeId id, uint64_t entries);
   void Tick(NodeId id);
   void TickEverywhere();
   void TickToElection(NodeId id);
@@ -173,6 +180,7 @@ class ClusterProgram {
   void CheckReads(NodeId id, const Ready& ready);
   void ComeToRest();
   bool AtRest(NodeId leader);
+  bool Waits();
   std::string Describe() const;
   std::string DescribeNode(NodeId id) const;
 

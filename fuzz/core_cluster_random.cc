@@ -27,7 +27,7 @@ std::string Story(Random& random) {
     story.push_back(static_cast<char>(Instruction(op, argument)));
   };
   const unsigned who = static_cast<unsigned>(random.Below(5));
-  switch (random.Below(10)) {
+  switch (random.Below(12)) {
     case 0:  // a leader that is cut off goes on appending, and comes back
       add(kCut, 5);
       add(kProposeMany, any());
@@ -116,6 +116,25 @@ std::string Story(Random& random) {
       add(kRead, 6);
       add(kBegin, 6);
       break;
+    case 9:  // who has acknowledged loses it
+    case 10: {
+      const auto lose = [&](unsigned node) {
+        add(kOther, 0);
+        story.push_back(static_cast<char>(random.Below(8) << 5 | node << 3 | 5));
+      };
+      if (random.Chance(1, 2)) add(kCut, who);
+      add(kProposeMany, any() & 3);
+      add(random.Chance(1, 2) ? kRun : kDriveAll, any() & 1);
+      if (random.Chance(1, 3)) add(kDrop, 4 + any() % 4);
+      lose(any() & 3);
+      if (random.Chance(1, 3)) lose(any() & 3);
+      if (random.Chance(1, 2)) add(random.Chance(1, 2) ? kCut : kCrash, 5);
+      if (random.Chance(1, 2)) add(kCut, who), add(kElect, who);
+      add(random.Chance(1, 2) ? kPropose : kTickAll, 5);
+      if (random.Chance(1, 3)) add(kLate, any());
+      add(kRun, any() & 3);
+      break;
+    }
     default:  // two leaders append on both sides of a partition
       add(kPartition, 1 + any() % 6);
       add(kProposeMany, any());

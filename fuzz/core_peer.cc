@@ -193,8 +193,10 @@ class PeerProgram {
       case 1: {
         AppendResponse body;
         body.index = AnyIndex();
-        body.rejected = Take() & 1;
+        const unsigned byte = Take();
+        body.rejected = byte & 1;
         if (body.rejected) {
+          body.lost = byte & 2;
           body.hint_index = AnyIndex();
           body.hint_term = AnyTermAt(body.hint_index);
         }
@@ -362,9 +364,17 @@ class PeerProgram {
         Say("forgets its leader: ", OutcomeText(raft().ForgetLeader()));
         break;
       default: {
-        Say("crashes, written ", argument % 3);
-        MemoryDisk disk = node_->Crash(static_cast<MemoryNode::Written>(argument % 3));
+        Say("crashes, written ", argument % 4, argument < 4 ? "" : ", and loses entries");
+        MemoryDisk disk = node_->Crash(static_cast<MemoryNode::Written>(argument % 4));
         oracle_.Restarted(kSelf);
+        if (argument >= 4) {
+          MemoryDisk shorter = disk;
+          const Index base = shorter.snapshot.meta.index;
+          shorter.Lose(std::max(base, shorter.last() - std::min<Index>(argument, shorter.last())),
+                       Suspicion::Evidence::kProven);
+          // Not as a single voter, which would not start again.
+          if (MemoryNode::CanStart(options_, shorter).ok()) disk = std::move(shorter);
+        }
         Start(std::move(disk));
         break;
       }

@@ -1,5 +1,5 @@
-// Writes the seeds of peer_frame, resp_request and command from the samples that the tests use, and
-// the programs of core_cluster and core_peer:
+// Writes the seeds of peer_frame, resp_request and command from the samples that the tests use,
+// those of log_segment, and the programs of core_cluster and core_peer:
 //
 //   fuzz_make_seeds fuzz/corpus
 //
@@ -16,6 +16,7 @@
 #include "core/wire/frame.h"
 #include "core/wire/peer.h"
 #include "fuzz/core_cluster_program.h"
+#include "storage/log_format.h"
 #include "tests/wire/samples.h"
 
 namespace {
@@ -52,6 +53,10 @@ std::vector<std::pair<std::string, std::string>> ClusterPrograms() {
   };
   constexpr uint8_t kAddVoter4 = 3 << 3 | 0, kAddLearner4 = 3 << 3 | 2, kRemove3 = 2 << 3 | 3,
                     kLeave = 4, kSwap4For1 = 3 << 3 | 5, kExplicit = 2 << 3 | 6;
+  // Of three nodes, the one that is number `node` loses its last entries; 0: its write is torn.
+  const auto lose = [](unsigned node, unsigned entries) {
+    return static_cast<uint8_t>((node + 3 * entries) << 3 | 5);
+  };
   return {
       {"replicate",
        program({}, {Instruction(kPropose, 0), Instruction(kBegin, 0), Instruction(kDeliverTo, 1),
@@ -136,6 +141,21 @@ std::vector<std::pair<std::string, std::string>> ClusterPrograms() {
                {Instruction(kPartition, 3), Instruction(kProposeMany, 2), Instruction(kElect, 3),
                 Instruction(kProposeMany, 2), Instruction(kDriveAll, 0), Instruction(kPartition, 0),
                 Instruction(kPropose, 4), Instruction(kRun, 2)})},
+      {"lost_end", program({}, {Instruction(kProposeMany, 2), Instruction(kRun, 2),
+                                Instruction(kOther, 0), lose(1, 1), Instruction(kRun, 2),
+                                Instruction(kPropose, 5), Instruction(kOther, 0), lose(2, 2),
+                                Instruction(kElect, 2), Instruction(kRun, 3)})},
+      {"lost_late_acknowledgement",
+       program({}, {Instruction(kPropose, 0), Instruction(kBegin, 0), Instruction(kDeliverTo, 1),
+                    Instruction(kDrive, 1), Instruction(kOther, 0), lose(1, 1),
+                    Instruction(kDeliverTo, 0), Instruction(kDrive, 0), Instruction(kCrash, 0),
+                    Instruction(kElect, 2), Instruction(kRestart, 0), Instruction(kRun, 3)})},
+      {"torn_everywhere",
+       program({.start = 0x27},
+               {Instruction(kPropose, 0), Instruction(kBegin, 0), Instruction(kDeliverTo, 1),
+                Instruction(kDeliverTo, 2), Instruction(kBegin, 1), Instruction(kBegin, 2),
+                Instruction(kOther, 0), lose(0, 0), Instruction(kOther, 0), lose(1, 0),
+                Instruction(kOther, 0), lose(2, 0), Instruction(kRun, 3)})},
       {"lies", program({.flags = 0xc0},
                        {Instruction(kPropose, 0), Instruction(kDriveAll, 0), Instruction(kLie, 0),
                         7, Instruction(kLie, 0), 0x08, Instruction(kDriveAll, 1),
@@ -146,6 +166,55 @@ std::vector<std::pair<std::string, std::string>> ClusterPrograms() {
                              Instruction(kOther, 0), 7 << 3 | 6, Instruction(kOther, 0), 7,
                              Instruction(kOther, 0), 1 << 3 | 7, Instruction(kRun, 1)})},
   };
+}
+
+// A segment with three batches, and what faults leave of it.
+std::vector<std::pair<std::string, std::string>> Segments() {
+  using namespace raftkv::storage;
+  SegmentHeader header;
+  header.owner = {{0x0123456789abcdef, 0xfedcba9876543210}, 3, 1, 0, 0};
+  header.segment = 2;
+  header.first_sequence = 5;
+  header.base_index = 10;
+  header.base_term = 2;
+  header.previous_segment = 1;
+  header.previous_end = 2048;
+  header.block_bytes = 512;
+  header.segment_bytes = 8192;
+  header.commit = 9;
+  header.suspicion = raftkv::raft::Suspicion{12, 3, raftkv::raft::Suspicion::Evidence::kBlank};
+  std::string whole = EncodeSegmentHeader(header);
+  const auto entry = [](raftkv::raft::Term term, raftkv::raft::Index index, size_t bytes) {
+    return raftkv::raft::Entry{term, index, raftkv::raft::Payload::Copy(std::string(bytes, 'p')),
+                               raftkv::raft::EntryType::kCommand};
+  };
+  Note before{4, 10, {}};
+  const auto add = [&](BatchHeader batch, const std::vector<raftkv::raft::Entry>& entries) {
+    AppendBatch(whole, header.seed(), whole.size(), 512, before, batch, entries.data(),
+                entries.data() + entries.size());
+    before = NoteOf(batch, entries.data(), entries.data() + entries.size());
+  };
+  add({5, 4, 10, 2, 9, 0, 0}, {entry(2, 11, 3), entry(3, 12, 40)});
+  add({6, 5, 12, 3, 11, 0, 0}, {entry(3, 13, 700), entry(3, 14, 0)});
+  add({7, 6, 13, 3, 12, 0, 0}, {entry(4, 14, 8)});
+  AppendFoot(whole, header.seed(), whole.size(), 512, before);
+  const auto with = [&whole](size_t from, size_t bytes, char filling) {
+    std::string changed = whole;
+    changed.replace(from, bytes, bytes, filling);
+    return changed;
+  };
+  return {{"whole", whole},
+          {"no_foot", whole.substr(0, whole.size() - 512)},
+          {"first_header_bad", with(40, 1, 'x')},
+          {"note_bad", with(1536 + 20, 1, 'x')},
+          {"batch_header_bad", with(1536 + kNoteBytes + 8, 1, 'x')},
+          {"entry_header_bad", with(1536 + kBatchHeadBytes + 8, 1, 'x')},
+          {"payload_bad", with(1536 + kBatchHeadBytes + 300, 1, 'x')},
+          {"block_garbage", with(1536, 512, 'x')},
+          {"two_blocks_garbage", with(1024, 1024, 'x')},
+          {"last_batch_zero", with(2560, 512, '\0')},
+          {"last_batch_and_foot_garbage", with(2560, 1024, 'x')},
+          {"cut_in_payload", whole.substr(0, 1536 + kBatchHeadBytes + 200)}};
 }
 
 }  // namespace
@@ -171,6 +240,9 @@ int main(int argc, char** argv) {
   }
   for (const auto& [name, bytes] : raftkv::wire::RespSamples()) {
     written &= Write(corpus / "resp_request", name, bytes);
+  }
+  for (const auto& [name, bytes] : Segments()) {
+    written &= Write(corpus / "log_segment", name, bytes);
   }
   for (const auto& [name, bytes] : ClusterPrograms()) {
     written &= Write(corpus / "core_cluster", name, bytes);

@@ -185,6 +185,7 @@ void Runtime::Pump() {
   }
   in_turn_ = false;
 
+  if (wants_restart_) return Finish();
   if (!replica_->health().ok()) {
     Log(LogLevel::kError, "giving up", {{"reason", replica_->health().ToString()}});
     return Finish();
@@ -207,6 +208,7 @@ void Runtime::CarryOut(replica::Work& work) {
   for (const auto& [client, paused] : work.pause) clients_->SetPaused(client, paused);
   for (const replica::ClientId client : work.close) clients_->Close(client);
   for (const replica::Event& event : work.events) LogEvent(event);
+  wants_restart_ |= work.restart;
 }
 
 void Runtime::UpdatePeers() {
@@ -283,6 +285,37 @@ void Runtime::LogEvent(const replica::Event& event) {
         {{"index", membership->index},
          {"voters", absl::StrJoin(membership->conf.voters, ",")},
          {"learners", absl::StrJoin(membership->conf.learners, ",")}});
+  } else if (const auto* disk = std::get_if<replica::DiskSpace>(&event)) {
+    if (disk->full) {
+      Log(LogLevel::kError, "disk full", {{"outcome", "writes are refused until there is space"}});
+    } else {
+      Log(LogLevel::kInfo, "disk has space again", {});
+    }
+  } else if (const auto* started = std::get_if<replica::RepairStarted>(&event)) {
+    Log(LogLevel::kWarn, "repairing",
+        {{"bad_entries", started->bad_entries},
+         {"first", started->first},
+         {"last", started->last},
+         {"snapshot", started->snapshot}});
+  } else if (const auto* waiting = std::get_if<replica::RepairWaiting>(&event)) {
+    Log(LogLevel::kWarn, "repair waits", {{"for", waiting->what}});
+  } else if (const auto* closed = std::get_if<replica::RepairClosed>(&event)) {
+    Log(LogLevel::kInfo, "repaired",
+        {{"entries", closed->fetched_entries},
+         {"snapshot", closed->snapshot},
+         {"snapshot_bytes", closed->fetched_snapshot_bytes},
+         {"last", closed->last},
+         {"suspicion", closed->suspicion ? closed->suspicion->index : 0}});
+  } else if (const auto* suspects = std::get_if<replica::SuspicionWaiting>(&event)) {
+    Log(LogLevel::kWarn, "entries may be lost",
+        {{"last", suspects->suspicion.index},
+         {"term", suspects->suspicion.term},
+         {"waits_for", suspects->what}});
+  } else if (const auto* dropped = std::get_if<replica::SuspicionDropped>(&event)) {
+    Log(LogLevel::kWarn, "lost entries given up",
+        {{"last", dropped->suspicion.index},
+         {"term", dropped->suspicion.term},
+         {"kept", dropped->rest ? dropped->rest->index : 0}});
   } else if (const auto* refused = std::get_if<replica::PeerRefused>(&event)) {
     uint64_t suppressed = 0;
     if (refused_limiter_.Allow(now_us_ / 1'000, &suppressed)) {

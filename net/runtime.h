@@ -57,8 +57,12 @@ class Runtime {
   ~Runtime();
 
   // Until SIGTERM or SIGINT, or a call of Stop, has been carried out (OK), or the replica had to
-  // give up (its health). A second signal ends the waiting.
+  // give up (its health), or has repaired its disk (OK, wants_restart()). A second signal ends the
+  // waiting.
   absl::Status Run();
+
+  // True when Run ended because a repair is complete: the data directory is to be opened anew.
+  bool wants_restart() const { return wants_restart_; }
 
   // As SIGTERM does. From the loop's thread.
   void Stop();
@@ -107,6 +111,7 @@ class Runtime {
 
   bool stopping_ = false;
   bool finished_ = false;
+  bool wants_restart_ = false;
   bool disk_returned_ = true;
   uint64_t stop_deadline_us_ = 0;
 };

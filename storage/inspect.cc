@@ -1,7 +1,8 @@
 #include "storage/inspect.h"
 
+#include <map>
 #include <optional>
-#include <vector>
+#include <set>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -12,42 +13,56 @@
 #include "storage/records.h"
 #include "storage/slots.h"
 #include "storage/snapshot_store.h"
+#include "storage/storage.h"
 
 namespace raftkv::storage {
 namespace {
 
-void Bad(Inspection* out, absl::string_view name, absl::string_view text) {
-  out->damaged = true;
-  absl::StrAppend(&out->text, name, ": BAD ", text, "\n");
+using Fields = std::vector<std::pair<std::string, InspectItem::Value>>;
+
+void Add(Inspection* out, std::string file, uint64_t offset, std::string what, Fields fields,
+         std::string problem = "") {
+  out->items.push_back(
+      {std::move(file), offset, std::move(what), std::move(fields), std::move(problem)});
 }
 
+void AddBad(Inspection* out, std::string file, std::string what, absl::string_view problem) {
+  Add(out, std::move(file), 0, std::move(what), {}, std::string(problem));
+}
+
+// Whose directory it is. When `identity` is bad, any segment of the log says so, too.
 absl::StatusOr<Identity> TheIdentity(Disk& disk) {
   absl::StatusOr<SlotsRead> read = ReadSlots(disk, IdentityFile());
-  if (absl::IsNotFound(read.status())) {
-    return absl::NotFoundError(
-        absl::StrCat(disk.Describe(), ": no identity, not an initialised data directory"));
+  if (read.ok()) {
+    const std::optional<Identity> identity = DecodeIdentity(read->slot.payload);
+    if (identity) return *identity;
   }
-  if (!read.ok()) return read.status();
-  const std::optional<Identity> identity = DecodeIdentity(read->slot.payload);
-  if (!identity) {
-    return absl::DataLossError(absl::StrCat(disk.Describe(), "/identity: impossible values"));
+  absl::StatusOr<std::vector<std::string>> names = disk.List();
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    const std::optional<uint64_t> id = ParseSegmentName(name);
+    if (!id || name != SegmentName(*id)) continue;
+    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk, *id, true);
+    if (loaded.ok()) return loaded->header.owner;
   }
-  return *identity;
+  return absl::NotFoundError(
+      absl::StrCat(disk.Describe(), ": no identity, not an initialised data directory"));
 }
 
 // The payload that counts; notes a copy that is not as it should be.
 std::optional<Slot> TheSlot(Disk& disk, const SlotFile& file, Inspection* out) {
   absl::StatusOr<SlotsRead> read = ReadSlots(disk, file);
   if (!read.ok()) {
-    Bad(out, file.name, read.status().message());
+    AddBad(out, file.name, "slots", read.status().message());
     return std::nullopt;
   }
-  for (int number : {0, 1}) {
-    if (read->bad[number]) Bad(out, file.name, absl::StrCat("copy ", number, " is unreadable"));
+  for (const uint64_t number : {uint64_t{0}, uint64_t{1}}) {
+    if (!read->bad[number]) continue;
+    Add(out, file.name, number * kSlotBytes, "slot", {{"copy", number}}, "unreadable");
   }
   if (!read->equal && !read->bad[0] && !read->bad[1]) {
-    absl::StrAppend(&out->text, file.name,
-                    ": the copies are of different generations, the newer counts\n");
+    Add(out, file.name, 0, "slots",
+        {{"meaning", std::string("the copies are of different generations, the newer counts")}});
   }
   return read->slot;
 }
@@ -64,66 +79,252 @@ std::string ConfText(const raft::ConfState& conf) {
   return text;
 }
 
-std::string SnapshotText(const SnapshotInfo& info) {
-  return absl::StrFormat("index %d term %d bytes %d digest %016x %s %s", info.meta.index,
-                         info.meta.term, info.size, info.digest,
-                         info.source == SnapshotSource::kLocal ? "local" : "received",
-                         ConfText(info.meta.conf));
+Fields SnapshotFields(const SnapshotInfo& info) {
+  return {{"index", info.meta.index},
+          {"term", info.meta.term},
+          {"bytes", info.size},
+          {"digest", absl::StrFormat("%016x", info.digest)},
+          {"source", info.source == SnapshotSource::kLocal ? "local" : "received"},
+          {"members", ConfText(info.meta.conf)}};
 }
 
-void SegmentText(const LoadedSegment& loaded, const InspectOptions& options, Inspection* out) {
+std::string NoteText(const Note& note) {
+  std::string text = absl::StrCat("batch ", note.sequence, " behind ", note.keep_through);
+  for (const TermRun& run : note.runs) {
+    absl::StrAppend(&text, ", ", run.count, " of term ", run.term);
+  }
+  return text;
+}
+
+std::string SuspicionText(const raft::Suspicion& suspicion) {
+  constexpr const char* kEvidence[] = {"blank", "spoilt", "proven"};
+  return absl::StrCat("entry ", suspicion.index, " of term ", suspicion.term, " (",
+                      kEvidence[static_cast<size_t>(suspicion.evidence)], ")");
+}
+
+void AddEntry(const std::string& name, uint64_t batch, const EntryView& entry,
+              const InspectOptions& options, Inspection* out) {
+  if (entry.index < options.first_index || entry.index > options.last_index) return;
+  Fields fields = {{"index", entry.index}};
+  if (entry.intact || entry.term != 0) fields.emplace_back("term", entry.term);
+  if (!entry.intact) {
+    Add(out, name, batch, "entry", std::move(fields), "cannot be read");
+    return;
+  }
+  if (!options.show_entries) return;
+  const absl::string_view shown = entry.payload.substr(0, options.payload_bytes);
+  fields.emplace_back("type",
+                      entry.type == raft::EntryType::kMembership ? "membership" : "command");
+  fields.emplace_back("bytes", uint64_t{entry.payload.size()});
+  if (!shown.empty()) {
+    fields.emplace_back("payload", absl::StrCat("\"", absl::CHexEscape(shown), "\"",
+                                                shown.size() < entry.payload.size() ? "..." : ""));
+  }
+  Add(out, name, batch, "entry", std::move(fields));
+}
+
+void AddSegmentHeader(const LoadedSegment& loaded, const std::string& name, Inspection* out) {
   const SegmentHeader& header = loaded.header;
-  const std::string name = SegmentName(header.segment);
-  absl::StrAppend(&out->text, name, ": bytes ", loaded.bytes.size(), " block ", header.block_bytes,
-                  " first-batch ", header.first_sequence, " after-entry ", header.base_index);
+  Fields fields = {{"bytes", uint64_t{loaded.bytes.size()}},
+                   {"block", uint64_t{header.block_bytes}},
+                   {"first-batch", header.first_sequence},
+                   {"after-entry", header.base_index},
+                   {"of-term", header.base_term},
+                   {"commit", header.commit}};
   if (header.previous_segment == 0) {
-    absl::StrAppend(&out->text, " the log begins here\n");
+    fields.emplace_back("begins", "the log");
   } else {
-    absl::StrAppend(&out->text, " seals ", SegmentName(header.previous_segment), " at ",
-                    header.previous_end, "\n");
+    fields.emplace_back("seals", SegmentName(header.previous_segment));
+    fields.emplace_back("at", header.previous_end);
   }
-  SegmentReader reader(loaded.bytes, header, loaded.bytes.size());
-  uint64_t offset = reader.offset();
+  if (header.suspicion) fields.emplace_back("suspicion", SuspicionText(*header.suspicion));
+  Add(out, name, 0, "segment", std::move(fields));
+  for (const uint64_t copy : {uint64_t{0}, uint64_t{1}}) {
+    if (!loaded.bad_header[copy]) continue;
+    Add(out, name, copy * header.block_bytes, "header", {{"copy", copy}},
+        "not valid, the other copy counts");
+  }
+  for (const LoadedSegment::Range& range : loaded.unreadable) {
+    Add(out, name, range.offset, "bytes", {{"bytes", range.bytes}},
+        "cannot be read, or missing at the end of the file");
+  }
+}
+
+void AddSegment(const LoadedSegment& loaded, const InspectOptions& options, Inspection* out) {
+  const std::string name = SegmentName(loaded.header.segment);
+  AddSegmentHeader(loaded, name, out);
+  SegmentReader reader(loaded.bytes, loaded.header, loaded.bytes.size());
   SegmentReader::Step step = reader.Next();
-  for (; step == SegmentReader::Step::kBatch; step = reader.Next()) {
-    const BatchHeader& batch = reader.batch();
-    absl::StrAppend(&out->text, "  ", offset, ": batch ", batch.sequence, " keep-through ",
-                    batch.keep_through, " commit ", batch.commit, " entries ", batch.count,
-                    " durable-before ", batch.durable_sequence, "/", batch.durable_index, "\n");
-    for (const EntryView& entry : reader.entries()) {
-      if (entry.index < options.first_index || entry.index > options.last_index) continue;
-      absl::StrAppend(&out->text, "    ", entry.index, " term ", entry.term,
-                      entry.type == raft::EntryType::kMembership ? " membership" : " command",
-                      " bytes ", entry.payload.size());
-      const absl::string_view shown = entry.payload.substr(0, options.payload_bytes);
-      if (!shown.empty()) {
-        absl::StrAppend(&out->text, " \"", absl::CHexEscape(shown), "\"",
-                        shown.size() < entry.payload.size() ? "..." : "");
-      }
-      absl::StrAppend(&out->text, "\n");
+  for (; step != SegmentReader::Step::kEnd; step = reader.Next()) {
+    const std::string problem =
+        reader.hurt() ? absl::StrCat(reader.problem().text, " at offset ", reader.problem().offset,
+                                     reader.blank() ? ", never written to the end" : "")
+                      : std::string();
+    if (step == SegmentReader::Step::kGap) {
+      Fields fields = {{"bytes", reader.dirty_bytes()}};
+      if (reader.lost()) fields.emplace_back("last", NoteText(*reader.lost()));
+      Add(out, name, reader.begin(), "gap", std::move(fields), problem);
+      continue;
     }
-    offset = reader.offset();
+    if (reader.note_lost()) {
+      Add(out, name, reader.begin(), "note", {}, "not valid, nothing is lost with it");
+    }
+    const BatchHeader& batch = reader.batch();
+    if (options.show_entries || reader.hurt()) {
+      Fields fields = {{"number", batch.sequence},
+                       {"keep-through", batch.keep_through},
+                       {"entries", uint64_t{batch.count}}};
+      if (!reader.head_lost()) {
+        fields.emplace_back("of-term", batch.keep_term);
+        fields.emplace_back("commit", batch.commit);
+        fields.emplace_back("durable-before", batch.durable_sequence);
+      }
+      Add(out, name, reader.begin(), "batch", std::move(fields), problem);
+    }
+    for (const EntryView& entry : reader.entries()) {
+      AddEntry(name, reader.begin(), entry, options, out);
+    }
   }
-  if (step == SegmentReader::Step::kBad) {
-    out->damaged = true;
-    absl::StrAppend(&out->text, "  ", reader.offset(), ": BAD ", reader.problem().text, " (offset ",
-                    reader.problem().offset, ", entry ", reader.problem().index, "); not zero for ",
-                    reader.DirtyBytes(), " bytes\n");
+  const std::optional<Note> foot = DecodeNote(loaded.bytes, loaded.header.seed(), reader.offset());
+  if (options.show_entries && foot) {
+    Add(out, name, reader.offset(), "foot", {{"of", NoteText(*foot)}});
+  }
+  Add(out, name, reader.offset(), "end", {{"next-batch", reader.next_sequence()}});
+}
+
+void AddMarks(Disk& disk, const ClusterId& cluster, Inspection* out) {
+  absl::StatusOr<Marks::Found> found = Marks::Read(disk, cluster);
+  if (!found.ok() || found->generation == 0) {
+    AddBad(out, "marks", "mark", found.ok() ? "unreadable" : found.status().message());
+    return;
+  }
+  const Mark& mark = found->newest;
+  if (mark.segment == 0) {
+    Add(out, "marks", 0, "mark", {{"meaning", "none yet"}});
+    return;
+  }
+  Add(out, "marks", 0, "mark",
+      {{"durable-through", mark.sequence},
+       {"entry", mark.last_index},
+       {"term", mark.last_term},
+       {"segment", SegmentName(mark.segment)},
+       {"end", mark.end}});
+}
+
+void VerifyChunks(const SnapshotFile& file, const std::string& name, Inspection* out) {
+  Digest digest;
+  bool intact = true;
+  for (uint64_t number = 0; number < file.chunks(); ++number) {
+    absl::StatusOr<std::string> chunk = file.ReadChunk(number);
+    if (chunk.ok()) {
+      digest.Add(*chunk);
+    } else {
+      intact = false;
+      Add(out, name, 0, "chunk", {{"number", number}}, std::string(chunk.status().message()));
+    }
+  }
+  if (!intact) return;
+  if (digest.value() != file.info().digest) {
+    AddBad(out, name, "snapshot", "the bytes do not have the digest of the trailer");
   } else {
-    absl::StrAppend(&out->text, "  ", reader.offset(), ": end\n");
+    Add(out, name, 0, "verified", {{"bytes", file.info().size}});
   }
+}
+
+std::optional<Manifest> TheManifest(Disk& disk, const ClusterId& cluster, Inspection* out) {
+  const std::optional<Slot> slot = TheSlot(disk, ManifestFile(cluster), out);
+  if (!slot) return std::nullopt;
+  std::optional<Manifest> manifest = DecodeManifest(slot->payload);
+  if (!manifest) AddBad(out, "manifest", "manifest", "impossible values");
+  return manifest;
+}
+
+// What Storage::Open would find, and decide.
+void AddDecisions(Disk& disk, const Identity& identity, Inspection* out) {
+  Inspection ignored;
+  const std::optional<Manifest> manifest = TheManifest(disk, identity.cluster, &ignored);
+  const std::optional<Slot> vote = TheSlot(disk, VoteFile(identity.cluster), &ignored);
+  const std::optional<VoteRecord> record = vote ? DecodeVote(vote->payload) : std::nullopt;
+  if (!manifest || !record) {
+    AddBad(out, "", "start", "refused: without manifest or vote nothing can be started");
+    return;
+  }
+  const raft::SnapshotMeta& snapshot = manifest->snapshot.meta;
+  Log::Recovery recovery;
+  std::vector<RecoveryEvent> events;
+  const absl::Status status = Log::Explain(
+      disk, identity,
+      {manifest->first_segment, snapshot.index, snapshot.term, record->hard_state.term}, &recovery,
+      &events);
+  if (!status.ok()) {
+    AddBad(out, "", "start", absl::StrCat("refused: ", status.message()));
+    return;
+  }
+  for (const RecoveryEvent& event : events) {
+    Add(out, event.file, event.offset, "event", {{"bytes", event.bytes}, {"meaning", event.text}});
+  }
+  const raft::Index last =
+      recovery.entries.empty() ? snapshot.index : recovery.entries.back().index;
+  Fields fields = {{"snapshot", snapshot.index}, {"last-entry", last}};
+  std::string problem;
+  if (recovery.suspicion) {
+    problem =
+        absl::StrCat("the end of the log may be lost, up to ", SuspicionText(*recovery.suspicion));
+  }
+  if (recovery.damage) {
+    std::vector<std::string> bad;
+    for (const raft::DamagedEntry& entry : recovery.damage->bad) {
+      bad.push_back(entry.term == 0 ? absl::StrCat(entry.index)
+                                    : absl::StrCat(entry.index, " of term ", entry.term));
+    }
+    fields.emplace_back("readable-behind", uint64_t{recovery.damage->intact.size()});
+    problem = absl::StrCat("to be repaired from peers: ", absl::StrJoin(bad, ", "),
+                           "; the log went up to ", SuspicionText(recovery.damage->last));
+  }
+  Add(out, "", 0, "start", std::move(fields), std::move(problem));
 }
 
 }  // namespace
+
+bool Inspection::damaged() const {
+  for (const InspectItem& item : items) {
+    if (!item.problem.empty()) return true;
+  }
+  return false;
+}
+
+std::string Inspection::Text() const {
+  std::string text;
+  for (const InspectItem& item : items) {
+    if (!item.file.empty()) absl::StrAppend(&text, item.file, ":", item.offset, ": ");
+    absl::StrAppend(&text, item.what);
+    for (const auto& [name, value] : item.fields) {
+      absl::StrAppend(&text, " ", name, " ");
+      if (const auto* number = std::get_if<uint64_t>(&value)) {
+        absl::StrAppend(&text, *number);
+      } else if (const auto* words = std::get_if<std::string>(&value)) {
+        absl::StrAppend(&text, *words);
+      } else {
+        absl::StrAppend(&text, std::get<bool>(value) ? "yes" : "no");
+      }
+    }
+    if (!item.problem.empty()) absl::StrAppend(&text, " BAD ", item.problem);
+    absl::StrAppend(&text, "\n");
+  }
+  return text;
+}
 
 absl::StatusOr<Inspection> InspectIdentity(Disk& disk) {
   absl::StatusOr<Identity> identity = TheIdentity(disk);
   if (!identity.ok()) return identity.status();
   Inspection out;
   (void)TheSlot(disk, IdentityFile(), &out);
-  absl::StrAppend(&out.text, "identity: cluster ", ToHex(identity->cluster), " node ",
-                  identity->node, " incarnation ", identity->incarnation, " group ",
-                  identity->group, " created-ms ", identity->created_ms, "\n");
+  Add(&out, "identity", 0, "identity",
+      {{"cluster", ToHex(identity->cluster)},
+       {"node", identity->node},
+       {"incarnation", identity->incarnation},
+       {"group", identity->group},
+       {"created-ms", identity->created_ms}});
   return out;
 }
 
@@ -135,12 +336,18 @@ absl::StatusOr<Inspection> InspectVote(Disk& disk) {
   if (!slot) return out;
   const std::optional<VoteRecord> vote = DecodeVote(slot->payload);
   if (!vote) {
-    Bad(&out, "vote", "impossible values");
+    AddBad(&out, "vote", "vote", "impossible values");
     return out;
   }
-  absl::StrAppend(&out.text, "vote: term ", vote->hard_state.term, " vote ", vote->hard_state.vote,
-                  " node ", vote->node, " incarnation ", vote->incarnation, " generation ",
-                  slot->generation, "\n");
+  Add(&out, "vote", 0, "vote",
+      {{"term", vote->hard_state.term},
+       {"for", vote->hard_state.vote},
+       {"node", vote->node},
+       {"incarnation", vote->incarnation},
+       {"generation", slot->generation}});
+  if (vote->node != identity->node || vote->incarnation != identity->incarnation) {
+    AddBad(&out, "vote", "vote", "of another life of this disk");
+  }
   return out;
 }
 
@@ -150,28 +357,29 @@ absl::StatusOr<Inspection> InspectLog(Disk& disk, const InspectOptions& options)
   absl::StatusOr<std::vector<std::string>> names = disk.List();
   if (!names.ok()) return names.status();
   Inspection out;
-  absl::StatusOr<Marks::Found> found = Marks::Read(disk, identity->cluster);
-  if (!found.ok() || found->generation == 0) {
-    Bad(&out, "marks", found.ok() ? "unreadable" : found.status().message());
-  } else if (found->newest.segment == 0) {
-    absl::StrAppend(&out.text, "marks: none yet\n");
-  } else {
-    const Mark& mark = found->newest;
-    absl::StrAppend(&out.text, "marks: durable through batch ", mark.sequence, " entry ",
-                    mark.last_index, " at ", SegmentName(mark.segment), ":", mark.end, "\n");
+  AddMarks(disk, identity->cluster, &out);
+  // Where each segment is sealed is in the header of the next one.
+  std::map<uint64_t, uint64_t> sealed;
+  for (const std::string& name : *names) {
+    const std::optional<uint64_t> id = ParseSegmentName(name);
+    if (!id || name != SegmentName(*id)) continue;
+    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk, *id, true);
+    if (loaded.ok()) sealed[loaded->header.previous_segment] = loaded->header.previous_end;
   }
   for (const std::string& name : *names) {
     const std::optional<uint64_t> id = ParseSegmentName(name);
     if (!id) continue;
     if (name != SegmentName(*id)) {
-      absl::StrAppend(&out.text, name, ": unfinished\n");
+      Add(&out, name, 0, "unfinished", {});
       continue;
     }
-    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk, *id);
+    const auto seal = sealed.find(*id);
+    absl::StatusOr<LoadedSegment> loaded =
+        LoadSegment(disk, *id, false, seal == sealed.end() ? UINT64_MAX : seal->second);
     if (loaded.ok()) {
-      SegmentText(*loaded, options, &out);
+      AddSegment(*loaded, options, &out);
     } else {
-      Bad(&out, name, loaded.status().message());
+      AddBad(&out, name, "segment", loaded.status().message());
     }
   }
   return out;
@@ -183,56 +391,49 @@ absl::StatusOr<Inspection> InspectSnapshots(Disk& disk, const InspectOptions& op
   absl::StatusOr<std::vector<std::string>> names = disk.List();
   if (!names.ok()) return names.status();
   Inspection out;
-  const std::optional<Slot> slot = TheSlot(disk, ManifestFile(identity->cluster), &out);
-  if (slot) {
-    const std::optional<Manifest> manifest = DecodeManifest(slot->payload);
-    if (manifest) {
-      absl::StrAppend(&out.text, "manifest: log from ", SegmentName(manifest->first_segment),
-                      " snapshot ", SnapshotText(manifest->snapshot), "\n");
-    } else {
-      Bad(&out, "manifest", "impossible values");
+  const std::optional<Manifest> manifest = TheManifest(disk, identity->cluster, &out);
+  std::string current;
+  if (manifest) {
+    Fields fields = SnapshotFields(manifest->snapshot);
+    fields.emplace_back("log-from", SegmentName(manifest->first_segment));
+    Add(&out, "manifest", 0, "manifest", std::move(fields));
+    current = SnapshotName(manifest->snapshot.meta.index, manifest->snapshot.source);
+    if (std::find(names->begin(), names->end(), current) == names->end()) {
+      AddBad(&out, current, "snapshot", "missing, and the manifest names it");
     }
   }
   for (const std::string& name : *names) {
     if (!IsSnapshotName(name)) continue;
     if (absl::EndsWith(name, ".tmp")) {
-      absl::StrAppend(&out.text, name, ": unfinished\n");
+      Add(&out, name, 0, "unfinished", {});
       continue;
     }
     absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(disk, name, identity->cluster);
     if (!file.ok()) {
-      Bad(&out, name, file.status().message());
+      AddBad(&out, name, "snapshot", file.status().message());
       continue;
     }
-    absl::StrAppend(&out.text, name, ": ", SnapshotText(file->info()), " chunks ", file->chunks(),
-                    " of ", file->header().chunk_bytes, "\n");
-    if (!options.verify_snapshots) continue;
-    Digest digest;
-    bool intact = true;
-    for (uint64_t number = 0; number < file->chunks(); ++number) {
-      absl::StatusOr<std::string> chunk = file->ReadChunk(number);
-      if (chunk.ok()) {
-        digest.Add(*chunk);
-      } else {
-        intact = false;
-        Bad(&out, name, chunk.status().message());
-      }
-    }
-    if (intact && digest.value() != file->info().digest) {
-      Bad(&out, name, "the bytes do not have the digest of the trailer");
-    } else if (intact) {
-      absl::StrAppend(&out.text, name, ": verified\n");
-    }
+    Fields fields = SnapshotFields(file->info());
+    fields.emplace_back("chunks", file->chunks());
+    fields.emplace_back("of", uint64_t{file->header().chunk_bytes});
+    const bool other = name == current && file->info() != manifest->snapshot;
+    Add(&out, name, 0, "snapshot", std::move(fields),
+        other ? "not the snapshot that the manifest names" : "");
+    if (options.verify_snapshots) VerifyChunks(*file, name, &out);
   }
   return out;
 }
 
-absl::StatusOr<Inspection> InspectAll(Disk& disk, const InspectOptions& options) {
+absl::StatusOr<Inspection> InspectAll(Disk& disk) {
+  absl::StatusOr<Identity> identity = TheIdentity(disk);
+  if (!identity.ok()) return identity.status();
+  InspectOptions options;
+  options.verify_snapshots = true;
+  options.show_entries = false;
   Inspection all;
   auto add = [&all](absl::StatusOr<Inspection> part) {
     if (!part.ok()) return part.status();
-    all.text += part->text;
-    all.damaged |= part->damaged;
+    for (InspectItem& item : part->items) all.items.push_back(std::move(item));
     return absl::OkStatus();
   };
   absl::Status status = add(InspectIdentity(disk));
@@ -240,6 +441,7 @@ absl::StatusOr<Inspection> InspectAll(Disk& disk, const InspectOptions& options)
   if (status.ok()) status = add(InspectSnapshots(disk, options));
   if (status.ok()) status = add(InspectLog(disk, options));
   if (!status.ok()) return status;
+  AddDecisions(disk, *identity, &all);
   return all;
 }
 

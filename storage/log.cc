@@ -27,6 +27,7 @@ std::string EncodeMark(const Mark& mark) {
   std::string payload;
   PutU64(payload, mark.sequence);
   PutU64(payload, mark.last_index);
+  PutU64(payload, mark.last_term);
   PutU64(payload, mark.segment);
   PutU64(payload, mark.end);
   return payload;
@@ -37,17 +38,11 @@ std::optional<Mark> DecodeMark(absl::string_view payload) {
   Mark mark;
   mark.sequence = reader.U64();
   mark.last_index = reader.U64();
+  mark.last_term = reader.U64();
   mark.segment = reader.U64();
   mark.end = reader.U64();
   if (!reader.done()) return std::nullopt;
   return mark;
-}
-
-absl::Status Rotten(const Disk& disk, uint64_t segment, const SegmentReader::Problem& problem) {
-  return absl::DataLossError(
-      absl::StrCat(disk.Describe(), "/", SegmentName(segment), ": offset ", problem.offset, ": ",
-                   problem.text, "; entry ", problem.index,
-                   " was durable and may have been acknowledged, so it is not cut off"));
 }
 
 // An error after which nothing of the file is certain. "No space" would tell the caller that
@@ -57,7 +52,66 @@ absl::Status Final(absl::Status status) {
   return absl::DataLossError(absl::StrCat("in the middle of a write: ", status.message()));
 }
 
+// Reads all of [offset, offset + length), in smaller and smaller pieces around what the device
+// cannot read.
+absl::Status ReadAround(File& file, uint64_t offset, char* buffer, size_t length,
+                        std::vector<LoadedSegment::Range>* unreadable) {
+  absl::StatusOr<size_t> got = file.Read(offset, buffer, length);
+  if (!got.ok() && !absl::IsDataLoss(got.status())) return got.status();
+  if (!got.ok() && length > kSectorBytes) {
+    const size_t piece = RoundUp(std::max<size_t>(length / 16, 1), kSectorBytes);
+    for (size_t at = 0; at < length; at += piece) {
+      absl::Status status =
+          ReadAround(file, offset + at, buffer + at, std::min(piece, length - at), unreadable);
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+  const size_t read = got.ok() ? *got : 0;
+  if (read == length) return absl::OkStatus();
+  std::fill(buffer + read, buffer + length, kNotRead);
+  if (!unreadable->empty() &&
+      unreadable->back().offset + unreadable->back().bytes == offset + read) {
+    unreadable->back().bytes += length - read;
+  } else {
+    unreadable->push_back({offset + read, length - read});
+  }
+  return absl::OkStatus();
+}
+
+raft::Entries DeepCopy(const raft::Entry* begin, const raft::Entry* end) {
+  raft::Entries copies;
+  for (const raft::Entry* entry = begin; entry != end; ++entry) {
+    copies.push_back(
+        {entry->term, entry->index, raft::Payload::Copy(entry->payload.view()), entry->type});
+  }
+  return copies;
+}
+
 }  // namespace
+
+void TermTable::Reset(raft::Index index, raft::Term term) { runs_ = {{index, term}}; }
+
+void TermTable::Cut(raft::Index keep_through) {
+  while (runs_.size() > 1 && runs_.back().first > keep_through) runs_.pop_back();
+}
+
+void TermTable::Append(raft::Index index, raft::Term term) {
+  if (runs_.back().term != term) runs_.push_back({index, term});
+}
+
+raft::Term TermTable::At(raft::Index index) const {
+  for (auto run = runs_.rbegin(); run != runs_.rend(); ++run) {
+    if (run->first <= index) return run->term;
+  }
+  return 0;
+}
+
+void TermTable::Forget(raft::Index index) {
+  size_t dead = 0;
+  while (dead + 1 < runs_.size() && runs_[dead + 1].first <= index) ++dead;
+  runs_.erase(runs_.begin(), runs_.begin() + static_cast<ptrdiff_t>(dead));
+}
 
 std::string SegmentName(uint64_t segment) { return absl::StrFormat("%s%016x", kPrefix, segment); }
 
@@ -121,34 +175,42 @@ absl::Status Marks::Write(const Mark& mark) {
   return handle_->Write(offset, EncodeSlot(file_, offset, {found_.generation, EncodeMark(mark)}));
 }
 
-absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment) {
+absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment, bool header_only,
+                                          uint64_t limit) {
   const std::string name = SegmentName(segment);
   absl::StatusOr<std::unique_ptr<File>> file = disk.Open(name, Disk::Mode::kRead);
   if (!file.ok()) return file.status();
   absl::StatusOr<uint64_t> size = (*file)->Size();
   if (!size.ok()) return size.status();
-  if (*size > kMaxSegmentBytes) {
-    return absl::DataLossError(absl::StrCat(disk.Describe(), "/", name, ": ", *size,
-                                            " bytes are more than a segment can have"));
-  }
   LoadedSegment loaded;
-  loaded.bytes.resize(*size);
-  absl::StatusOr<size_t> got = (*file)->Read(0, loaded.bytes.data(), loaded.bytes.size());
-  if (!got.ok()) return got.status();
-  loaded.bytes.resize(*got);
-  absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(loaded.bytes, segment);
-  if (!header.ok()) {
-    return absl::Status(header.status().code(),
-                        absl::StrCat(disk.Describe(), "/", name, ": ", header.status().message()));
+  loaded.bytes.resize(std::min<uint64_t>(*size, kSegmentHeaderReach));
+  absl::Status status =
+      ReadAround(**file, 0, loaded.bytes.data(), loaded.bytes.size(), &loaded.unreadable);
+  if (!status.ok()) return status;
+  absl::StatusOr<FoundHeader> found = FindSegmentHeader(loaded.bytes, segment);
+  if (!found.ok()) {
+    return absl::Status(found.status().code(),
+                        absl::StrCat(disk.Describe(), "/", name, ": ", found.status().message()));
   }
-  loaded.header = *header;
+  loaded.header = found->header;
+  std::copy(std::begin(found->bad), std::end(found->bad), loaded.bad_header);
+  if (header_only) return loaded;
+  loaded.unreadable.clear();
+  loaded.bytes.resize(std::min(loaded.header.segment_bytes, limit));
+  status = ReadAround(**file, 0, loaded.bytes.data(), loaded.bytes.size(), &loaded.unreadable);
+  if (!status.ok()) return status;
   return loaded;
 }
 
 Log::Log(Disk& disk, const Identity& owner, const Options& options, Marks marks)
-    : disk_(disk), owner_(owner), options_(options), marks_(std::move(marks)) {}
+    : disk_(disk),
+      owner_(owner),
+      options_(options),
+      marks_(std::move(marks)),
+      reserve_(disk, RoundUp(options.segment_bytes, options.block_bytes)) {}
 
-absl::Status Log::Create(Disk& disk, const Identity& owner, raft::Index base_index) {
+absl::Status Log::Create(Disk& disk, const Identity& owner, raft::Index base_index,
+                         raft::Term base_term) {
   const std::string name = SegmentName(1);
   const std::string temporary = absl::StrCat(name, kTemporary);
   absl::Status status = disk.Remove(temporary);
@@ -159,7 +221,8 @@ absl::Status Log::Create(Disk& disk, const Identity& owner, raft::Index base_ind
   header.owner = owner;
   header.segment = 1;
   header.base_index = base_index;
-  header.segment_bytes = header.block_bytes;
+  header.base_term = base_term;
+  header.segment_bytes = header.first_batch();
   status = (*file)->Write(0, EncodeSegmentHeader(header));
   if (!status.ok()) return status;
   status = (*file)->Sync();
@@ -168,203 +231,329 @@ absl::Status Log::Create(Disk& disk, const Identity& owner, raft::Index base_ind
 }
 
 absl::StatusOr<std::unique_ptr<Log>> Log::Open(Disk& disk, const Identity& owner,
-                                               const Options& options, uint64_t first_segment,
-                                               raft::Index snapshot_index, Recovery* recovery,
+                                               const Options& options, const Start& start,
+                                               Recovery* recovery,
                                                std::vector<RecoveryEvent>* events) {
   absl::StatusOr<Marks> marks = Marks::Open(disk, owner.cluster, events);
   if (!marks.ok()) return marks.status();
   std::unique_ptr<Log> log(new Log(disk, owner, options, *std::move(marks)));
-  absl::Status status = log->Recover(first_segment, snapshot_index, recovery, events);
+  // The recovery needs a segment, and may need this one. Without it the node starts all the same.
+  absl::Status status = log->FillReserve();
+  if (!status.ok() && !absl::IsResourceExhausted(status)) return status;
+  status = log->Recover(start, recovery, events);
   if (!status.ok()) return status;
   return log;
 }
 
-absl::Status Log::FindChain(uint64_t first_segment, raft::Index snapshot_index,
-                            std::vector<SegmentHeader>* chain) {
+absl::Status Log::FindChain(const Start& start, Chain* chain, std::vector<RecoveryEvent>* events) {
   absl::StatusOr<std::vector<std::string>> names = disk_.List();
   if (!names.ok()) return names.status();
   std::vector<uint64_t> ids;
-  highest_segment_ = std::max(first_segment, marks_.newest().segment);
+  highest_segment_ = std::max(start.first_segment, marks_.newest().segment);
   for (const std::string& name : *names) {
     const std::optional<uint64_t> id = ParseSegmentName(name);
     if (!id) continue;
     highest_segment_ = std::max(highest_segment_, *id);
-    if (*id >= first_segment && !absl::EndsWith(name, kTemporary)) ids.push_back(*id);
+    if (*id >= start.first_segment && !absl::EndsWith(name, kTemporary)) ids.push_back(*id);
   }
   std::sort(ids.begin(), ids.end());
 
+  // What is missing in front of the oldest link, or behind all of them.
+  const auto lose = [&](uint64_t id, absl::string_view why) {
+    uint64_t& lost = chain->links.empty() ? chain->lost : chain->links.back().lost;
+    if (lost == 0) lost = id;
+    events->push_back({RecoveryEvent::Kind::kSegmentLost, SegmentName(id), 0, 0,
+                       absl::StrCat("the whole segment is lost: ", why)});
+  };
   // From the newest back along the links. A fresh start that the manifest does not name never came
   // into force.
-  std::optional<uint64_t> wanted;
-  while (!ids.empty()) {
+  std::optional<uint64_t> wanted;  // exactly this one, or when lost, the next below it
+  uint64_t end = 0;
+  bool begins = false;
+  for (; !ids.empty() && !begins; ids.pop_back()) {
     const uint64_t id = ids.back();
-    ids.pop_back();
     if (wanted && id > *wanted) continue;
-    if (wanted && id < *wanted) break;
-    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk_, id);
+    const bool bookkeeping =
+        !chain->links.empty() && chain->links.back().header.base_index <= start.snapshot_index;
+    if (wanted && id < *wanted && chain->links.back().lost == 0) {
+      if (bookkeeping) break;
+      lose(*wanted, "the file is missing");
+    }
+    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk_, id, true);
+    if (absl::IsDataLoss(loaded.status())) {
+      if (bookkeeping) break;
+      lose(id, loaded.status().message());
+      continue;
+    }
     if (!loaded.ok()) return loaded.status();
     const SegmentHeader& header = loaded->header;
     if (header.owner.cluster != owner_.cluster || header.owner.node != owner_.node ||
         header.owner.incarnation != owner_.incarnation || header.owner.group != owner_.group) {
-      return absl::DataLossError(absl::StrCat(
-          disk_.Describe(), "/", SegmentName(id), ": belongs to node ", header.owner.node,
-          " incarnation ", header.owner.incarnation, " of cluster ", ToHex(header.owner.cluster)));
+      if (bookkeeping) break;
+      lose(id, absl::StrCat("it belongs to node ", header.owner.node, " incarnation ",
+                            header.owner.incarnation, " of cluster ", ToHex(header.owner.cluster)));
+      continue;
     }
     const bool fresh = header.previous_segment == 0;
-    if (fresh && id != first_segment && !wanted) continue;
-    chain->push_back(header);
+    if (fresh && id != start.first_segment && id != wanted) continue;
+    begins = fresh;
+    if (bookkeeping) {
+      chain->covered.push_back({id, header.base_index, header.block_bytes, end, end, 0});
+    } else {
+      std::optional<Note> note = DecodeNote(loaded->bytes, header.seed(), header.first_batch());
+      if (note && note->sequence + 1 != header.first_sequence) note.reset();
+      chain->links.push_back({header, std::move(note), 0});
+    }
     wanted = header.previous_segment;
-    if (fresh) break;
+    end = header.previous_end;
   }
-  std::reverse(chain->begin(), chain->end());
-  if (chain->empty()) {
-    return absl::DataLossError(absl::StrCat(disk_.Describe(), "/", SegmentName(first_segment),
-                                            ": missing, the log begins there"));
+  std::reverse(chain->links.begin(), chain->links.end());
+  std::reverse(chain->covered.begin(), chain->covered.end());
+  if (chain->links.empty()) {
+    if (chain->lost == 0) lose(start.first_segment, "the log begins there, and it is missing");
+    return absl::OkStatus();
   }
-  const SegmentHeader& oldest = chain->front();
-  const bool begins = oldest.previous_segment == 0 && oldest.segment == first_segment;
-  if (!begins && oldest.base_index > snapshot_index) {
-    return absl::DataLossError(
-        absl::StrCat(disk_.Describe(), "/", SegmentName(oldest.previous_segment),
-                     ": missing; it held entries up to ", oldest.base_index,
-                     ", and the snapshot covers only those up to ", snapshot_index));
+  Link& oldest = chain->links.front();
+  if (oldest.header.base_index > start.snapshot_index && oldest.lost == 0 &&
+      !(begins && oldest.header.segment == start.first_segment)) {
+    oldest.lost =
+        oldest.header.previous_segment != 0 ? oldest.header.previous_segment : start.first_segment;
+    events->push_back({RecoveryEvent::Kind::kSegmentLost, SegmentName(oldest.lost), 0, 0,
+                       "the whole segment is lost: the file is missing"});
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> Log::JudgeTail(const LoadedSegment& newest,
-                                        std::vector<RecoveryEvent>* events) {
-  const uint64_t segment = newest.header.segment;
-  uint64_t durable = std::max(marks_.newest().sequence, newest.header.durable_sequence());
-  raft::Index last_index = newest.header.base_index;
-  SegmentReader reader(newest.bytes, newest.header, newest.bytes.size());
-  SegmentReader::Step step = reader.Next();
-  for (; step == SegmentReader::Step::kBatch; step = reader.Next()) {
-    durable = std::max(durable, reader.batch().durable_sequence);
-    last_index = reader.batch().keep_through + reader.batch().count;
+absl::Status Log::Replay(const Chain& chain, LogReplay* replay,
+                         std::vector<RecoveryEvent>* events) {
+  for (size_t i = 0; i < chain.links.size(); ++i) {
+    const Link& link = chain.links[i];
+    const bool newest = i + 1 == chain.links.size();
+    // Where the segment in front of a lost one was sealed is lost, too.
+    const bool sealed = !newest && chain.links[i + 1].lost == 0;
+    const uint64_t end = sealed ? chain.links[i + 1].header.previous_end : UINT64_MAX;
+    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk_, link.header.segment, false, end);
+    if (!loaded.ok()) return loaded.status();
+    const std::string name = SegmentName(link.header.segment);
+    for (const uint64_t copy : {uint64_t{0}, uint64_t{1}}) {
+      if (!loaded->bad_header[copy]) continue;
+      events->push_back({RecoveryEvent::Kind::kDamagePassed, name, copy * link.header.block_bytes,
+                         kSegmentHeaderBytes,
+                         "one copy of the segment's header is bad, the other one counts"});
+    }
+    for (const LoadedSegment::Range& range : loaded->unreadable) {
+      events->push_back({RecoveryEvent::Kind::kUnreadable, name, range.offset, range.bytes,
+                         "cannot be read, or is missing at the end of the file"});
+    }
+    // The note of the last batch is in the first of the next segments that has one.
+    std::optional<Note> behind;
+    for (size_t next = i + 1; sealed && next < chain.links.size() && !behind; ++next) {
+      if (chain.links[next].lost != 0 ||
+          chain.links[next].header.first_sequence != chain.links[i + 1].header.first_sequence) {
+        break;
+      }
+      behind = chain.links[next].note;
+    }
+    replay->Add(*loaded, link.lost, newest, loaded->bytes.size(), std::move(behind));
+    if (!replay->status().ok()) {
+      return absl::DataLossError(absl::StrCat(
+          disk_.Describe(), "/", name, ": ", replay->status().message(),
+          "; the directory is no log of ours: remove the node from the cluster, and let it come "
+          "back with a new one"));
+    }
+    segments_.push_back({link.header.segment, link.header.base_index, link.header.block_bytes,
+                         loaded->bytes.size(), loaded->bytes.size(), 0});
   }
-  SegmentReader::Problem problem = reader.problem();
-  if (step == SegmentReader::Step::kBad) {
-    durable = std::max(durable, reader.DurableSequenceBehind());
-  } else {
-    problem = {reader.offset(), last_index + 1, "zeros where a batch was"};
-  }
-  if (reader.next_sequence() <= durable) return Rotten(disk_, segment, problem);
-  if (step == SegmentReader::Step::kBad) {
-    events->push_back({RecoveryEvent::Kind::kTornTail, SegmentName(segment), reader.offset(),
-                       reader.DirtyBytes(),
-                       absl::StrCat("cut off, never acknowledged: ", problem.text, " at offset ",
-                                    problem.offset)});
-  }
-  return durable;
+  return absl::OkStatus();
 }
 
-absl::Status Log::Recover(uint64_t first_segment, raft::Index snapshot_index, Recovery* recovery,
-                          std::vector<RecoveryEvent>* events) {
-  std::vector<SegmentHeader> chain;
-  absl::Status status = FindChain(first_segment, snapshot_index, &chain);
+LogReplay::Knowledge Log::WhatMarksSay(const Chain& chain, raft::Term term) const {
+  const Mark& mark = marks_.newest();
+  const uint64_t newest = chain.links.empty() ? 0 : chain.links.back().header.segment;
+  LogReplay::Knowledge knowledge;
+  knowledge.term = term;
+  knowledge.lost_segment = chain.lost;
+  // A mark of an older segment says nothing that its successor does not say better.
+  if (mark.segment >= newest && mark.segment != 0) {
+    knowledge.durable_sequence = mark.segment == newest ? mark.sequence : 0;
+    knowledge.marked = {mark.last_index, mark.last_term, raft::Suspicion::Evidence::kProven};
+    if (mark.segment > newest) {
+      knowledge.lost_segment = std::max(knowledge.lost_segment, mark.segment);
+    }
+  }
+  knowledge.lost_entries = options_.segment_bytes / kEntryHeaderBytes;
+  return knowledge;
+}
+
+namespace {
+
+// What recovery has decided about one batch or gap.
+RecoveryEvent Decision(const LogReplay::Piece& piece) {
+  RecoveryEvent event{RecoveryEvent::Kind::kDamagePassed, SegmentName(piece.place.segment),
+                      piece.place.offset, piece.bytes, ""};
+  absl::string_view verdict = "the log does not need it any more";
+  if (piece.blamed && piece.evidence == raft::Suspicion::Evidence::kBlank) {
+    event.kind = RecoveryEvent::Kind::kTornTail;
+    verdict = "cut off and remembered; the write was not complete";
+  } else if (piece.hole) {
+    event.kind = RecoveryEvent::Kind::kHole;
+    verdict = "to be repaired before anything is written, for readable entries are behind it";
+  } else if (piece.blamed) {
+    event.kind = RecoveryEvent::Kind::kTailLost;
+    verdict = "cut off and remembered; it may have been acknowledged";
+  }
+  event.text =
+      absl::StrCat("batch ", piece.place.sequence, " behind entry ", piece.place.base_index, ": ",
+                   piece.text, " at offset ", piece.problem, "; ", verdict);
+  return event;
+}
+
+}  // namespace
+
+absl::StatusOr<LogReplay::Result> Log::Judge(const Start& start,
+                                             std::vector<RecoveryEvent>* events) {
+  Chain chain;
+  absl::Status status = FindChain(start, &chain, events);
   if (!status.ok()) return status;
-
-  // The log as replayed so far ends at last_index_; entries below the first one in `entries` are
-  // unknown and covered by the snapshot.
-  raft::Entries entries;
-  last_index_ = chain.front().base_index;
-  sequence_ = chain.front().first_sequence - 1;
-  raft::Index sealed_index = last_index_;  // where the batches that are vouched for leave the log
-  raft::Index cut = 0;                     // the others change the log behind this entry
-  uint64_t suspects = 0;
-  uint64_t suspect_bytes = 0;
-  for (size_t i = 0; i < chain.size(); ++i) {
-    const bool newest = i + 1 == chain.size();
-    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk_, chain[i].segment);
-    if (!loaded.ok()) return loaded.status();
-    const SegmentHeader& header = loaded->header;
-    if (header.first_sequence != sequence_ + 1 || header.base_index != last_index_) {
-      return absl::DataLossError(absl::StrCat(
-          disk_.Describe(), "/", SegmentName(header.segment), ": begins with batch ",
-          header.first_sequence, " after entry ", header.base_index,
-          ", the segment before it ends with batch ", sequence_, " and entry ", last_index_));
-    }
-    uint64_t end = loaded->bytes.size();
-    uint64_t durable = UINT64_MAX;  // an older segment was synced before its successor got its name
-    if (newest) {
-      absl::StatusOr<uint64_t> judged = JudgeTail(*loaded, events);
-      if (!judged.ok()) return judged.status();
-      durable = *judged;
-    } else {
-      end = chain[i + 1].previous_end;
-    }
-
-    SegmentReader reader(loaded->bytes, header, end);
-    Segment segment{header.segment,     header.base_index,    header.block_bytes,
-                    header.block_bytes, loaded->bytes.size(), 0};
-    sealed_index = last_index_;
-    SegmentReader::Step step = reader.Next();
-    for (; step == SegmentReader::Step::kBatch; step = reader.Next()) {
-      const BatchHeader& batch = reader.batch();
-      commit_ = std::max(commit_, batch.commit);
-      while (!entries.empty() && entries.back().index > batch.keep_through) entries.pop_back();
-      for (const EntryView& view : reader.entries()) {
-        entries.push_back({view.term, view.index, raft::Payload::Copy(view.payload), view.type});
-      }
-      last_index_ = batch.keep_through + batch.count;
-      if (batch.sequence <= durable) {
-        sequence_ = batch.sequence;
-        sealed_index = last_index_;
-        segment.end = reader.offset();
-      } else {
-        cut = std::min(suspects == 0 ? sealed_index : cut, batch.keep_through);
-        ++suspects;
-      }
-    }
-    if (!newest && reader.offset() != end) {
-      SegmentReader::Problem problem = reader.problem();
-      if (step != SegmentReader::Step::kBad) {
-        problem = {reader.offset(), last_index_ + 1, "zeros where a batch was"};
-      }
-      return Rotten(disk_, header.segment, problem);
-    }
-    suspect_bytes = suspects > 0 ? reader.offset() - segment.end : 0;
-    segments_.push_back(segment);
+  segments_ = std::move(chain.covered);
+  LogReplay replay(start.snapshot_index, start.snapshot_term);
+  status = Replay(chain, &replay, events);
+  if (!status.ok()) return status;
+  const LogReplay::Knowledge knowledge = WhatMarksSay(chain, start.term);
+  highest_segment_ = std::max(highest_segment_, knowledge.lost_segment);
+  if (knowledge.lost_segment != 0 && chain.lost == 0) {
+    events->push_back({RecoveryEvent::Kind::kSegmentLost, SegmentName(knowledge.lost_segment), 0, 0,
+                       "the whole segment is lost: the durable marks name it, and it is missing"});
   }
-  if (last_index_ < snapshot_index) {
-    return absl::DataLossError(absl::StrCat(disk_.Describe(), ": the log ends at entry ",
-                                            last_index_, ", before the snapshot of entry ",
-                                            snapshot_index));
+  LogReplay::Result result = replay.Finish(knowledge);
+  for (const LogReplay::Piece& piece : replay.pieces()) {
+    if (piece.hurt) events->push_back(Decision(piece));
   }
-
-  // A new segment seals the old one where the vouched batches end, and holds what came behind anew.
-  const Segment sealed = segments_.back();
-  std::optional<Change> rewritten;
-  if (suspects > 0) {
-    const raft::Entry* begin = entries.data();
-    const raft::Entry* end = begin + entries.size();
-    while (begin != end && begin->index <= cut) ++begin;
-    rewritten = Change{cut, begin, end, commit_};
-    events->push_back({RecoveryEvent::Kind::kTailRewritten, SegmentName(sealed.id), sealed.end,
-                       suspect_bytes,
-                       absl::StrCat(suspects, suspects == 1 ? " batch" : " batches",
+  if (!result.damage && result.rewritten > 0) {
+    events->push_back({RecoveryEvent::Kind::kTailRewritten, SegmentName(result.seal.segment),
+                       result.seal.offset, result.rewritten_bytes,
+                       absl::StrCat(result.rewritten, result.rewritten == 1 ? " batch" : " batches",
                                     " not known to be durable written again")});
   }
-  status = CreateSegment({sealed.id, sealed.end, sealed_index, sequence_ + 1}, rewritten);
+  return result;
+}
+
+absl::Status Log::Explain(Disk& disk, const Identity& owner, const Start& start, Recovery* recovery,
+                          std::vector<RecoveryEvent>* events) {
+  absl::StatusOr<Marks::Found> found = Marks::Read(disk, owner.cluster);
+  if (!found.ok()) return found.status();
+  Log log(disk, owner, Options{}, Marks(*found));
+  absl::StatusOr<LogReplay::Result> result = log.Judge(start, events);
+  if (!result.ok()) return result.status();
+  recovery->commit = result->commit;
+  recovery->entries = std::move(result->entries);
+  recovery->suspicion = result->suspicion;
+  recovery->damage = std::move(result->damage);
+  return absl::OkStatus();
+}
+
+absl::Status Log::Recover(const Start& start, Recovery* recovery,
+                          std::vector<RecoveryEvent>* events) {
+  absl::StatusOr<LogReplay::Result> judged = Judge(start, events);
+  if (!judged.ok()) return judged.status();
+  LogReplay::Result& result = *judged;
+
+  commit_ = result.commit;
+  last_index_ = start.snapshot_index;
+  terms_.Reset(start.snapshot_index, start.snapshot_term);
+  for (const raft::Entry& entry : result.entries) {
+    if (entry.index <= start.snapshot_index) continue;
+    last_index_ = entry.index;
+    terms_.Append(entry.index, entry.term);
+  }
+  suspicion_ = result.damage ? result.damage->last : result.suspicion;
+  const raft::Entry* begin = result.entries.data();
+  const raft::Entry* end = begin + result.entries.size();
+  while (begin != end && begin->index <= result.cut) ++begin;
+  const LogReplay::Place& seal = result.seal;
+  const Beginning beginning{seal.segment,  seal.offset, seal.base_index, seal.base_term,
+                            seal.sequence, seal.note,   suspicion_};
+  if (result.damage) {
+    plan_ = Plan{beginning, result.cut, DeepCopy(begin, end), result.damage->bad};
+    for (const raft::Entry& entry : result.damage->intact) {
+      plan_->behind.push_back({entry.index, entry.term});
+    }
+  } else {
+    std::optional<Change> change;
+    if (begin != end || result.cut < seal.base_index) {
+      change = Change{result.cut, begin, end, commit_};
+    }
+    const absl::Status status = Seal(beginning, change, events);
+    if (!status.ok()) return status;
+  }
+
+  recovery->commit = commit_;
+  recovery->suspicion = result.suspicion;
+  recovery->damage = std::move(result.damage);
+  auto kept =
+      std::find_if(result.entries.begin(), result.entries.end(),
+                   [&](const raft::Entry& entry) { return entry.index > start.snapshot_index; });
+  recovery->entries.assign(std::make_move_iterator(kept),
+                           std::make_move_iterator(result.entries.end()));
+  return absl::OkStatus();
+}
+
+bool Log::Holds(raft::Index index, raft::Term term) const {
+  if (index <= last_index_) return terms_.At(index) == term;
+  return plan_ && std::find(plan_->behind.begin(), plan_->behind.end(),
+                            raft::DamagedEntry{index, term}) != plan_->behind.end();
+}
+
+absl::Status Log::Seal(const Beginning& beginning, const std::optional<Change>& change,
+                       std::vector<RecoveryEvent>* events) {
+  while (!segments_.empty() && segments_.back().id > beginning.previous_segment) {
+    segments_.pop_back();
+  }
+  absl::Status status = CreateSegment(beginning, change);
   if (!status.ok()) return status;
   status = NoteDurable();
   if (!status.ok()) return status;
   status = RemoveLeftovers(events);
-  if (!status.ok()) return status;
-  if (sealed.bytes > sealed.end) {
-    absl::StatusOr<std::unique_ptr<File>> file =
-        disk_.Open(SegmentName(sealed.id), Disk::Mode::kReadWrite);
-    if (!file.ok()) return file.status();
-    status = (*file)->Truncate(sealed.end);
-    if (!status.ok()) return status;
-    segments_[segments_.size() - 2].bytes = sealed.end;
-  }
+  if (!status.ok() || segments_.size() < 2) return status;
+  Segment& sealed = segments_[segments_.size() - 2];
+  if (sealed.id != beginning.previous_segment) return absl::OkStatus();
+  sealed.end = beginning.previous_end;
+  absl::StatusOr<std::unique_ptr<File>> file =
+      disk_.Open(SegmentName(sealed.id), Disk::Mode::kReadWrite);
+  if (!file.ok()) return file.status();
+  absl::StatusOr<uint64_t> size = (*file)->Size();
+  if (!size.ok()) return size.status();
+  if (*size > sealed.end) status = (*file)->Truncate(sealed.end);
+  sealed.bytes = sealed.end;
+  return status;
+}
 
-  recovery->commit = commit_;
-  auto kept = std::find_if(entries.begin(), entries.end(),
-                           [&](const raft::Entry& entry) { return entry.index > snapshot_index; });
-  recovery->entries.assign(std::make_move_iterator(kept), std::make_move_iterator(entries.end()));
+absl::Status Log::Settle(const raft::Entries& entries,
+                         const std::optional<raft::Suspicion>& suspicion,
+                         raft::Index snapshot_index, raft::Term snapshot_term) {
+  RAFTKV_CHECK(plan_.has_value());
+  Beginning beginning = plan_->beginning;
+  raft::Index cut = plan_->cut;
+  raft::Entries all;
+  if (snapshot_index > last_index_) {
+    // The snapshot covers what is in front, and goes on behind it.
+    beginning.base_index = cut = snapshot_index;
+    beginning.base_term = snapshot_term;
+    beginning.before = {beginning.first_sequence - 1, snapshot_index, {}};
+    terms_.Reset(snapshot_index, snapshot_term);
+  } else {
+    all = DeepCopy(plan_->entries.data(), plan_->entries.data() + plan_->entries.size());
+  }
+  const raft::Entries settled = DeepCopy(entries.data(), entries.data() + entries.size());
+  all.insert(all.end(), settled.begin(), settled.end());
+  beginning.suspicion = suspicion_ = suspicion;
+  std::optional<Change> change;
+  if (!all.empty() || cut < beginning.base_index) {
+    change = Change{cut, all.data(), all.data() + all.size(), commit_};
+  }
+  absl::Status status = Seal(beginning, change, nullptr);
+  if (!status.ok()) return status;
+  plan_.reset();
   return absl::OkStatus();
 }
 
@@ -379,6 +568,7 @@ absl::Status Log::RemoveLeftovers(std::vector<RecoveryEvent>* events) {
     if (live && name == SegmentName(*id)) continue;
     absl::Status status = disk_.Remove(name);
     if (!status.ok()) return status;
+    if (events == nullptr) continue;
     events->push_back({RecoveryEvent::Kind::kLeftoverRemoved, name, 0, 0,
                        "segment of an unfinished or superseded log removed"});
   }
@@ -394,9 +584,15 @@ void ForEachBatch(const raft::Entry* begin, const raft::Entry* end, Batch batch)
   do {
     const raft::Entry* stop = begin;
     size_t body = 0;
-    while (stop != end && (stop == begin || body + EncodedEntryBytes(*stop) <= kMaxBatchBody)) {
+    size_t runs = 0;
+    for (; stop != end; ++stop) {
+      const bool new_run = stop == begin || stop[-1].term != stop->term;
+      if (stop != begin &&
+          (body + EncodedEntryBytes(*stop) > kMaxBatchBody || (new_run && runs == kMaxTermRuns))) {
+        break;
+      }
       body += EncodedEntryBytes(*stop);
-      ++stop;
+      runs += new_run ? 1 : 0;
     }
     batch(begin, stop, body);
     begin = stop;
@@ -408,32 +604,44 @@ void ForEachBatch(const raft::Entry* begin, const raft::Entry* end, Batch batch)
 uint64_t Log::EncodedBytes(const Change& change, uint32_t block_bytes) const {
   uint64_t bytes = 0;
   ForEachBatch(change.begin, change.end, [&](const raft::Entry*, const raft::Entry*, size_t body) {
-    bytes += RoundUp(kBatchHeaderBytes + body, block_bytes);
+    bytes += RoundUp(kBatchHeadBytes + body, block_bytes);
   });
   return bytes;
 }
 
 uint32_t Log::Encode(const Change& change, const SegmentHeader& segment, uint64_t origin,
-                     uint64_t durable_sequence, raft::Index durable_index) {
+                     uint64_t durable_sequence, Note* before) {
   uint32_t batches = 0;
   const uint64_t seed = segment.seed();
   BatchHeader header;
   header.sequence = durable_sequence;
   header.durable_sequence = durable_sequence;
-  header.durable_index = durable_index;
   header.keep_through = change.keep_through;
+  header.keep_term = terms_.At(change.keep_through);
   // A commit index told once is true for ever; told again, it outlives the segment that held it.
   commit_ = std::max(commit_, change.commit);
   header.commit = commit_;
   ForEachBatch(change.begin, change.end,
                [&](const raft::Entry* begin, const raft::Entry* end, size_t) {
                  ++header.sequence;
-                 AppendBatch(buffer_, seed, origin + buffer_.size(), segment.block_bytes, header,
-                             begin, end);
+                 AppendBatch(buffer_, seed, origin + buffer_.size(), segment.block_bytes, *before,
+                             header, begin, end);
+                 *before = NoteOf(header, begin, end);
                  header.keep_through += static_cast<raft::Index>(end - begin);
+                 if (begin != end) header.keep_term = end[-1].term;
                  ++batches;
                });
+  AppendFoot(buffer_, seed, origin + buffer_.size(), segment.block_bytes, *before);
   return batches;
+}
+
+void Log::Follow(const Change& change) {
+  terms_.Cut(change.keep_through);
+  for (const raft::Entry* entry = change.begin; entry != change.end; ++entry) {
+    terms_.Append(entry->index, entry->term);
+  }
+  last_index_ = change.keep_through + static_cast<raft::Index>(change.end - change.begin);
+  if (suspicion_ && Covers(last_index_, terms_.At(last_index_), *suspicion_)) suspicion_.reset();
 }
 
 absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<Change>& change) {
@@ -442,31 +650,38 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
   header.segment = ++highest_segment_;
   header.first_sequence = beginning.first_sequence;
   header.base_index = beginning.base_index;
+  header.base_term = beginning.base_term;
   header.previous_segment = beginning.previous_segment;
   header.previous_end = beginning.previous_end;
   header.block_bytes = options_.block_bytes;
-  const uint64_t content =
-      header.block_bytes + (change ? EncodedBytes(*change, header.block_bytes) : 0);
+  header.suspicion = beginning.suspicion;
+  header.commit = commit_;
+  // The headers, the batches, the foot.
+  const uint64_t end =
+      header.first_batch() + (change ? EncodedBytes(*change, header.block_bytes) : 0);
+  const uint64_t content = end + header.block_bytes;
   if (content > kMaxSegmentBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("a job of ", content, " bytes is more than a log segment can hold"));
   }
   header.segment_bytes = std::max(RoundUp(options_.segment_bytes, header.block_bytes), content);
 
-  buffer_.assign(header.block_bytes, '\0');
+  Note before = beginning.before;
+  buffer_.assign(header.first_batch(), '\0');
   if (change) {
-    header.initial_batches =
-        Encode(*change, header, 0, beginning.first_sequence - 1, beginning.base_index);
+    header.initial_batches = Encode(*change, header, 0, beginning.first_sequence - 1, &before);
+  } else {
+    AppendFoot(buffer_, header.seed(), buffer_.size(), header.block_bytes, before);
   }
-  buffer_.replace(0, header.block_bytes, EncodeSegmentHeader(header));
+  RAFTKV_CHECK(buffer_.size() == content);
+  buffer_.replace(0, header.first_batch(), EncodeSegmentHeader(header));
   ZeroAhead(content, header.segment_bytes);
 
   const std::string name = SegmentName(header.segment);
   const std::string temporary = absl::StrCat(name, kTemporary);
-  absl::StatusOr<std::unique_ptr<File>> file = disk_.Create(temporary);
+  absl::StatusOr<std::unique_ptr<File>> file = reserve_.CreateFile(temporary, header.segment_bytes);
   if (!file.ok()) return file.status();
-  absl::Status status = (*file)->Allocate(header.segment_bytes);
-  if (status.ok()) status = (*file)->Write(0, buffer_);
+  absl::Status status = (*file)->Write(0, buffer_);
   if (status.ok()) status = (*file)->Sync();
   if (status.ok()) status = disk_.Rename(temporary, name);
   if (absl::IsResourceExhausted(status)) {
@@ -480,11 +695,10 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
   ++syncs_;
   batches_ += header.initial_batches;
   sequence_ = header.durable_sequence();
+  note_ = std::move(before);
   last_index_ = beginning.base_index;
-  if (change) {
-    last_index_ = change->keep_through + static_cast<raft::Index>(change->end - change->begin);
-  }
-  segments_.push_back({header.segment, beginning.base_index, header.block_bytes, content,
+  if (change) Follow(*change);
+  segments_.push_back({header.segment, beginning.base_index, header.block_bytes, end,
                        header.segment_bytes, buffer_.size()});
   active_ = *std::move(file);
   return absl::OkStatus();
@@ -492,16 +706,18 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
 
 absl::Status Log::Append(raft::Index keep_through, const raft::Entries& entries,
                          raft::Index commit) {
-  RAFTKV_CHECK(keep_through <= last_index_);
+  RAFTKV_CHECK(!damaged() && keep_through <= last_index_);
   RAFTKV_CHECK(entries.empty() || entries.front().index == keep_through + 1);
   if (entries.empty() && keep_through == last_index_) return absl::OkStatus();
   const Change change{keep_through, entries.data(), entries.data() + entries.size(), commit};
 
   Segment& active = segments_.back();
   const uint64_t bytes = EncodedBytes(change, active.block_bytes);
-  if (active.end + bytes > active.bytes) {
-    absl::Status status =
-        CreateSegment({active.id, active.end, last_index_, sequence_ + 1}, change);
+  const uint64_t with_foot = active.end + bytes + active.block_bytes;
+  if (with_foot > active.bytes) {
+    absl::Status status = CreateSegment({active.id, active.end, last_index_, terms_.At(last_index_),
+                                         sequence_ + 1, note_, suspicion_},
+                                        change);
     return status.ok() ? NoteDurable() : status;
   }
   buffer_.clear();
@@ -509,30 +725,42 @@ absl::Status Log::Append(raft::Index keep_through, const raft::Entries& entries,
   header.owner = owner_;
   header.segment = active.id;
   header.block_bytes = active.block_bytes;
-  const uint32_t batches = Encode(change, header, active.end, sequence_, last_index_);
-  RAFTKV_CHECK(buffer_.size() == bytes);
-  if (active.end + bytes > active.written) ZeroAhead(active.end + bytes, active.bytes);
+  Note before = note_;
+  const uint32_t batches = Encode(change, header, active.end, sequence_, &before);
+  RAFTKV_CHECK(active.end + buffer_.size() == with_foot);
+  if (with_foot > active.written) ZeroAhead(with_foot, active.bytes);
   absl::Status status = Final(active_->Write(active.end, buffer_));
   if (status.ok()) status = Final(active_->Sync());
   if (!status.ok()) return status;
   ++syncs_;
   batches_ += batches;
   sequence_ += batches;
-  last_index_ = keep_through + entries.size();
+  note_ = std::move(before);
   active.written = std::max(active.written, active.end + buffer_.size());
   active.end += bytes;
+  Follow(change);
   return NoteDurable();
 }
 
-absl::StatusOr<uint64_t> Log::StartOver(raft::Index base, const raft::Entries& entries,
-                                        raft::Index commit) {
+absl::StatusOr<uint64_t> Log::StartOver(raft::Index base, raft::Term base_term,
+                                        const raft::Entries& entries, raft::Index commit) {
   RAFTKV_CHECK(entries.empty() || entries.front().index == base + 1);
   std::optional<Change> change;
   if (!entries.empty()) {
     change = Change{base, entries.data(), entries.data() + entries.size(), commit};
   }
-  absl::Status status = CreateSegment({0, 0, base, sequence_ + 1}, change);
-  if (!status.ok()) return status;
+  std::optional<raft::Suspicion> carried = suspicion_;
+  if (carried && Covers(base, base_term, *carried)) carried.reset();
+  const TermTable old_terms = terms_;
+  terms_.Reset(base, base_term);
+  absl::Status status =
+      CreateSegment({0, 0, base, base_term, sequence_ + 1, {sequence_, base, {}}, carried}, change);
+  if (!status.ok()) {
+    terms_ = old_terms;
+    return status;
+  }
+  if (!carried) suspicion_.reset();
+  plan_.reset();
   old_.insert(old_.end(), segments_.begin(), segments_.end() - 1);
   segments_.erase(segments_.begin(), segments_.end() - 1);
   return segments_.back().id;
@@ -547,6 +775,7 @@ absl::Status Log::DropOld() {
 }
 
 absl::Status Log::Compact(raft::Index index) {
+  terms_.Forget(index);
   size_t dead = 0;
   while (dead + 1 < segments_.size() && segments_[dead + 1].base_index <= index) ++dead;
   if (dead == 0) return absl::OkStatus();
@@ -563,7 +792,8 @@ void Log::ZeroAhead(uint64_t end, uint64_t bytes) {
 }
 
 absl::Status Log::NoteDurable() {
-  return Final(marks_.Write({sequence_, last_index_, segments_.back().id, segments_.back().end}));
+  return Final(marks_.Write(
+      {sequence_, last_index_, terms_.At(last_index_), segments_.back().id, segments_.back().end}));
 }
 
 void Log::AddTo(Stats* stats) const {

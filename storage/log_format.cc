@@ -15,6 +15,9 @@ namespace {
 constexpr absl::string_view kSegmentMagic("RKVLOG\r\n", 8);
 constexpr uint32_t kSegmentVersion = 1;
 constexpr uint32_t kBatchMagic = 0x54414252;  // "RBAT"
+constexpr uint32_t kNoteMagic = 0x544f4e52;   // "RNOT"
+constexpr uint64_t kMinBlock = 512;
+constexpr uint64_t kMaxBlock = 65536;
 
 uint64_t Padded(uint64_t bytes) { return RoundUp(bytes, 8); }
 
@@ -36,29 +39,41 @@ uint64_t RoundUp(uint64_t bytes, uint64_t block) { return (bytes + block - 1) / 
 uint64_t SegmentHeader::seed() const { return FileSeed(owner.cluster, FileKind::kLog, segment); }
 
 std::string EncodeSegmentHeader(const SegmentHeader& header) {
-  std::string bytes(kSegmentMagic);
-  PutU32(bytes, kSegmentVersion);
-  PutU32(bytes, 0);  // features
-  PutU64(bytes, header.owner.cluster.high);
-  PutU64(bytes, header.owner.cluster.low);
-  PutU64(bytes, header.owner.node);
-  PutU64(bytes, header.owner.incarnation);
-  PutU64(bytes, header.owner.group);
-  PutU64(bytes, header.segment);
-  PutU64(bytes, header.first_sequence);
-  PutU64(bytes, header.base_index);
-  PutU64(bytes, header.previous_segment);
-  PutU64(bytes, header.previous_end);
-  PutU32(bytes, header.initial_batches);
-  PutU32(bytes, header.block_bytes);
-  PutU64(bytes, header.segment_bytes);
-  PutU64(bytes, Checksum(bytes, header.seed()));
-  RAFTKV_CHECK(bytes.size() == kSegmentHeaderBytes);
-  bytes.resize(header.block_bytes, '\0');
+  std::string bytes;
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{header.block_bytes}}) {
+    const size_t start = bytes.size();
+    bytes.append(kSegmentMagic.data(), kSegmentMagic.size());
+    PutU32(bytes, kSegmentVersion);
+    PutU32(bytes, 0);  // features
+    PutU64(bytes, header.owner.cluster.high);
+    PutU64(bytes, header.owner.cluster.low);
+    PutU64(bytes, header.owner.node);
+    PutU64(bytes, header.owner.incarnation);
+    PutU64(bytes, header.owner.group);
+    PutU64(bytes, header.segment);
+    PutU64(bytes, header.first_sequence);
+    PutU64(bytes, header.base_index);
+    PutU64(bytes, header.base_term);
+    PutU64(bytes, header.previous_segment);
+    PutU64(bytes, header.previous_end);
+    PutU32(bytes, header.initial_batches);
+    PutU32(bytes, header.block_bytes);
+    PutU64(bytes, header.segment_bytes);
+    PutU64(bytes, header.commit);
+    const raft::Suspicion suspicion = header.suspicion.value_or(raft::Suspicion{});
+    PutU64(bytes, suspicion.index);
+    PutU64(bytes, suspicion.term);
+    PutU32(bytes, header.suspicion ? 1 : 0);
+    PutU32(bytes, static_cast<uint32_t>(suspicion.evidence));
+    PutU64(bytes, Checksum(absl::string_view(bytes).substr(start), header.seed() + offset));
+    RAFTKV_CHECK(bytes.size() - start == kSegmentHeaderBytes);
+    bytes.resize(start + header.block_bytes, '\0');
+  }
   return bytes;
 }
 
-absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view bytes, uint64_t segment) {
+absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view bytes, uint64_t segment,
+                                                  uint64_t offset) {
   if (bytes.size() < kSegmentHeaderBytes) {
     return absl::DataLossError(absl::StrCat("only ", bytes.size(), " bytes, no segment header"));
   }
@@ -75,51 +90,127 @@ absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view bytes, uint6
   header.segment = reader.U64();
   header.first_sequence = reader.U64();
   header.base_index = reader.U64();
+  header.base_term = reader.U64();
   header.previous_segment = reader.U64();
   header.previous_end = reader.U64();
   header.initial_batches = reader.U32();
   header.block_bytes = reader.U32();
   header.segment_bytes = reader.U64();
-  if (reader.U64() != Checksum(bytes.substr(0, kSegmentHeaderBytes - 8), header.seed())) {
+  header.commit = reader.U64();
+  raft::Suspicion suspicion;
+  suspicion.index = reader.U64();
+  suspicion.term = reader.U64();
+  const uint32_t has_suspicion = reader.U32();
+  const uint32_t evidence = reader.U32();
+  suspicion.evidence = static_cast<raft::Suspicion::Evidence>(evidence);
+  if (has_suspicion == 1) header.suspicion = suspicion;
+  if (reader.U64() != Checksum(bytes.substr(0, kSegmentHeaderBytes - 8), header.seed() + offset)) {
     return absl::DataLossError("segment header: checksum mismatch");
   }
   if (version != kSegmentVersion || features != 0) {
     return absl::UnimplementedError(absl::StrCat("format version ", version, " with features ",
                                                  features, " is newer than this program"));
   }
-  const bool block_ok = header.block_bytes >= 512 && header.block_bytes <= 65536 &&
+  const bool block_ok = header.block_bytes >= kMinBlock && header.block_bytes <= kMaxBlock &&
                         (header.block_bytes & (header.block_bytes - 1)) == 0;
+  const bool suspicion_ok =
+      has_suspicion <= 1 && evidence <= static_cast<uint32_t>(raft::Suspicion::Evidence::kProven);
   if (header.segment != segment || header.segment == 0 || header.first_sequence == 0 ||
-      header.previous_segment >= header.segment || !block_ok ||
-      header.previous_end > kMaxSegmentBytes) {
+      header.previous_segment >= header.segment || !block_ok || !suspicion_ok ||
+      header.previous_end > kMaxSegmentBytes || header.segment_bytes > kMaxSegmentBytes ||
+      header.segment_bytes < header.first_batch() || header.base_index > raft::kMaxTermOrIndex ||
+      (offset != 0 && offset != header.block_bytes)) {
     return absl::DataLossError("segment header: impossible values");
   }
   return header;
+}
+
+absl::StatusOr<FoundHeader> FindSegmentHeader(absl::string_view bytes, uint64_t segment) {
+  absl::StatusOr<SegmentHeader> first = DecodeSegmentHeader(bytes, segment);
+  if (absl::IsUnimplemented(first.status())) return first.status();
+  FoundHeader found;
+  found.bad[0] = !first.ok();
+  if (first.ok()) {
+    found.header = *first;
+    const uint64_t offset = first->block_bytes;
+    found.bad[1] =
+        bytes.size() < offset || !DecodeSegmentHeader(bytes.substr(offset), segment, offset).ok();
+    return found;
+  }
+  // Where the second copy is only the first one says; so everywhere it may be.
+  for (uint64_t offset = kMinBlock; offset <= kMaxBlock && offset < bytes.size(); offset *= 2) {
+    absl::StatusOr<SegmentHeader> second =
+        DecodeSegmentHeader(bytes.substr(offset), segment, offset);
+    if (absl::IsUnimplemented(second.status())) return second.status();
+    if (!second.ok()) continue;
+    found.header = *second;
+    return found;
+  }
+  return first.status();
+}
+
+uint64_t Note::count() const {
+  uint64_t count = 0;
+  for (const TermRun& run : runs) count += run.count;
+  return count;
+}
+
+Note NoteOf(const BatchHeader& header, const raft::Entry* begin, const raft::Entry* end) {
+  Note note{header.sequence, header.keep_through, {}};
+  for (const raft::Entry* entry = begin; entry != end; ++entry) {
+    if (note.runs.empty() || note.runs.back().term != entry->term) {
+      note.runs.push_back({entry->term, 0});
+    }
+    ++note.runs.back().count;
+  }
+  return note;
 }
 
 size_t EncodedEntryBytes(const raft::Entry& entry) {
   return kEntryHeaderBytes + Padded(entry.payload.size());
 }
 
+namespace {
+
+void AppendNote(std::string& out, uint64_t seed, uint64_t offset, const Note& note) {
+  RAFTKV_CHECK(note.runs.size() <= kMaxTermRuns);
+  const size_t start = out.size();
+  PutU32(out, kNoteMagic);
+  PutU32(out, static_cast<uint32_t>(note.runs.size()));
+  PutU64(out, note.sequence);
+  PutU64(out, note.keep_through);
+  for (const TermRun& run : note.runs) {
+    PutU64(out, run.term);
+    PutU64(out, run.count);
+  }
+  out.resize(start + kNoteBytes - 8, '\0');
+  PutU64(out, Checksum(absl::string_view(out).substr(start), seed + offset));
+}
+
+}  // namespace
+
 void AppendBatch(std::string& out, uint64_t seed, uint64_t offset, uint32_t block_bytes,
-                 BatchHeader header, const raft::Entry* begin, const raft::Entry* end) {
+                 const Note& before, BatchHeader header, const raft::Entry* begin,
+                 const raft::Entry* end) {
   size_t body = 0;
   for (const raft::Entry* entry = begin; entry != end; ++entry) body += EncodedEntryBytes(*entry);
   header.count = static_cast<uint32_t>(end - begin);
   header.body_bytes = static_cast<uint32_t>(body);
 
   const size_t start = out.size();
-  out.reserve(start + RoundUp(kBatchHeaderBytes + body, block_bytes));
+  out.reserve(start + RoundUp(kBatchHeadBytes + body, block_bytes) + block_bytes);
+  AppendNote(out, seed, offset, before);
+  const size_t head = out.size();
   PutU32(out, kBatchMagic);
   PutU32(out, 0);  // flags
   PutU64(out, header.sequence);
   PutU64(out, header.durable_sequence);
-  PutU64(out, header.durable_index);
   PutU64(out, header.keep_through);
+  PutU64(out, header.keep_term);
   PutU64(out, header.commit);
   PutU32(out, header.count);
   PutU32(out, header.body_bytes);
-  PutU64(out, Checksum(absl::string_view(out).substr(start), seed + offset));
+  PutU64(out, Checksum(absl::string_view(out).substr(head), seed + offset + kNoteBytes));
 
   for (const raft::Entry* entry = begin; entry != end; ++entry) {
     const size_t record = out.size();
@@ -137,113 +228,290 @@ void AppendBatch(std::string& out, uint64_t seed, uint64_t offset, uint32_t bloc
   out.resize(start + RoundUp(out.size() - start, block_bytes), '\0');
 }
 
+void AppendFoot(std::string& out, uint64_t seed, uint64_t offset, uint32_t block_bytes,
+                const Note& before) {
+  const size_t start = out.size();
+  AppendNote(out, seed, offset, before);
+  out.resize(start + block_bytes, '\0');
+}
+
+std::optional<Note> DecodeNote(absl::string_view segment, uint64_t seed, uint64_t offset) {
+  if (offset > segment.size() || segment.size() - offset < kNoteBytes) return std::nullopt;
+  const absl::string_view bytes = segment.substr(offset, kNoteBytes);
+  Reader reader(bytes);
+  if (reader.U32() != kNoteMagic) return std::nullopt;
+  const uint32_t runs = reader.U32();
+  Note note;
+  note.sequence = reader.U64();
+  note.keep_through = reader.U64();
+  if (runs > kMaxTermRuns || note.keep_through > raft::kMaxTermOrIndex) return std::nullopt;
+  for (uint32_t i = 0; i < runs; ++i) {
+    TermRun run;
+    run.term = reader.U64();
+    run.count = reader.U64();
+    if (run.count == 0 || run.count > kMaxSegmentBytes / kEntryHeaderBytes) return std::nullopt;
+    note.runs.push_back(run);
+  }
+  Reader sum(bytes.substr(kNoteBytes - 8));
+  if (sum.U64() != Checksum(bytes.substr(0, kNoteBytes - 8), seed + offset)) return std::nullopt;
+  return note;
+}
+
 std::optional<BatchHeader> DecodeBatchHeader(absl::string_view segment, uint64_t seed,
                                              uint64_t offset) {
-  if (offset > segment.size() || segment.size() - offset < kBatchHeaderBytes) return std::nullopt;
-  const absl::string_view bytes = segment.substr(offset, kBatchHeaderBytes);
+  if (offset > segment.size() || segment.size() - offset < kBatchHeadBytes) return std::nullopt;
+  const absl::string_view bytes = segment.substr(offset + kNoteBytes, kBatchHeaderBytes);
   Reader reader(bytes);
   const uint32_t magic = reader.U32();
   const uint32_t flags = reader.U32();
+  if (magic != kBatchMagic || flags != 0) return std::nullopt;
   BatchHeader header;
   header.sequence = reader.U64();
   header.durable_sequence = reader.U64();
-  header.durable_index = reader.U64();
   header.keep_through = reader.U64();
+  header.keep_term = reader.U64();
   header.commit = reader.U64();
   header.count = reader.U32();
   header.body_bytes = reader.U32();
-  if (magic != kBatchMagic || flags != 0) return std::nullopt;
-  if (reader.U64() != Checksum(bytes.substr(0, kBatchHeaderBytes - 8), seed + offset)) {
+  if (reader.U64() !=
+      Checksum(bytes.substr(0, kBatchHeaderBytes - 8), seed + offset + kNoteBytes)) {
     return std::nullopt;
   }
   return header;
 }
 
-SegmentReader::SegmentReader(absl::string_view segment, const SegmentHeader& header, uint64_t end)
+SegmentReader::SegmentReader(absl::string_view segment, const SegmentHeader& header, uint64_t end,
+                             std::optional<Note> behind)
     : segment_(segment.substr(0, end)),
       seed_(header.seed()),
       block_bytes_(header.block_bytes),
-      offset_(header.block_bytes),
+      behind_(std::move(behind)),
+      begin_(header.first_batch()),
+      offset_(header.first_batch()),
       next_sequence_(header.first_sequence),
       last_index_(header.base_index) {}
 
-SegmentReader::Step SegmentReader::Bad(uint64_t offset, raft::Index index, absl::string_view text) {
-  entries_.clear();
-  problem_ = {offset, index, std::string(text)};
-  return Step::kBad;
+bool SegmentReader::Zero(uint64_t begin, uint64_t end) const {
+  begin = std::min<uint64_t>(begin, segment_.size());
+  return DirtyEnd(segment_.substr(begin, end - begin)) == 0;
+}
+
+// Of those that have a byte of [begin, end) in them.
+bool SegmentReader::HasZeroSector(uint64_t begin, uint64_t end) const {
+  for (uint64_t at = begin / kSectorBytes * kSectorBytes; at < end; at += kSectorBytes) {
+    if (Zero(at, at + kSectorBytes)) return true;
+  }
+  return false;
+}
+
+// The header of the batch that is expected at `at`, or of a later one.
+std::optional<BatchHeader> SegmentReader::HeaderAt(uint64_t at) const {
+  std::optional<BatchHeader> header = DecodeBatchHeader(segment_, seed_, at);
+  if (!header || header->sequence < next_sequence_ ||
+      header->durable_sequence >= header->sequence ||
+      header->keep_through > raft::kMaxTermOrIndex ||
+      header->body_bytes > segment_.size() - at - kBatchHeadBytes ||
+      header->body_bytes / kEntryHeaderBytes < header->count) {
+    return std::nullopt;
+  }
+  return header;
+}
+
+// The note at `at`, which may be the one at the beginning of the next segment.
+std::optional<Note> SegmentReader::NoteAt(uint64_t at) const {
+  if (at >= segment_.size()) return behind_;
+  return DecodeNote(segment_, seed_, at);
+}
+
+// An entry with an intact header and an index from `low` to `high`, or nothing. `next` is where the
+// one behind it begins.
+std::optional<EntryView> SegmentReader::EntryAt(uint64_t place, uint64_t end, raft::Index low,
+                                                raft::Index high, uint64_t* next) const {
+  if (place > end || end - place < kEntryHeaderBytes) return std::nullopt;
+  const absl::string_view bytes = segment_.substr(place, kEntryHeaderBytes);
+  Reader reader(bytes);
+  EntryView entry;
+  entry.index = reader.U64();
+  if (entry.index < low || entry.index > high) return std::nullopt;
+  entry.term = reader.U64();
+  const uint32_t length = reader.U32();
+  const uint32_t type = reader.U32();
+  const uint64_t payload_sum = reader.U64();
+  if (type > static_cast<uint32_t>(raft::EntryType::kMembership) || length > kMaxEntryBytes ||
+      Padded(length) > end - place - kEntryHeaderBytes ||
+      reader.U64() != Checksum(bytes.substr(0, kEntryHeaderBytes - 8), seed_ + place)) {
+    return std::nullopt;
+  }
+  const absl::string_view payload = segment_.substr(place + kEntryHeaderBytes, length);
+  entry.intact = payload_sum == Checksum(payload, seed_ + place + kEntryHeaderBytes);
+  if (entry.intact) {
+    entry.type = static_cast<raft::EntryType>(type);
+    entry.payload = payload;
+  }
+  *next = place + kEntryHeaderBytes + Padded(length);
+  return entry;
+}
+
+void SegmentReader::Hurt(uint64_t offset, raft::Index index, std::string text) {
+  if (!hurt_) problem_ = {offset, index, std::move(text)};
+  hurt_ = true;
+}
+
+Note SegmentReader::note() const {
+  Note note{batch_.sequence, batch_.keep_through, {}};
+  for (const EntryView& entry : entries_) {
+    if (note.runs.empty() || note.runs.back().term != entry.term) {
+      if (note.runs.size() == kMaxTermRuns) break;
+      note.runs.push_back({entry.term, 0});
+    }
+    ++note.runs.back().count;
+  }
+  return note;
 }
 
 SegmentReader::Step SegmentReader::Next() {
   entries_.clear();
+  head_lost_ = note_lost_ = hurt_ = blank_ = to_end_ = false;
+  has_foot_ = true;
+  lost_.reset();
+  dirty_bytes_ = 0;
+  const bool first = offset_ == begin_;
+  begin_ = offset_;
   if (offset_ >= segment_.size()) return Step::kEnd;
-  const std::optional<BatchHeader> header = DecodeBatchHeader(segment_, seed_, offset_);
-  if (!header) {
-    if (DirtyEnd(segment_.substr(offset_)) == 0) return Step::kEnd;
-    return Bad(offset_, last_index_ + 1, "batch header: checksum mismatch");
+
+  const std::optional<Note> front = DecodeNote(segment_, seed_, offset_);
+  const std::optional<BatchHeader> header = HeaderAt(offset_);
+  if (header && header->sequence == next_sequence_) {
+    note_lost_ = !front;
+    const uint64_t body_end = offset_ + kBatchHeadBytes + header->body_bytes;
+    ReadBatch(*header, body_end,
+              offset_ + RoundUp(kBatchHeadBytes + header->body_bytes, block_bytes_));
+    return Step::kBatch;
   }
-  const uint64_t room = segment_.size() - offset_ - kBatchHeaderBytes;
-  if (header->sequence != next_sequence_ || header->durable_sequence >= header->sequence) {
-    return Bad(
-        offset_, last_index_ + 1,
-        absl::StrCat("batch ", header->sequence, " where batch ", next_sequence_, " belongs"));
+  const uint64_t dirty = DirtyEnd(segment_.substr(offset_));
+  const bool foot = front && front->sequence + 1 == next_sequence_;
+  if (dirty == 0 || (foot && dirty <= kNoteBytes)) {
+    has_foot_ = foot || first;
+    return Step::kEnd;
   }
-  if (header->keep_through > last_index_) {
-    return Bad(offset_, last_index_ + 1,
-               absl::StrCat("batch continues after entry ", header->keep_through,
-                            ", the log ends at ", last_index_));
-  }
-  if (header->body_bytes > room || header->body_bytes / kEntryHeaderBytes < header->count) {
-    return Bad(offset_, header->keep_through + 1, "batch header: impossible length");
-  }
-  uint64_t place = offset_ + kBatchHeaderBytes;
-  const uint64_t body_end = place + header->body_bytes;
-  for (uint32_t i = 0; i < header->count; ++i) {
-    const raft::Index index = header->keep_through + 1 + i;
-    if (body_end - place < kEntryHeaderBytes) return Bad(place, index, "entry header: cut off");
-    const absl::string_view bytes = segment_.substr(place, kEntryHeaderBytes);
-    Reader reader(bytes);
-    EntryView entry;
-    entry.index = reader.U64();
-    entry.term = reader.U64();
-    const uint32_t length = reader.U32();
-    const uint32_t type = reader.U32();
-    const uint64_t payload_sum = reader.U64();
-    if (reader.U64() != Checksum(bytes.substr(0, kEntryHeaderBytes - 8), seed_ + place)) {
-      return Bad(place, index, "entry header: checksum mismatch");
-    }
-    if (entry.index != index || type > static_cast<uint32_t>(raft::EntryType::kMembership) ||
-        length > kMaxEntryBytes || Padded(length) > body_end - place - kEntryHeaderBytes) {
-      return Bad(place, index, "entry header: impossible values");
-    }
-    entry.type = static_cast<raft::EntryType>(type);
-    entry.payload = segment_.substr(place + kEntryHeaderBytes, length);
-    if (payload_sum != Checksum(entry.payload, seed_ + place + kEntryHeaderBytes)) {
-      return Bad(
-          place, index,
-          absl::StrCat("payload of entry ", index, " of term ", entry.term, ": checksum mismatch"));
-    }
-    entries_.push_back(entry);
-    place += kEntryHeaderBytes + Padded(length);
-  }
-  if (place != body_end) return Bad(place, last_index_ + 1, "batch header: impossible length");
-  batch_ = *header;
-  last_index_ = header->keep_through + header->count;
-  ++next_sequence_;
-  offset_ = offset_ + RoundUp(kBatchHeaderBytes + header->body_bytes, block_bytes_);
-  return Step::kBatch;
+  // What is here is not what belongs here. Behind it, the next thing that says where it belongs.
+  const uint64_t stop = offset_ + RoundUp(dirty, block_bytes_);
+  uint64_t at = offset_ + block_bytes_;
+  const auto tells = [&](uint64_t place) {
+    const std::optional<Note> note = NoteAt(place);
+    if (note && note->sequence >= next_sequence_) return true;
+    const std::optional<BatchHeader> later = HeaderAt(place);
+    return later && later->sequence > next_sequence_;
+  };
+  while (at < stop && !tells(at)) at += block_bytes_;
+  at = std::min<uint64_t>(at, segment_.size());
+  if (tells(at)) return ReadLost(at);
+
+  to_end_ = true;
+  dirty_bytes_ = dirty;
+  Hurt(offset_, last_index_ + 1, "no batch and no foot");
+  blank_ = Zero(begin_ + kNoteBytes, begin_ + kBatchHeadBytes) || dirty <= block_bytes_;
+  offset_ = segment_.size();
+  return Step::kGap;
 }
 
-uint64_t SegmentReader::DurableSequenceBehind() const {
-  uint64_t durable = 0;
-  for (uint64_t at = offset_ + block_bytes_; at < segment_.size(); at += block_bytes_) {
-    const std::optional<BatchHeader> header = DecodeBatchHeader(segment_, seed_, at);
-    if (header) durable = std::max(durable, header->durable_sequence);
+// From offset_ up to `found`, where an intact note or batch header is, nothing says what it is.
+SegmentReader::Step SegmentReader::ReadLost(uint64_t found) {
+  const std::optional<Note> note = NoteAt(found);
+  const bool named = note && note->sequence >= next_sequence_ &&
+                     note->count() <= (found - begin_) / kEntryHeaderBytes;
+  if (named && note->sequence == next_sequence_) {
+    BatchHeader header;
+    header.sequence = note->sequence;
+    header.keep_through = note->keep_through;
+    header.count = static_cast<uint32_t>(note->count());
+    head_lost_ = true;
+    Hurt(begin_, header.keep_through + 1, "batch header: checksum mismatch");
+    blank_ = Zero(begin_ + kNoteBytes, begin_ + kBatchHeadBytes);
+    ReadBatch(header, found, found);
+    return Step::kBatch;
   }
-  return durable;
+  Hurt(begin_, last_index_ + 1, "batch header: checksum mismatch");
+  dirty_bytes_ = found - begin_;
+  blank_ = Zero(begin_ + kNoteBytes, begin_ + kBatchHeadBytes);
+  if (named) {
+    lost_ = note;
+    next_sequence_ = note->sequence + 1;
+    last_index_ = note->last_index();
+  } else if (const std::optional<BatchHeader> later = HeaderAt(found)) {
+    next_sequence_ = later->sequence;
+    last_index_ = later->keep_through;
+  } else {
+    // A note that cannot be true.
+    to_end_ = true;
+    offset_ = segment_.size();
+    return Step::kGap;
+  }
+  offset_ = found;
+  return Step::kGap;
 }
 
-uint64_t SegmentReader::DirtyBytes() const {
-  return offset_ < segment_.size() ? DirtyEnd(segment_.substr(offset_)) : 0;
+// The entries of a batch whose body is in front of `body_end`; the next one begins at `next`.
+void SegmentReader::ReadBatch(const BatchHeader& header, uint64_t body_end, uint64_t next) {
+  batch_ = header;
+  const raft::Index last = header.keep_through + header.count;
+  uint64_t place = begin_ + kBatchHeadBytes;
+  uint64_t bad_from = place;  // where the first of the bad entries in a row begins
+  const auto lose = [&](raft::Index through, uint64_t until) {
+    for (raft::Index index = header.keep_through + 1 + entries_.size(); index <= through; ++index) {
+      entries_.push_back({0, index, raft::EntryType::kCommand, {}, false});
+    }
+    blank_ |= HasZeroSector(bad_from, until);
+  };
+  while (entries_.size() < header.count) {
+    const raft::Index index = header.keep_through + 1 + entries_.size();
+    uint64_t behind = 0;
+    uint64_t at = place;
+    std::optional<EntryView> entry = EntryAt(at, body_end, index, index, &behind);
+    if (!entry) {
+      Hurt(place, index, "entry header: checksum mismatch");
+      blank_ |= body_end - place >= kEntryHeaderBytes && Zero(place, place + kEntryHeaderBytes);
+      // The next one that is readable, wherever it is.
+      while (!entry && body_end - at > kEntryHeaderBytes) {
+        at += 8;
+        entry = EntryAt(at, body_end, index + 1, last, &behind);
+      }
+      bad_from = place;
+      if (!entry) {
+        const uint64_t dirty = DirtyEnd(segment_.substr(place, body_end - place));
+        lose(last, head_lost_ ? place + dirty : body_end);
+        place = body_end;
+        break;
+      }
+      lose(entry->index - 1, at);
+    }
+    if (!entry->intact) {
+      Hurt(at, entry->index,
+           absl::StrCat("payload of entry ", entry->index, " of term ", entry->term,
+                        ": checksum mismatch"));
+      blank_ |= HasZeroSector(at, behind);
+    }
+    entries_.push_back(*entry);
+    place = behind;
+  }
+  if (place != body_end && !head_lost_) {
+    // Intact, and impossible: nobody of ours has written this.
+    Hurt(begin_, header.keep_through + 1, "batch header: impossible length");
+    for (EntryView& entry : entries_) entry = {entry.term, entry.index, entry.type, {}, false};
+  }
+
+  const std::optional<Note> behind = NoteAt(next);
+  if (hurt_ && behind && behind->sequence == header.sequence &&
+      behind->keep_through == header.keep_through && behind->count() == header.count) {
+    size_t i = 0;
+    for (const TermRun& run : behind->runs) {
+      for (uint64_t n = 0; n < run.count; ++n) entries_[i++].term = run.term;
+    }
+  }
+  if (hurt_ && next < segment_.size()) blank_ |= Zero(next, next + kNoteBytes);
+  last_index_ = last;
+  next_sequence_ = header.sequence + 1;
+  offset_ = next;
 }
 
 }  // namespace raftkv::storage

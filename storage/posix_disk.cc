@@ -102,10 +102,16 @@ class PosixFile final : public File {
         Uninterrupted([&] { return ::fallocate(descriptor_, 0, 0, static_cast<off_t>(size)); });
     if (result == 0) return absl::OkStatus();
     if (errno != EOPNOTSUPP && errno != ENOSYS) return Failed("fallocate");
-    // This file system cannot reserve: only make the file long enough.
+    // This file system cannot reserve. What is written has its space, on most of them.
     absl::StatusOr<uint64_t> now = Size();
     if (!now.ok()) return now.status();
-    return *now < size ? Truncate(size) : absl::OkStatus();
+    const std::string zeros(size_t{1} << 20, '\0');
+    for (uint64_t at = *now; at < size; at += zeros.size()) {
+      const uint64_t piece = std::min<uint64_t>(zeros.size(), size - at);
+      if (absl::Status status = Write(at, absl::string_view(zeros).substr(0, piece)); !status.ok())
+        return status;
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<uint64_t> Size() override {

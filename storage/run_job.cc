@@ -49,6 +49,10 @@ class JobRunner {
     return storage_.SwitchSnapshot(job.meta);
   }
 
+  absl::Status operator()(const replica::RestoreSnapshot& job) {
+    return storage_.RestoreSnapshot(job.meta);
+  }
+
   absl::Status operator()(const replica::ReadSnapshot& job) {
     absl::StatusOr<std::string> bytes = storage_.ReadSnapshot(job.index, job.offset, job.length);
     if (!bytes.ok()) return bytes.status();
@@ -59,6 +63,8 @@ class JobRunner {
   absl::Status operator()(const replica::CompactLog& job) {
     return storage_.CompactLog(job.through);
   }
+
+  absl::Status operator()(const replica::ReserveSpace&) { return storage_.ReserveSpace(); }
 
   absl::Status operator()(const replica::SettleLog& job) {
     return storage_.Settle(job.entries, job.suspicion);
@@ -75,6 +81,7 @@ replica::JobResult RunJob(Storage& storage, const replica::Job& job) {
   replica::JobResult result;
   result.id = job.id;
   result.status = std::visit(JobRunner(storage, result), job.body);
+  result.short_of_space = storage.short_of_space();
   return result;
 }
 

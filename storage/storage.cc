@@ -27,7 +27,7 @@ bool IsOurs(absl::string_view name) {
   for (absl::string_view slot_file : kSlotFileNames) {
     if (name == slot_file) return true;
   }
-  return IsSlotTemporary(name) || name == "lock" || IsSnapshotName(name) ||
+  return IsSlotTemporary(name) || name == "lock" || name == kReserveName || IsSnapshotName(name) ||
          ParseSegmentName(name).has_value();
 }
 
@@ -159,7 +159,11 @@ class Storage::Impl {
   absl::Status AbortSnapshot(SnapshotSource source);
   absl::Status SwitchSnapshot(const raft::SnapshotMeta& meta);
   absl::StatusOr<std::string> ReadSnapshot(raft::Index index, uint64_t offset, uint64_t length);
+  absl::Status RestoreSnapshot(const raft::SnapshotMeta& meta);
   absl::Status CompactLog(raft::Index index);
+  absl::Status Settle(const raft::Entries& entries,
+                      const std::optional<raft::Suspicion>& suspicion);
+  absl::Status ReserveSpace();
 
   std::unique_ptr<SnapshotWriter>& writer(SnapshotSource source) {
     return writers_[source == SnapshotSource::kLocal ? 0 : 1];
@@ -176,8 +180,12 @@ class Storage::Impl {
   absl::Status Fail(absl::Status status) {
     const bool harmless =
         status.ok() || absl::IsResourceExhausted(status) || absl::IsInvalidArgument(status);
-    if (!harmless) health_ = status;
-    return status;
+    return harmless ? status : Poison(std::move(status));
+  }
+  // No space in the middle of a write is final too, and must not look as if it were not.
+  absl::Status Poison(absl::Status status) {
+    if (absl::IsResourceExhausted(status)) status = absl::DataLossError(status.message());
+    return health_ = std::move(status);
   }
 
   // A finished snapshot of that index and term, from whatever source; null when there is none.
@@ -186,6 +194,14 @@ class Storage::Impl {
   absl::Status InstallSnapshot(const raft::PersistJob& job);
   // The manifest names `writer`'s snapshot from here on.
   absl::Status MakeCurrent(SnapshotSource source, uint64_t first_segment);
+  // Why the snapshot that the manifest names cannot be used; else opens it.
+  absl::Status OpenSnapshot(std::vector<RecoveryEvent>* events);
+  // Nothing may be written to the log before its damage is settled.
+  absl::Status Writable() const {
+    if (!health_.ok() || !log_->damaged()) return health_;
+    return absl::FailedPreconditionError(
+        absl::StrCat(disk_.Describe(), ": the log is damaged and not repaired yet"));
+  }
   absl::Status RemoveLeftovers(std::vector<RecoveryEvent>* events);
 
   Disk& disk_;
@@ -198,6 +214,7 @@ class Storage::Impl {
   Manifest manifest_;
   std::unique_ptr<Log> log_;
   std::optional<SnapshotFile> current_;
+  bool snapshot_bad_ = false;             // of the current one; then it may be received again
   std::optional<SnapshotFile> previous_;  // readable until the next switch
   std::unique_ptr<SnapshotWriter> writers_[2];
   std::optional<Recovered> recovered_;
@@ -219,26 +236,18 @@ absl::Status Storage::Impl::Recover(std::vector<RecoveryEvent> events) {
     return absl::DataLossError(absl::StrCat(disk_.Describe(), "/manifest: impossible values"));
   }
   manifest_ = *std::move(manifest);
-  const SnapshotInfo& snapshot = manifest_.snapshot;
-  const std::string name = SnapshotName(snapshot.meta.index, snapshot.source);
-  absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(disk_, name, identity_.cluster);
-  if (absl::IsNotFound(file.status())) {
-    return absl::DataLossError(
-        absl::StrCat(disk_.Describe(), "/", name, ": missing, the manifest names it"));
-  }
-  if (!file.ok()) return file.status();
-  if (file->info() != snapshot) {
-    return absl::DataLossError(
-        absl::StrCat(disk_.Describe(), "/", name, ": is not the snapshot the manifest names"));
-  }
-  current_ = *std::move(file);
+  absl::Status status = OpenSnapshot(&events);
+  if (!status.ok()) return status;
 
+  const SnapshotInfo& snapshot = manifest_.snapshot;
   Log::Recovery recovery;
   absl::StatusOr<std::unique_ptr<Log>> log = Log::Open(
-      disk_, identity_, options_, manifest_.first_segment, snapshot.meta.index, &recovery, &events);
+      disk_, identity_, options_,
+      {manifest_.first_segment, snapshot.meta.index, snapshot.meta.term, hard_state_.term},
+      &recovery, &events);
   if (!log.ok()) return log.status();
   log_ = *std::move(log);
-  absl::Status status = RemoveLeftovers(&events);
+  status = RemoveLeftovers(&events);
   if (!status.ok()) return status;
 
   recovered_.emplace();
@@ -246,8 +255,31 @@ absl::Status Storage::Impl::Recover(std::vector<RecoveryEvent> events) {
   recovered_->hard_state = hard_state_;
   recovered_->commit = std::min(std::max(recovery.commit, snapshot.meta.index), log_->last_index());
   recovered_->snapshot = snapshot;
+  recovered_->snapshot_damaged = snapshot_bad_;
   recovered_->entries = std::move(recovery.entries);
+  recovered_->suspicion = recovery.suspicion;
+  recovered_->damage = std::move(recovery.damage);
   recovered_->events = std::move(events);
+  return absl::OkStatus();
+}
+
+absl::Status Storage::Impl::OpenSnapshot(std::vector<RecoveryEvent>* events) {
+  const SnapshotInfo& snapshot = manifest_.snapshot;
+  const std::string name = SnapshotName(snapshot.meta.index, snapshot.source);
+  absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(disk_, name, identity_.cluster);
+  absl::Status status = file.status();
+  if (file.ok() && file->info() != snapshot) {
+    status = absl::DataLossError("not the snapshot that the manifest names");
+  }
+  if (status.ok()) {
+    current_ = *std::move(file);
+    return status;
+  }
+  if (!absl::IsNotFound(status) && !absl::IsDataLoss(status)) return status;
+  snapshot_bad_ = true;
+  events->push_back({RecoveryEvent::Kind::kSnapshotLost, name, 0, snapshot.size,
+                     absl::StrCat("the snapshot of entry ", snapshot.meta.index,
+                                  " has to be fetched from a peer: ", status.message())});
   return absl::OkStatus();
 }
 
@@ -272,18 +304,15 @@ absl::Status Storage::Impl::WriteHardState(const raft::HardState& hard_state) {
   if (hard_state == hard_state_) return absl::OkStatus();
   absl::Status status =
       vote_.Write(EncodeVote({hard_state, identity_.node, identity_.incarnation, identity_.group}));
-  if (!status.ok()) {
-    // The slots are preallocated, so even "no space" comes from the middle of a write here.
-    health_ = status;
-    return status;
-  }
+  // The slots are preallocated, so even "no space" comes from the middle of a write here.
+  if (!status.ok()) return Poison(std::move(status));
   vote_syncs_ += 2;
   hard_state_ = hard_state;
   return absl::OkStatus();
 }
 
 absl::Status Storage::Impl::Persist(const raft::PersistJob& job) {
-  if (!health_.ok()) return health_;
+  if (absl::Status status = Writable(); !status.ok()) return status;
   for (const raft::Entry& entry : job.entries) {
     if (entry.payload.size() > kMaxEntryBytes) {
       return absl::InvalidArgumentError(absl::StrCat("entry ", entry.index, " has ",
@@ -309,7 +338,8 @@ absl::Status Storage::Impl::Persist(const raft::PersistJob& job) {
 
 absl::Status Storage::Impl::InstallSnapshot(const raft::PersistJob& job) {
   const raft::Index index = job.snapshot->index;
-  absl::StatusOr<uint64_t> first_segment = log_->StartOver(index, job.entries, job.commit);
+  absl::StatusOr<uint64_t> first_segment =
+      log_->StartOver(index, job.snapshot->term, job.entries, job.commit);
   if (!first_segment.ok()) return Fail(first_segment.status());
   absl::Status status = MakeCurrent(Finished(*job.snapshot)->header().source, *first_segment);
   if (status.ok()) status = Fail(log_->DropOld());
@@ -333,20 +363,21 @@ absl::Status Storage::Impl::MakeCurrent(SnapshotSource source, uint64_t first_se
   RAFTKV_CHECK(payload.has_value());
   const std::string name = SnapshotName(next.snapshot.meta.index, source);
   absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(disk_, name, identity_.cluster);
-  if (!file.ok()) {
-    health_ = file.status();
-    return health_;
-  }
+  if (!file.ok()) return Poison(file.status());
   absl::Status status = manifest_slots_.Write(*payload);
-  if (!status.ok()) {
-    health_ = status;
-    return status;
-  }
+  if (!status.ok()) return Poison(std::move(status));
   writer(source).reset();
   if (previous_) {
     // What cannot be removed now is a leftover for the next start.
     const SnapshotInfo& gone = previous_->info();
     (void)disk_.Remove(SnapshotName(gone.meta.index, gone.source));
+  }
+  if (snapshot_bad_) {
+    // It is of no use to anybody, and may have the name of the new one.
+    const std::string bad = SnapshotName(manifest_.snapshot.meta.index, manifest_.snapshot.source);
+    if (bad != name) (void)disk_.Remove(bad);
+    current_.reset();
+    snapshot_bad_ = false;
   }
   previous_ = std::move(current_);
   current_ = *std::move(file);
@@ -356,7 +387,9 @@ absl::Status Storage::Impl::MakeCurrent(SnapshotSource source, uint64_t first_se
 
 absl::Status Storage::Impl::BeginSnapshot(SnapshotSource source, const raft::SnapshotMeta& meta) {
   if (!health_.ok()) return health_;
-  if (meta.index <= manifest_.snapshot.meta.index) {
+  const bool again =
+      snapshot_bad_ && source == SnapshotSource::kReceived && meta == manifest_.snapshot.meta;
+  if (meta.index <= manifest_.snapshot.meta.index && !again) {
     return absl::FailedPreconditionError(absl::StrCat("a snapshot of entry ", meta.index,
                                                       " is not newer than the current one of ",
                                                       manifest_.snapshot.meta.index));
@@ -400,6 +433,9 @@ absl::StatusOr<std::optional<SnapshotInfo>> Storage::Impl::FinishSnapshot(
   if (!health_.ok()) return health_;
   SnapshotWriter* target = writer(source).get();
   if (target == nullptr) return absl::FailedPreconditionError("no snapshot is being written");
+  // One that replaces a bad file must have its bytes.
+  const SnapshotInfo& current = manifest_.snapshot;
+  if (target->header().meta.index == current.meta.index) expected_digest = current.digest;
   absl::StatusOr<std::optional<SnapshotInfo>> step = target->FinishStep(expected_digest);
   if (step.ok()) return step;
   const bool device_failed = target->device_failed() || absl::IsAborted(step.status());
@@ -440,17 +476,63 @@ absl::StatusOr<std::string> Storage::Impl::ReadSnapshot(raft::Index index, uint6
                                                         uint64_t length) {
   if (!health_.ok()) return health_;
   for (const std::optional<SnapshotFile>* candidate : {&current_, &previous_}) {
-    if (*candidate && (*candidate)->info().meta.index == index) {
-      return (*candidate)->Read(offset, length);
-    }
+    if (!*candidate || (*candidate)->info().meta.index != index) continue;
+    absl::StatusOr<std::string> bytes = (*candidate)->Read(offset, length);
+    if (absl::IsDataLoss(bytes.status()) && candidate == &current_) snapshot_bad_ = true;
+    return bytes;
+  }
+  if (index == manifest_.snapshot.meta.index && snapshot_bad_) {
+    return absl::DataLossError(absl::StrCat("the file of the snapshot of entry ", index,
+                                            " is bad, it has to be fetched from a peer"));
   }
   return absl::NotFoundError(absl::StrCat(
       "no snapshot of entry ", index, "; the current one is of ", manifest_.snapshot.meta.index));
 }
 
-absl::Status Storage::Impl::CompactLog(raft::Index index) {
+absl::Status Storage::Impl::RestoreSnapshot(const raft::SnapshotMeta& meta) {
   if (!health_.ok()) return health_;
+  const SnapshotInfo& current = manifest_.snapshot;
+  const SnapshotWriter* finished = writer(SnapshotSource::kReceived).get();
+  const bool again = snapshot_bad_ && meta == current.meta;
+  if (finished == nullptr || !finished->finished() || finished->finished()->meta != meta ||
+      (meta.index <= current.meta.index && !again)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no finished received snapshot of entry ", meta.index, " to restore"));
+  }
+  // The log goes on behind the snapshot if it has the very entry that the snapshot ends with.
+  if (again || log_->Holds(meta.index, meta.term)) {
+    return MakeCurrent(SnapshotSource::kReceived, manifest_.first_segment);
+  }
+  absl::StatusOr<uint64_t> first_segment = log_->StartOver(meta.index, meta.term, {}, meta.index);
+  if (!first_segment.ok()) return Fail(first_segment.status());
+  absl::Status status = MakeCurrent(SnapshotSource::kReceived, *first_segment);
+  if (status.ok()) status = Fail(log_->DropOld());
+  return status;
+}
+
+absl::Status Storage::Impl::Settle(const raft::Entries& entries,
+                                   const std::optional<raft::Suspicion>& suspicion) {
+  if (!health_.ok()) return health_;
+  if (!log_->damaged()) return absl::FailedPreconditionError("the log is not damaged");
+  const raft::SnapshotMeta& snapshot = manifest_.snapshot.meta;
+  const raft::Index first = std::max(log_->last_index(), snapshot.index) + 1;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].index == first + i && entries[i].payload.size() <= kMaxEntryBytes) continue;
+    return absl::InvalidArgumentError(absl::StrCat("entry ", entries[i].index, " of ",
+                                                   entries[i].payload.size(), " bytes where entry ",
+                                                   first + i, " belongs"));
+  }
+  return Fail(log_->Settle(entries, suspicion, snapshot.index, snapshot.term));
+}
+
+absl::Status Storage::Impl::CompactLog(raft::Index index) {
+  if (absl::Status status = Writable(); !status.ok()) return status;
   return Fail(log_->Compact(std::min(index, manifest_.snapshot.meta.index)));
+}
+
+absl::Status Storage::Impl::ReserveSpace() {
+  if (!health_.ok()) return health_;
+  return Fail(log_->FillReserve());
 }
 
 absl::Status Storage::Init(Disk& disk, const Identity& identity, const Founding& founding) {
@@ -492,7 +574,7 @@ absl::Status Storage::Init(Disk& disk, const Identity& identity, const Founding&
   if (!status.ok()) return status;
   status = Marks::Create(disk, identity.cluster);
   if (!status.ok()) return status;
-  status = Log::Create(disk, identity, founding.meta.index);
+  status = Log::Create(disk, identity, founding.meta.index, founding.meta.term);
   if (!status.ok()) return status;
   status = disk.SyncDir();
   if (!status.ok()) return status;
@@ -538,13 +620,16 @@ Recovered Storage::TakeRecovered() {
 
 const Identity& Storage::identity() const { return impl_->identity_; }
 const raft::HardState& Storage::hard_state() const { return impl_->hard_state_; }
-raft::Index Storage::last_index() const { return impl_->log_->last_index(); }
+raft::Index Storage::last_index() const {
+  return std::max(impl_->log_->last_index(), impl_->manifest_.snapshot.meta.index);
+}
 Stats Storage::stats() const { return impl_->GatherStats(); }
 const absl::Status& Storage::health() const { return impl_->health_; }
 const SnapshotInfo& Storage::current_snapshot() const { return impl_->manifest_.snapshot; }
 
-absl::Status Storage::Settle(const raft::Entries&, const std::optional<raft::Suspicion>&) {
-  return absl::FailedPreconditionError("the log is not damaged");
+absl::Status Storage::Settle(const raft::Entries& entries,
+                             const std::optional<raft::Suspicion>& suspicion) {
+  return impl_->Settle(entries, suspicion);
 }
 
 absl::Status Storage::Persist(const raft::PersistJob& job) { return impl_->Persist(job); }
@@ -572,6 +657,14 @@ absl::StatusOr<std::string> Storage::ReadSnapshot(raft::Index index, uint64_t of
                                                   uint64_t length) {
   return impl_->ReadSnapshot(index, offset, length);
 }
+absl::Status Storage::RestoreSnapshot(const raft::SnapshotMeta& meta) {
+  return impl_->RestoreSnapshot(meta);
+}
+const std::optional<raft::Suspicion>& Storage::suspicion() const {
+  return impl_->log_->suspicion();
+}
 absl::Status Storage::CompactLog(raft::Index index) { return impl_->CompactLog(index); }
+absl::Status Storage::ReserveSpace() { return impl_->ReserveSpace(); }
+bool Storage::short_of_space() const { return !impl_->log_->reserve_held(); }
 
 }  // namespace raftkv::storage

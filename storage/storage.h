@@ -10,6 +10,7 @@
 //   manifest   which snapshot is current, where the log begins   docs/formats/snapshot.md
 //   snapshot-* the bytes of snapshots                    docs/formats/snapshot.md
 //   log-*      segments of the log, marks: what is known to be durable   docs/formats/log.md
+//   reserve    space for one more segment
 //
 // Rules that callers can rely on
 //   - What a call that returned OK has written survives any crash. What a call that failed has
@@ -22,9 +23,10 @@
 //   - Open vouches only for what it knows to be on the platter; the rest of what it can read it
 //     writes again first, because after a failed sync the page cache shows bytes that the disk does
 //     not have.
-//   - A record that fails its checksum is either a torn tail (never acknowledged; cut, with an
-//     event) or rot (it was durable once; Open refuses with DataLoss and names file, offset and
-//     index). docs/formats/log.md says how the two are told apart.
+//   - What cannot be read is named: the end of the log by a suspicion, with which a node can start;
+//     holes by a damage, which the caller repairs and ends with Settle; a bad snapshot file by
+//     `snapshot_damaged`. docs/formats/log.md says what is decided when. Nothing is repaired
+//     silently, everything is an event.
 //
 // Threads: one at a time. Entries handed out by TakeRecovered belong to the caller alone; entries
 // lent to Persist are only read.
@@ -54,7 +56,8 @@ inline constexpr uint32_t kMaxSnapshotChunk = 256 * 1024;
 inline constexpr uint32_t kMaxEntryBytes = 64u << 20;
 
 struct Options {
-  // Preallocated size of a log segment, two blocks to 1 GiB; a bigger batch gets a bigger segment.
+  // Preallocated size of a log segment, two blocks to 1 GiB; what does not fit gets a bigger
+  // segment.
   uint64_t segment_bytes = 64u << 20;
   // Batches begin on multiples of this and a block that holds synced bytes is never written again,
   // so a torn write cannot hurt them. A power of two, 512 to 65,536.
@@ -97,12 +100,19 @@ struct Founding {
 // counters.
 struct RecoveryEvent {
   enum class Kind : uint8_t {
-    kTornTail = 1,       // bytes behind the last valid batch were cut: they were never acknowledged
-    kTailRewritten = 2,  // valid batches above every durable mark were written again
-    kSlotRepaired = 3,   // one of the two copies of identity, vote or manifest was bad or old and
-                         // was written again
-    kMarksLost = 4,      // the far-away durable marks were unreadable and were begun anew
+    kTornTail = 1,  // a write at the end of the log was visibly not complete: cut, and remembered
+                    // as a blank suspicion
+    kTailRewritten = 2,    // valid batches above every durable mark were written again
+    kSlotRepaired = 3,     // one of the two copies of identity, vote or manifest was bad or old and
+                           // was written again
+    kMarksLost = 4,        // the far-away durable marks were unreadable and were begun anew
     kLeftoverRemoved = 5,  // a file of an unfinished or superseded operation was removed
+    kTailLost = 6,  // the end of the log is bad, torn or rotten: cut, and remembered as a suspicion
+    kHole = 7,      // entries are bad and readable ones are behind them: Recovered::damage
+    kSegmentLost = 8,    // a segment is missing, not ours, or without a readable header
+    kUnreadable = 9,     // bytes the device cannot read, or that are missing at the end of a file
+    kDamagePassed = 10,  // something is bad that the log does not need (any more)
+    kSnapshotLost = 11,  // the current snapshot's file is bad: Recovered::snapshot_damaged
   };
   Kind kind;
   std::string file;
@@ -119,8 +129,14 @@ struct Recovered {
   // Highest commit index found, at least the snapshot's, at most the last entry's.
   raft::Index commit = 0;
   SnapshotInfo snapshot;
+  // The file of that snapshot is missing or not what the manifest says: its bytes have to be
+  // fetched again (RestoreSnapshot). Single bad chunks of a file that is otherwise whole are found
+  // by ReadSnapshot.
+  bool snapshot_damaged = false;
   raft::Entries entries;  // contiguous, the first at snapshot.meta.index + 1
-  // The end of the log is lost, or may be: what a vote has to take into account.
+  // The end of the log is lost, or may be: what a vote has to take into account. The lost end may
+  // have replaced some of `entries` by newer ones, so they are a log of this node, of now or
+  // earlier.
   std::optional<raft::Suspicion> suspicion;
   // The log has holes behind `entries`. Nothing has been written and nothing can be until Settle.
   std::optional<raft::LogDamage> damage;
@@ -147,7 +163,7 @@ class Storage {
   //   FailedPrecondition   belongs to another cluster or another node
   //   Unavailable          another process has it open
   //   PermissionDenied     read-only
-  //   DataLoss             garbage, or durable data that has rotted
+  //   DataLoss             garbage, or both copies of identity, vote or manifest are bad
   //   Unimplemented        written by a newer version
   static absl::StatusOr<std::unique_ptr<Storage>> Open(Disk& disk, const Options& options,
                                                        const ExpectedIdentity& expected = {});
@@ -172,8 +188,12 @@ class Storage {
   absl::Status Persist(const raft::PersistJob& job);
 
   // Ends a repair (Recovered::damage): the log is what is in front of the first bad entry, then
-  // `entries`; durable on return, and the old bytes do not count any more. FailedPrecondition
-  // without damage. Until then Persist and CompactLog are FailedPrecondition.
+  // `entries`; durable on return, and the old bytes do not count any more. `entries` are contiguous
+  // and begin with the first bad entry, or behind the current snapshot if that covers it (after
+  // RestoreSnapshot); they may be empty. `suspicion` is what may have been on this disk and is not
+  // in them. InvalidArgument when `entries` begin elsewhere, FailedPrecondition without damage.
+  // Until then Persist and CompactLog are FailedPrecondition; snapshots can be read, written and
+  // restored.
   absl::Status Settle(const raft::Entries& entries,
                       const std::optional<raft::Suspicion>& suspicion);
 
@@ -181,7 +201,9 @@ class Storage {
   // two of them. -----------------------
 
   // Starts a writer; an unfinished or finished but not yet current one of the same source is
-  // dropped. FailedPrecondition when `meta` is not newer than the current snapshot.
+  // dropped. FailedPrecondition when `meta` is not newer than the current snapshot. A received one
+  // may be of the same index if `meta` is the same and the bytes of the current one are bad, be it
+  // that Open said so or that ReadSnapshot did.
   absl::Status BeginSnapshot(SnapshotSource source, const raft::SnapshotMeta& meta);
   // Appends 0 to kMaxSnapshotChunk bytes. `offset` must equal SnapshotOffset(source), so a late or
   // repeated chunk is OutOfRange and changes nothing; FailedPrecondition without a writer.
@@ -191,7 +213,8 @@ class Storage {
   // One step of: write the end, sync, read everything back and verify, rename, sync the directory.
   // Call again while the result is nullopt. Afterwards the snapshot is durable but not current.
   // `expected_digest`, when known, is compared with SnapshotInfo::digest: on a mismatch, as on a
-  // failed verification, the writer is dropped and DataLoss returned.
+  // failed verification, the writer is dropped and DataLoss returned. One of the index of the
+  // current snapshot is always compared with that.
   absl::StatusOr<std::optional<SnapshotInfo>> FinishSnapshot(
       SnapshotSource source, std::optional<uint64_t> expected_digest = {});
   // Drops a writer and its file; no effect without one.
@@ -200,6 +223,17 @@ class Storage {
   // return. The snapshot that was current stays readable until the next switch, for transfers that
   // are under way.
   absl::Status SwitchSnapshot(const raft::SnapshotMeta& meta);
+
+  // Makes the finished received snapshot the current one, in place of one whose bytes are bad, or
+  // of an older one. Of the same index (it has the same digest, FinishSnapshot sees to that): the
+  // log is not touched. Of a newer one: the entries at or below it fall away; those behind it stay
+  // if the log is known to hold the entry of its index and term, also with damage (Settle then
+  // begins behind it, at the earliest). Else the log is empty behind the snapshot, a damage is
+  // over, and what may have been there stays as suspicion(). Durable on return. FailedPrecondition
+  // without such a snapshot.
+  absl::Status RestoreSnapshot(const raft::SnapshotMeta& meta);
+  // What the log has lost and has not made up for yet.
+  const std::optional<raft::Suspicion>& suspicion() const;
 
   const SnapshotInfo& current_snapshot() const;
   // Verified bytes [offset, offset + length) of the current or the previous snapshot, shorter only
@@ -210,6 +244,13 @@ class Storage {
   // Removes segments whose entries are all at or below `index` and below the current snapshot;
   // whole segments only, so entries below `index` may stay. No effect when nothing qualifies.
   absl::Status CompactLog(raft::Index index);
+
+  // --- Space ---
+  // True when the space kept back for one more segment (reserve.h) is used up: what is on its way
+  // can still be written, and nothing new should be begun.
+  bool short_of_space() const;
+  // Tries to keep that space back again; ResourceExhausted when there is none.
+  absl::Status ReserveSpace();
 
  private:
   class Impl;

@@ -90,6 +90,9 @@ Outcome Session::Status() {
     const Fields& fields = node.status;
     std::string state(node.reachable.ok() ? "ok" : node.reachable.message());
     if (OrDash(fields, "stopping") == "1") state = "stopping";
+    if (const auto repair = fields.find("repair");
+        repair != fields.end() && !repair->second.empty())
+      state = repair->second;
     answered = answered || node.reachable.ok();
     if (!node.reachable.ok()) absl::StrAppend(&errors, node.reachable.message(), "\n");
     rows.push_back({node.id, OrDash(fields, "role"), OrDash(fields, "term"),

@@ -27,6 +27,28 @@ struct Suspicion {
   friend bool operator==(const Suspicion&, const Suspicion&) = default;
 };
 
+// Whether a log that ends with (last, last_term) is at least as up to date as one with everything
+// that was lost (paper, section 5.4.1).
+inline bool UpToDate(Index last, Term last_term, const Suspicion& suspicion) {
+  return last_term > suspicion.term || (last_term == suspicion.term && last >= suspicion.index);
+}
+
+// Whether a durable log that begins behind `base`, an index that is committed, and ends with (last,
+// last_term) leaves nothing to suspect.
+//
+// The log's end: an entry E that this node acknowledged is of a term up to suspicion.term. If E is
+// committed, every leader of a later term has it, and whatever this log holds of such a term came
+// after E. If the log ends in the same term, at or behind suspicion.index, it holds E because two
+// logs with the same last entry are equal. If it ends below, E may be missing.
+//
+// The base: E's index is at most suspicion.index, so at most `base`. What is committed at an index
+// is committed there for ever, and is in the snapshot. An E that is not in it is not committed, and
+// will not be: the leader of its term has it there and would have to have the committed one.
+// That the log's last term may be lower than the suspicion's does no harm: nobody waits for E.
+inline bool Redeems(Index base, Index last, Term last_term, const Suspicion& suspicion) {
+  return base >= suspicion.index || UpToDate(last, last_term, suspicion);
+}
+
 struct DamagedEntry {
   Index index = 0;
   Term term =
@@ -40,7 +62,10 @@ struct DamagedEntry {
 struct LogDamage {
   std::vector<DamagedEntry> bad;  // ascending, never empty
   Entries intact;                 // the readable entries behind the first bad one, ascending
-  // Everything the disk may have vouched for, intact or not: at least as far as both lists.
+  // Everything the disk may have vouched for, intact or not: at least as far as both lists. If it
+  // goes beyond both, the end of the log is lost, too, and may have replaced some of the entries
+  // here by newer ones: they are a log of an earlier time, and this remains a suspicion after the
+  // repair.
   Suspicion last;
 
   friend bool operator==(const LogDamage&, const LogDamage&) = default;

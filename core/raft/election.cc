@@ -38,7 +38,7 @@ bool Raft::OwnVotePending() const {
          std::any_of(ticket_own_answers_.begin(), ticket_own_answers_.end(), is_vote);
 }
 
-bool Raft::Promotable() const { return IsVoter(conf_, options_.id) && !installing_; }
+bool Raft::Promotable() const { return IsVoter(conf_, options_.id) && !installing_ && !suspicion_; }
 
 // True when a committed membership entry waits to be applied: campaigning now would count votes by
 // a configuration that may already be history.
@@ -66,6 +66,7 @@ Outcome Raft::Campaign() {
 Outcome Raft::StartCampaign(CampaignKind kind) {
   if (leading() != nullptr) return Outcome::kAlreadyLeader;
   if (installing_) return Outcome::kSnapshotPending;
+  if (suspicion_) return Outcome::kSuspicious;
   if (!Promotable()) return Outcome::kNotPromotable;
   if (MembershipUnapplied()) return Outcome::kMembershipUnapplied;
   RunCampaign(kind);
@@ -104,10 +105,13 @@ Outcome Raft::On(const Message& message, const VoteRequest& request) {
   const bool may_vote = hard_.vote == message.from ||
                         (hard_.vote == kNoNode && leader_ == kNoNode) ||
                         (request.pre_vote && message.term > hard_.term);
+  // A lost entry is still promised: whoever committed it may have counted this node, and elections
+  // rest on such a node voting for nobody without it (paper, section 5.4.3).
+  const bool kept = !suspicion_ || UpToDate(request.last_index, request.last_term, *suspicion_);
   const bool up_to_date =
       request.last_term > log_.last_term() ||
       (request.last_term == log_.last_term() && request.last_index >= log_.last());
-  if (!may_vote || !up_to_date || (silent_ticks_ > 0 && !request.transfer)) {
+  if (!may_vote || !up_to_date || !kept || (silent_ticks_ > 0 && !request.transfer)) {
     RejectVote(message.from, request.pre_vote);
     LearnCommit(request.commit, request.commit_term);
     return Outcome::kOk;

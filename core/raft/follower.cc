@@ -9,6 +9,8 @@ namespace raftkv::raft {
 
 Outcome Raft::On(const Message& message, AppendRequest& request) {
   if (!HearFromLeader(message)) return Outcome::kMalformed;
+  // What the disk has no space for must not fill the memory instead.
+  if (log_refused_) return Outcome::kIgnored;
   return AcceptAppend(message.from, request);
 }
 
@@ -35,7 +37,8 @@ Outcome Raft::AcceptAppend(NodeId leader, AppendRequest& request) {
                      AppendResponse{.index = request.prev_index,
                                     .rejected = true,
                                     .hint_index = hint,
-                                    .hint_term = log_.TermAt(hint).value_or(0)});
+                                    .hint_term = log_.TermAt(hint).value_or(0),
+                                    .lost = suspicion_.has_value()});
     return Outcome::kOk;
   }
   // Keep every entry we have already: a late, shorter append must not cut what a newer one brought.
@@ -47,6 +50,7 @@ Outcome Raft::AcceptAppend(NodeId leader, AppendRequest& request) {
     if (entry.index <= log_.last()) TruncateLog(entry.index - 1);
     log_.Append(std::move(entry));
   }
+  matched_ = std::max(matched_, last_new);
   // Not log_.last(): a tail that this leader has not spoken about may conflict with its log.
   commit_ = std::max(commit_, std::min(request.commit, last_new));
   SendAfterPersist(leader, hard_.term, AppendResponse{.index = last_new});
@@ -63,11 +67,22 @@ void Raft::TruncateLog(Index after) {
 Outcome Raft::On(const Message& message, const Heartbeat& heartbeat) {
   if (!HearFromLeader(message)) return Outcome::kMalformed;
   Outcome outcome = Outcome::kOk;
-  if (heartbeat.commit <= log_.last()) {
+  // A leader tells only what this node has acknowledged, but what was acknowledged may be lost.
+  const Index vouched = suspicion_ ? std::max(commit_, matched_) : log_.last();
+  if (heartbeat.commit <= vouched) {
     commit_ = std::max(commit_, heartbeat.commit);
+  } else if (suspicion_) {
+    // Said here, because a leader with nothing to send would never hear it otherwise.
+    SendAfterPersist(message.from, hard_.term,
+                     AppendResponse{.index = heartbeat.commit,
+                                    .rejected = true,
+                                    .hint_index = vouched,
+                                    .hint_term = log_.TermAt(vouched).value_or(0),
+                                    .lost = true});
+    outcome = Outcome::kIgnored;
   } else {
-    // A leader tells only what this node has acknowledged. Either it lies or this disk lost
-    // acknowledged entries; committing more than is here would be wrong in both cases.
+    // Either it lies or this disk lost entries without a word; committing more than is here would
+    // be wrong in both cases.
     outcome = Outcome::kMalformed;
   }
   // The answer does not wait for the disk, and confirms a lease. Who would not keep quiet after a

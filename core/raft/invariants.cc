@@ -20,6 +20,8 @@ absl::string_view BrokenOrder(const Raft& raft) {
     return "No entry has a term above the node's own (paper, section 5.1).";
   if (raft.installing_snapshot() && raft.role() != RoleName::kFollower)
     return "A node that installs a snapshot is a follower (paper, section 7).";
+  if (raft.suspicion() && raft.role() != RoleName::kFollower)
+    return "A node that lost the end of its log is a follower (docs/adr/0007).";
   if (!raft.installing_snapshot() && raft.offered_snapshot().index > raft.applied())
     return "A snapshot holds only what is applied (paper, section 7).";
   return {};
@@ -102,9 +104,11 @@ StepInvariants::StepInvariants(const Raft& before)
       applied_(before.applied()),
       handed_out_(before.handed_out()),
       log_(before.log().terms()),
+      suspicion_(before.suspicion()),
       conf_(before.conf()) {
   if (before.progress() == nullptr) return;
-  for (const Progress& peer : *before.progress()) match_.emplace_back(peer.id, peer.match);
+  for (const Progress& peer : *before.progress())
+    acknowledged_.push_back({peer.id, peer.match, peer.losses});
 }
 
 absl::string_view StepInvariants::Broken(const Raft& after) const {
@@ -116,6 +120,9 @@ absl::string_view StepInvariants::Broken(const Raft& after) const {
   if (after.applied() < applied_) return "What is applied stays applied (paper, figure 2).";
   if (after.handed_out() < handed_out_)
     return "A committed entry is handed out exactly once (ready.h).";
+  if (after.suspicion() &&
+      (!suspicion_ || !UpToDate(suspicion_->index, suspicion_->term, *after.suspicion())))
+    return "What a disk lost is found when its node starts, and then only ends (docs/adr/0007).";
   const TermRuns& log = after.log().terms();
   if (log.base() < log_.base()) return "What is compacted does not come back (paper, section 7).";
   const Index unchanged = TermRuns::CommonPrefix(log_, log);
@@ -126,9 +133,11 @@ absl::string_view StepInvariants::Broken(const Raft& after) const {
   if (unchanged < log_.last())
     return "A leader never overwrites or deletes its entries (paper, section 5.3).";
   if (after.conf() != conf_) return {};  // a member removed and added again begins anew
-  for (const auto& [id, match] : match_) {
-    if (after.progress()->Find(id)->match < match)
-      return "What a follower has acknowledged stays acknowledged (paper, section 5.3).";
+  for (const Acknowledged& before : acknowledged_) {
+    const Progress& peer = *after.progress()->Find(before.id);
+    if (peer.match < before.match && peer.losses == before.losses)
+      return "What a follower has acknowledged and not lost stays acknowledged (paper, section "
+             "5.3).";
   }
   return {};
 }

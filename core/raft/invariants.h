@@ -4,7 +4,7 @@
 // Debug builds of the core ask with every Ready.
 #pragma once
 
-#include <utility>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -31,8 +31,14 @@ class StepInvariants {
   Index applied_;
   Index handed_out_;
   TermRuns log_;
+  std::optional<Suspicion> suspicion_;
   ConfState conf_;
-  std::vector<std::pair<NodeId, Index>> match_;  // of every member, when leader
+  struct Acknowledged {
+    NodeId id;
+    Index match;
+    uint64_t losses;
+  };
+  std::vector<Acknowledged> acknowledged_;  // by every member, when leader
 };
 
 }  // namespace raftkv::raft

@@ -150,7 +150,14 @@ Outcome Raft::On(const Message& message, const AppendResponse& response) {
   Index hint = std::min(response.hint_index, log_.last());
   // Symmetric to what the follower did: skip every entry of ours that cannot match its hint's term.
   if (response.hint_term > 0) hint = log_.terms().LastAtMost(hint, response.hint_term);
-  if (!peer->Rejected(response.index, hint)) return Outcome::kIgnored;
+  // What a follower acknowledged and lost counts no more for what is not committed yet. What is
+  // committed stays so: the follower votes as if it still had it (election.cc), so its vote helps
+  // nobody who does not. For the same reason no harm is done when an acknowledgement that was on
+  // its way since before the crash arrives after this and is counted: the follower keeps that
+  // promise, too, and its next refusal says again what it has. A refusal that is late takes back
+  // too much, which probing makes good.
+  const bool lost = response.lost && peer->Lost(hint);
+  if (!lost && !peer->Rejected(response.index, hint)) return Outcome::kIgnored;
   if (peer->state == ProgressState::kReplicate) peer->BecomeProbe();
   SendAppend(*leader, *peer, /*even_if_empty=*/true);
   return Outcome::kOk;

@@ -28,6 +28,10 @@ struct AppendResponse {
   // term (paper, end of section 5.3).
   Index hint_index = 0;
   Term hint_term = 0;
+  // Only when rejected: the follower's disk lost entries (damage.h), so it may have acknowledged
+  // more than the hint. What it acknowledged behind that does not count any more. Also sent when a
+  // heartbeat speaks of entries that may be lost: `index` is then the commit index it told.
+  bool lost = false;
   friend bool operator==(const AppendResponse&, const AppendResponse&) = default;
 };
 
@@ -117,8 +121,8 @@ using MessageBody =
 struct Message {
   NodeId from = kNoNode;
   NodeId to = kNoNode;
-  // 0 only in forwarded requests, which are not bound to a term, and in the refusal of a pre-vote by
-  // a node that has never heard of one.
+  // 0 only in forwarded requests, which are not bound to a term, and in the refusal of a pre-vote
+  // by a node that has never heard of one.
   Term term = 0;
   MessageBody body;
   friend bool operator==(const Message&, const Message&) = default;

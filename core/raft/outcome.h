@@ -33,6 +33,7 @@ enum class Outcome : uint8_t {
   kNotPromotable,        // not a voter
   kMembershipUnapplied,  // a committed membership change is not applied yet
   kSnapshotPending,      // a snapshot is being installed
+  kSuspicious,           // the disk lost the end of the log: see Recovered::suspicion
   // campaigns, forgetting the leader
   kLeaseReads,  // would break the lease
 };

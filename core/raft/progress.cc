@@ -111,6 +111,15 @@ bool Progress::Rejected(Index prev, Index hint) {
   return true;
 }
 
+bool Progress::Lost(Index hint) {
+  if (hint >= match) return false;
+  match = hint;
+  ++losses;
+  // A snapshot that is under way is still what it needs, or its end will be reported.
+  if (state != ProgressState::kSnapshot) BecomeProbe();
+  return true;
+}
+
 namespace {
 template <typename Rows>
 auto Position(Rows& rows, NodeId id) {

@@ -53,7 +53,8 @@ enum class ProgressState : uint8_t { kProbe, kReplicate, kSnapshot };
 
 struct Progress {
   NodeId id = kNoNode;
-  Index match = 0;        // known to be durable there; match < next always
+  // Known to be durable there; match < next always. Grows while the leader leads, but for Lost().
+  Index match = 0;
   Index next = 1;         // first entry to send next
   Index sent_commit = 0;  // highest commit index told to it
   ProgressState state = ProgressState::kProbe;
@@ -61,6 +62,7 @@ struct Progress {
   bool recently_active = false;
   bool flow_paused = false;  // probe: one append is out; replicate: the window is full
   uint64_t read_round = 0;   // newest read round it has confirmed
+  uint64_t losses = 0;       // how often it lost what it had acknowledged
   Inflights inflights;
 
   void BecomeProbe();
@@ -79,6 +81,9 @@ struct Progress {
   // An append after `prev` was refused. False when the answer is stale; otherwise `next` moves
   // back, guided by `hint`, the follower's last entry that may match, but never to match or below.
   bool Rejected(Index prev, Index hint);
+  // Its disk has lost what is behind `hint`. False when nothing behind that was counted; otherwise
+  // `match` moves back, and probing begins there.
+  bool Lost(Index hint);
 
  private:
   void Enter(ProgressState new_state);

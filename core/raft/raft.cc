@@ -53,6 +53,8 @@ absl::string_view OutcomeText(Outcome outcome) {
       return "a membership change is not applied yet";
     case Outcome::kSnapshotPending:
       return "a snapshot is being installed";
+    case Outcome::kSuspicious:
+      return "its disk lost the end of its log";
     case Outcome::kLeaseReads:
       return "lease reads are enabled";
   }
@@ -86,18 +88,59 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
     return absl::DataLossError(absl::StrCat("recovered log: term ", raft.log_.last_term(),
                                             " is above the node's own, ", raft.hard_.term));
   }
+  if (recovered.suspicion && recovered.suspicion->term > std::max(raft.hard_.term, founded)) {
+    return absl::DataLossError(absl::StrCat("recovered log: the lost end is of term ",
+                                            recovered.suspicion->term, ", above the node's own, ",
+                                            raft.hard_.term));
+  }
   raft.commit_ = std::min(std::max(recovered.commit, recovered.snapshot.index), raft.log_.last());
   raft.applied_ = raft.handed_out_ = recovered.snapshot.index;
   raft.offer_ = std::move(recovered.snapshot);
   raft.disk_ = raft.log_.terms();
   raft.disk_hard_ = raft.hard_;
   raft.written_ = raft.durable_ = raft.log_.last();
+  raft.suspicion_ = recovered.suspicion;
+  raft.EndSuspicion();
+  if (raft.suspicion_ && raft.OnlyVoter()) {
+    if (raft.suspicion_->evidence == Suspicion::Evidence::kProven) {
+      return absl::DataLossError(
+          absl::StrCat("entries up to (", raft.suspicion_->index, ", term ", raft.suspicion_->term,
+                       ") were durable and the disk has lost those behind (", raft.log_.last(),
+                       ", term ", raft.log_.last_term(),
+                       "); no other voter has them: restore this node's disk from a copy, "
+                       "or give the entries up"));
+    }
+    raft.suspicion_.reset();
+  }
   raft.knows_restarts_ = raft.hard_.term > 0;
   if (options.read_mode == ReadMode::kLease && raft.knows_restarts_)
     raft.silent_ticks_ = options.election_ticks;
   raft.BecomeFollower(raft.hard_.term, kNoNode);
   raft.election_delay_ = options.election_rank * options.election_ticks;
   return raft;
+}
+
+// Whether nobody but this node can have been asked for its vote or for an acknowledgement, or can
+// be now: by the configuration of the last index that is known to be committed, and by those that
+// the entries behind it lead to. That what was lost may have held the change which added a second
+// voter is the risk of taking a single voter's suspect end for a torn write (docs/adr/0007).
+bool Raft::OnlyVoter() const {
+  const auto is_alone = [this](const ConfState& conf) {
+    return AllVoters(conf) == std::vector<NodeId>{options_.id};
+  };
+  ConfState conf = conf_;
+  bool alone = is_alone(conf);
+  for (Index index = log_.first(); index <= log_.last(); ++index) {
+    const Entry& entry = log_.At(index);
+    if (entry.type != EntryType::kMembership) continue;
+    const std::optional<MembershipChange> change = DecodeMembershipChange(entry.payload.view());
+    if (!change) continue;
+    ConfigurationUpdate update = ApplyChange(conf, *change);
+    if (update.refused()) continue;
+    conf = std::move(update.conf);
+    alone = is_alone(conf) && (alone || index <= commit_);
+  }
+  return alone;
 }
 
 // ---- Roles ----
@@ -107,6 +150,7 @@ void Raft::EnterTerm(Term term) {
   if (term != hard_.term) hard_ = HardState{term, kNoNode};
   leader_ = kNoNode;
   election_elapsed_ = 0;
+  matched_ = 0;
   election_timeout_ =
       options_.election_ticks + static_cast<uint32_t>(random_.Below(options_.election_ticks));
   election_delay_ = 0;
@@ -207,7 +251,7 @@ bool IsPreVoteRequest(const Message& message) {
 
 }  // namespace
 
-Outcome Raft::Step(Message message) {
+Outcome Raft::Step(Message&& message) {
   if (message.to != options_.id) return Outcome::kNotForMe;
   if (message.from == kNoNode || message.from == options_.id) return Outcome::kMalformed;
   if (message.term > kMaxTermOrIndex) return Outcome::kMalformed;

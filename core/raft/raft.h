@@ -49,7 +49,8 @@ struct Recovered {
   // The highest commit index found; raised to the snapshot's and capped at the last entry.
   Index commit = 0;
   // What the disk lost behind the last entry. Until the log is at least as up to date, this node
-  // votes as if it still had it, and does not campaign.
+  // votes as if it still had it, and does not campaign. A single voter has nobody to ask: an end
+  // that was proven to be durable is DataLoss, any other counts as never written.
   std::optional<Suspicion> suspicion;
 };
 
@@ -71,7 +72,8 @@ class Raft {
 
   // ---- Inputs ----
   void Tick();
-  Outcome Step(Message message);
+  Outcome Step(Message&& message);  // takes the entries out of it
+  Outcome Step(const Message& message) { return Step(Message(message)); }
   Proposed Propose(Payload command);
   Proposed ProposeMembership(const MembershipChange& change);
   // A linearizable read point for `context`, in a later Ready (reads or failed_reads), unless
@@ -84,9 +86,20 @@ class Raft {
   // The transport lost something for `peer` / a snapshot sent to `peer` arrived whole or did not.
   Outcome ReportUnreachable(NodeId peer);
   Outcome ReportSnapshot(NodeId peer, bool delivered);
+  // All members together have given up what this node's disk lost: none of them has it, and it was
+  // never acknowledged, or an operator says so. Whoever calls this answers for that.
+  void DropSuspicion() { suspicion_.reset(); }
+  // The same for its end: `rest` is still promised, which is less than before.
+  void LowerSuspicion(const Suspicion& rest) { suspicion_ = rest; }
 
   // ---- Completions ----
   void Persisted(uint64_t ticket);  // the ticket that is out
+  // The same when the disk has no space: term and vote are durable, the rest of the job is not. Of
+  // send_after_persist, everything but what VouchesForLog may be sent, and what it vouched for must
+  // never be. Tickets hold only term and vote from here on, and appends of a leader are as good as
+  // lost, until the log has been written after RetryLog.
+  void PersistedWithoutLog(uint64_t ticket);
+  void RetryLog();  // the next ticket tries to write the log; no effect unless log_refused
   // The membership entry at `index` is being applied: switches to its configuration and returns it.
   // In order, before Applied(index).
   const ConfState& ApplyMembership(Index index);
@@ -117,11 +130,15 @@ class Raft {
   const ConfState& conf() const { return conf_; }
   const Options& options() const { return options_; }
   bool ticket_out() const { return ticket_out_; }
+  bool log_refused() const { return log_refused_; }  // see PersistedWithoutLog
   bool committed_in_term() const { return log_.Has(commit_, hard_.term); }
   const ProgressTable* progress() const;  // null unless leader
   NodeId transfer_target() const;         // kNoNode when no transfer is under way
   const SnapshotMeta& offered_snapshot() const { return offer_; }
   bool installing_snapshot() const { return installing_.has_value(); }
+  // What this node may have acknowledged and lost; ends with the write that makes up for it, when
+  // its leader has sent it again.
+  const std::optional<Suspicion>& suspicion() const { return suspicion_; }
 
   // Test hook: replaces the election timeout in force until the next one is drawn.
   void SetElectionTimeout(uint32_t ticks) { election_timeout_ = ticks; }
@@ -195,11 +212,15 @@ class Raft {
   Outcome StepLowerTerm(const Message& message);
   bool HearFromLeader(const Message& message);
   template <typename Body>
-  void Send(NodeId to, Body body);
+  void Queue(Messages& list, NodeId to, Term term, Body&& body);
   template <typename Body>
-  void SendInTerm(NodeId to, Term term, Body body);
+  void Send(NodeId to, Body&& body);
   template <typename Body>
-  void SendAfterPersist(NodeId to, Term term, Body body);
+  void SendInTerm(NodeId to, Term term, Body&& body);
+  template <typename Body>
+  void SendAfterPersist(NodeId to, Term term, Body&& body);
+
+  bool OnlyVoter() const;
 
   // election.cc
   enum class CampaignKind : uint8_t { kPreVote, kElection, kTransfer };
@@ -258,6 +279,8 @@ class Raft {
   // ready.cc
   bool NeedsTicket() const;
   PersistJob CutJob();
+  void EndTicket(uint64_t ticket);
+  void EndSuspicion();
   Index HandOutLimit() const;
 
   Options options_;
@@ -290,6 +313,10 @@ class Raft {
   Index durable_ = 0;  // the same for the disk without the ticket that is out
   uint64_t last_ticket_ = 0;
   bool ticket_out_ = false;
+  bool log_refused_ = false;
+  bool retry_log_ = false;                     // in the next ticket, although it was refused
+  bool ticket_with_log_ = false;               // the ticket that is out may write the log,
+  TermRuns disk_before_;                       // and this is disk_ when it finds no space
   uint32_t ticket_ticks_ = 0;                  // age of the ticket that is out
   std::vector<OwnAnswer> own_answers_;         // wait for the next ticket
   std::vector<OwnAnswer> ticket_own_answers_;  // belong to the ticket that is out
@@ -297,26 +324,39 @@ class Raft {
   SnapshotMeta offer_;
   std::optional<Installing> installing_;
 
+  std::optional<Suspicion> suspicion_;
+  // Appends of this term's leader have shown that the log is like its own up to here.
+  Index matched_ = 0;
+
   Messages send_now_;
   Messages send_after_persist_;
   ReadPoints reads_;
   FailedReads failed_reads_;
 };
 
-// A body is made in its place: moving a MessageBody means asking which one it is.
+// A body is made in its place: moving a MessageBody means asking which one it is. That is also why
+// a list begins with room for a broadcast.
+inline constexpr size_t kUsualMessages = 4;
+
 template <typename Body>
-void Raft::SendInTerm(NodeId to, Term term, Body body) {
-  send_now_.emplace_back(options_.id, to, term, std::move(body));
+void Raft::Queue(Messages& list, NodeId to, Term term, Body&& body) {
+  if (list.capacity() == 0) list.reserve(kUsualMessages);
+  list.emplace_back(options_.id, to, term, std::forward<Body>(body));
 }
 
 template <typename Body>
-void Raft::Send(NodeId to, Body body) {
-  SendInTerm(to, hard_.term, std::move(body));
+void Raft::SendInTerm(NodeId to, Term term, Body&& body) {
+  Queue(send_now_, to, term, std::forward<Body>(body));
 }
 
 template <typename Body>
-void Raft::SendAfterPersist(NodeId to, Term term, Body body) {
-  send_after_persist_.emplace_back(options_.id, to, term, std::move(body));
+void Raft::Send(NodeId to, Body&& body) {
+  Queue(send_now_, to, hard_.term, std::forward<Body>(body));
+}
+
+template <typename Body>
+void Raft::SendAfterPersist(NodeId to, Term term, Body&& body) {
+  Queue(send_after_persist_, to, term, std::forward<Body>(body));
 }
 
 }  // namespace raftkv::raft

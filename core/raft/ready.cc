@@ -10,7 +10,13 @@
 
 namespace raftkv::raft {
 
+bool VouchesForLog(const Message& message) {
+  const auto* response = std::get_if<AppendResponse>(&message.body);
+  return response != nullptr && !response->rejected && response->index > 0;
+}
+
 bool Raft::NeedsTicket() const {
+  if (log_refused_ && !retry_log_) return hard_ != disk_hard_ || !own_answers_.empty();
   return hard_ != disk_hard_ || written_ < log_.last() || written_ < disk_.last() ||
          (installing_ && installing_->ticket == 0) || !own_answers_.empty();
 }
@@ -18,7 +24,17 @@ bool Raft::NeedsTicket() const {
 PersistJob Raft::CutJob() {
   PersistJob job;
   job.ticket = ++last_ticket_;
+  ticket_out_ = true;
+  ticket_ticks_ = 0;
+  std::swap(ticket_own_answers_, own_answers_);
+  own_answers_.clear();
   if (hard_ != disk_hard_) job.hard_state = disk_hard_ = hard_;
+  job.commit = commit_;
+  ticket_with_log_ = !log_refused_ || std::exchange(retry_log_, false);
+  if (!ticket_with_log_) return job;
+  // What was said of the log in tickets that could not write it is said again.
+  if (log_refused_ && leading() != nullptr)
+    ticket_own_answers_.push_back(OwnAppend{hard_.term, log_.last()});
   if (installing_ && installing_->ticket == 0) {
     job.snapshot = installing_->meta;
     installing_->ticket = job.ticket;
@@ -31,13 +47,9 @@ PersistJob Raft::CutJob() {
   }
   if (job.keep_through < log_.last())
     log_.CopyTo(job.keep_through + 1, log_.last(), kNoLimit, job.entries);
-  job.commit = commit_;
+  std::swap(disk_before_, disk_);
   disk_ = log_.terms();
   written_ = log_.last();
-  ticket_out_ = true;
-  ticket_ticks_ = 0;
-  std::swap(ticket_own_answers_, own_answers_);
-  own_answers_.clear();
   return job;
 }
 
@@ -64,6 +76,9 @@ Ready Raft::TakeReady() {
   if (Leader* leader = leading()) leader->queued.clear();
   if (!ticket_out_) {
     if (NeedsTicket()) ready.persist = CutJob();
+    // Whoever was to hear it asks again, and hears what is true by then.
+    const bool with_log = !log_refused_ || (ready.persist && ticket_with_log_);
+    if (!with_log) std::erase_if(send_after_persist_, VouchesForLog);
     ready.send_after_persist = std::exchange(send_after_persist_, {});
   }
   const Index limit = HandOutLimit();
@@ -79,6 +94,22 @@ Ready Raft::TakeReady() {
 
 void Raft::Persisted(uint64_t ticket) {
   RAFTKV_CHECK(ticket_out_ && ticket == last_ticket_);
+  if (ticket_with_log_) log_refused_ = false;
+  EndTicket(ticket);
+}
+
+void Raft::PersistedWithoutLog(uint64_t ticket) {
+  RAFTKV_CHECK(ticket_out_ && ticket == last_ticket_ && ticket_with_log_);
+  log_refused_ = true;
+  std::swap(disk_, disk_before_);
+  written_ = durable_;
+  if (installing_ && installing_->ticket == ticket) installing_->ticket = 0;
+  EndTicket(ticket);
+}
+
+void Raft::RetryLog() { retry_log_ = log_refused_; }
+
+void Raft::EndTicket(uint64_t ticket) {
   ticket_out_ = false;
   knows_restarts_ = disk_hard_.term > 0;
   // A ticket older than the switch to a snapshot says nothing about the log that begins with it.
@@ -86,6 +117,7 @@ void Raft::Persisted(uint64_t ticket) {
       installing_ && (installing_->ticket == 0 || ticket < installing_->ticket);
   if (!before_switch) durable_ = written_;
   if (installing_ && installing_->ticket == ticket) installing_->persisted = true;
+  EndSuspicion();
 
   std::vector<OwnAnswer> answers;  // no longer pending while they are counted
   answers.swap(ticket_own_answers_);
@@ -106,6 +138,18 @@ void Raft::Persisted(uint64_t ticket) {
   }
   answers.clear();
   ticket_own_answers_.swap(answers);  // its memory is for the next ticket
+}
+
+// Only what is durable counts, so that a node which crashes right away finds the same on its disk:
+// either the log is long enough there, or the suspicion is still noted in front of it. Once it has
+// ended it does not come back in this life, though the log may be cut again: what a leader cuts was
+// not committed. A restart may find it once more, if its note is still there and what replaced the
+// end is of a lower term; that costs votes and candidacies, never safety.
+void Raft::EndSuspicion() {
+  if (!suspicion_ || durable_ < log_.base()) return;  // the snapshot in front is not durable yet
+  if (Redeems(log_.base(), durable_, log_.TermAt(durable_).value_or(0), *suspicion_)) {
+    suspicion_.reset();
+  }
 }
 
 void Raft::Applied(Index index) {

@@ -8,6 +8,10 @@
 //      meanwhile is the next batch;
 //   4. then send every message of `send_after_persist` and apply the remaining committed entries.
 //
+// When the disk has no space for what 3 asks, call PersistedWithoutLog(ticket) instead; then 4
+// holds for the messages that do not vouch for the log, and committed entries above durable() go on
+// waiting.
+//
 // 1 and 3 may overlap: the leader writes its disk in parallel with its followers (thesis,
 // section 10.2.1), and heartbeats never wait for a sync. Without a `persist` everything may be done
 // at once.
@@ -41,6 +45,9 @@ struct PersistJob {
   bool nothing_to_write() const { return !hard_state && !snapshot && !writes_log; }
   bool writes_log = false;  // keep_through and entries change the disk log
 };
+
+// True when `message` says that its sender's disk holds entries.
+bool VouchesForLog(const Message& message);
 
 // A read that may be served once `index` is applied.
 struct ReadPoint {

@@ -108,6 +108,10 @@ struct NodeStatus {
       digest;  // of the store at `applied`: equal digests at equal indexes mean equal stores
   uint64_t keys = 0, store_bytes = 0, sessions = 0, clients = 0;
   bool stopping = false;
+  bool disk_full = false;
+  // "repairing: waits for ..." or "suspicion: ...": what the disk lost and what is done about it.
+  // Empty when nothing is lost.
+  std::string repair;
   raft::ConfState conf;
   const Members* members = nullptr;
 };

@@ -38,6 +38,11 @@ struct AbortSnapshot {
 struct SwitchSnapshot {
   raft::SnapshotMeta meta;
 };
+// Makes the finished received snapshot the current one without a persist job: in place of one whose
+// bytes are bad, or of an older one while the log is repaired.
+struct RestoreSnapshot {
+  raft::SnapshotMeta meta;
+};
 struct ReadSnapshot {
   raft::Index index = 0;
   uint64_t offset = 0;
@@ -53,8 +58,12 @@ struct SettleLog {
   std::optional<raft::Suspicion> suspicion;
 };
 
+// Tries to keep space back for bad times again; the result says how that went.
+struct ReserveSpace {};
+
 using JobBody = std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot,
-                             AbortSnapshot, SwitchSnapshot, ReadSnapshot, CompactLog, SettleLog>;
+                             AbortSnapshot, SwitchSnapshot, RestoreSnapshot, ReadSnapshot,
+                             CompactLog, SettleLog, ReserveSpace>;
 
 struct Job {
   uint64_t id = 0;  // unique within a run of the process
@@ -71,6 +80,8 @@ struct FinishedSnapshot {
 struct JobResult {
   uint64_t id = 0;
   absl::Status status;
+  // After the job: the disk is full but for a little that is kept back.
+  bool short_of_space = false;
   std::string bytes;                         // ReadSnapshot
   std::optional<FinishedSnapshot> finished;  // FinishSnapshot
 };

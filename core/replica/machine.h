@@ -70,6 +70,8 @@ class MachineSnapshotReader {
 
   absl::Status Feed(absl::string_view bytes);
   absl::StatusOr<Machine> Finish();  // once, after the last byte
+  // The table of members, which comes first; not set before all of it was fed.
+  const std::optional<Members>& members() const { return members_; }
 
  private:
   std::string head_;  // received of the part before the store's snapshot

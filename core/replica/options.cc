@@ -17,9 +17,11 @@ absl::Status ValidateOptions(const Options& options) {
   status.Update(at_least("tick_us", options.tick_us, 100));
   status.Update(at_least("snapshots.minimum_bytes", options.snapshots.minimum_bytes, 1));
   status.Update(at_least("request_timeout_ms", options.request_timeout_ms, 1));
+  status.Update(at_least("full_disk_retry_ms", options.full_disk_retry_ms, 1));
   status.Update(at_least("read_retry_ms", options.read_retry_ms, 1));
   status.Update(at_least("snapshot_chunk_bytes", options.snapshot_chunk_bytes, 64));
   status.Update(at_least("snapshot_resend_ms", options.snapshot_resend_ms, 1));
+  status.Update(at_least("repair_patience_ticks", options.repair_patience_ticks, 1));
   status.Update(at_least("max_store_bytes", options.max_store_bytes, 1));
   status.Update(at_least("max_waiting_bytes", options.max_waiting_bytes, 1));
   status.Update(at_least("max_clients", options.max_clients, 1));
@@ -28,6 +30,9 @@ absl::Status ValidateOptions(const Options& options) {
   if (!status.ok()) return status;
   if (options.snapshot_chunk_bytes > (256u << 10)) {
     return absl::InvalidArgumentError("snapshot_chunk_bytes: must be at most 262144");
+  }
+  if (options.repair_answer_bytes > (16u << 20)) {
+    return absl::InvalidArgumentError("repair_answer_bytes: must be at most 16777216");
   }
   // One command always fits an append, and so a frame.
   if (options.raft.max_append_bytes > (16u << 20)) {

@@ -24,12 +24,17 @@ struct Options {
 
   uint64_t tick_us = 10'000;
   uint64_t request_timeout_ms = 5'000;  // a client waits no longer for an answer
+  uint64_t full_disk_retry_ms = 500;    // a full disk is asked for space again after this
   uint64_t read_retry_ms = 100;         // an unanswered read point is asked for again after this
   // Of the log in memory kept behind a snapshot, for followers that lag a little.
   uint64_t trailing_log_bytes = 16 << 20;
   uint32_t snapshot_chunk_bytes = 256 << 10;
   uint64_t snapshot_resend_ms = 1'000;  // a chunk without an answer is sent again after this,
   uint32_t snapshot_resends = 10;       // and given up after so many times
+  // Repair: what peers do not answer is asked again after so many ticks, and so many bytes of
+  // entries are in one answer (one entry always).
+  uint32_t repair_patience_ticks = 50;
+  uint64_t repair_answer_bytes = 1 << 20;
   // Commands that may grow the store are refused above this.
   uint64_t max_store_bytes = uint64_t{4} << 30;
   uint64_t max_waiting_bytes = 256 << 20;  // of commands admitted and not yet answered

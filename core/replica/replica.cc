@@ -25,24 +25,18 @@ std::string Replica::FoundingState(const Members& members, const kv::StoreOption
 absl::StatusOr<std::unique_ptr<Replica>> Replica::Create(const Options& options, Boot boot) {
   if (absl::Status status = ValidateOptions(options); !status.ok()) return status;
   Machine machine(options.store);
-  if (boot.recovered.snapshot.index > 0) {
-    MachineSnapshotReader reader(options.store);
-    for (uint64_t offset = 0; offset < boot.snapshot_size;) {
-      absl::StatusOr<std::string> piece = boot.read_snapshot(offset, options.snapshot_chunk_bytes);
-      if (!piece.ok()) return piece.status();
-      if (piece->empty())
-        return absl::DataLossError(absl::StrCat("the snapshot ends at byte ", offset));
-      if (absl::Status status = reader.Feed(*piece); !status.ok()) return status;
-      offset += piece->size();
-    }
-    absl::StatusOr<Machine> loaded = reader.Finish();
-    if (!loaded.ok()) return loaded.status();
-    machine.Install(*std::move(loaded));
-  }
+  const absl::StatusOr<bool> loaded = LoadAtStart(options, boot, &machine);
+  if (!loaded.ok()) return loaded.status();
   absl::StatusOr<raft::Raft> core =
       raft::Raft::Create(options.raft, std::move(boot.recovered), boot.seed);
   if (!core.ok()) return core.status();
-  return std::unique_ptr<Replica>(new Replica(options, *std::move(core), std::move(machine), boot));
+  std::unique_ptr<Replica> replica(
+      new Replica(options, *std::move(core), std::move(machine), boot));
+  if (boot.damage || !*loaded) {
+    if (absl::Status status = replica->EnterRepair(std::move(boot.damage), !*loaded); !status.ok())
+      return status;
+  }
+  return replica;
 }
 
 Replica::Replica(const Options& options, raft::Raft raft, Machine machine, const Boot& boot)
@@ -54,7 +48,8 @@ Replica::Replica(const Options& options, raft::Raft raft, Machine machine, const
       // run's question would be taken for ours.
       last_id_(Random::Stream(boot.seed, "identifiers").Next() & ~uint64_t{0xffffffff}),
       boot_term_(raft_.term()),
-      current_snapshot_{boot.snapshot_size, boot.snapshot_digest} {
+      current_snapshot_{boot.snapshot_size, boot.snapshot_digest},
+      suspicion_review_(options.repair_patience_ticks) {
   work_.members_changed = true;
   last_role_ = RoleChanged{raft_.role(), raft_.term(), raft_.leader()};
 }
@@ -79,9 +74,12 @@ void Replica::AdvanceTime(uint64_t now_us, uint64_t wall_ms) {
 
 void Replica::Tick() {
   if (!health_.ok()) return;
+  if (repairing()) return repair_mode_->Tick();
   raft_.Tick();
+  TickDisk();
   TickSending();
   ExpirePending();
+  ReviewSuspicion();
 }
 
 void Replica::ReceivePeer(absl::string_view body) {
@@ -109,7 +107,17 @@ void Replica::ReceivePeer(absl::string_view body) {
     work_.events.push_back(PeerRefused{envelope.from, refusal});
     return;
   }
-  if (auto* consensus = std::get_if<raft::Message>(&message->body)) {
+  if (const auto* query = std::get_if<wire::EntryQuery>(&message->body)) {
+    OnEntryQuery(envelope.from, *query);
+  } else if (const auto* pull = std::get_if<wire::SnapshotPull>(&message->body)) {
+    OnSnapshotPull(envelope.from, *pull);
+  } else if (const auto* answer = std::get_if<wire::EntryAnswer>(&message->body)) {
+    OnEntryAnswer(envelope.from, *answer);
+  } else if (repairing()) {
+    // It takes part in nothing else.
+    if (const auto* piece = std::get_if<wire::SnapshotPiece>(&message->body))
+      repair_mode_->OnPiece(envelope.from, *piece);
+  } else if (auto* consensus = std::get_if<raft::Message>(&message->body)) {
     // A snapshot enters the core only through our own hands, once every byte of it is on the disk.
     if (!std::holds_alternative<raft::InstallSnapshot>(consensus->body))
       raft_.Step(*std::move(consensus));
@@ -125,7 +133,7 @@ void Replica::ReceivePeer(absl::string_view body) {
 }
 
 void Replica::PeerUnreachable(raft::NodeId peer) {
-  if (!health_.ok()) return;
+  if (!health_.ok() || repairing()) return;
   raft_.ReportUnreachable(peer);
   LoseForwards(peer);
 }
@@ -172,6 +180,11 @@ void Replica::JobDone(JobResult result) {
   const JobOwner owner = it->second;
   jobs_.erase(it);
   if (!health_.ok()) return;
+  GoOn(owner, result);
+  NoticeSpace(result);
+}
+
+void Replica::GoOn(const JobOwner& owner, const JobResult& result) {
   switch (owner.kind) {
     case JobKind::kPersist:
       return PersistDone(result);
@@ -188,8 +201,14 @@ void Replica::JobDone(JobResult result) {
       return ChunkRead(owner.peer, owner.transfer, result);
     case JobKind::kLoadSnapshot:
       return LoadStep(result);
+    case JobKind::kServePiece:
+      return PieceRead(owner.transfer, result);
+    case JobKind::kRepair:
+      repair_mode_->OnJob(result);
+      return Fail(repair_mode_->health());
     case JobKind::kHousekeeping:
-      if (!result.status.ok()) Fail(result.status);
+      // Some file systems need space to remove a file; the next start sees to what stays.
+      if (!result.status.ok() && !absl::IsResourceExhausted(result.status)) Fail(result.status);
       return;
   }
 }
@@ -212,7 +231,8 @@ bool Replica::Stopped() const {
 
 Work Replica::TakeWork() {
   Parse();  // 1 parse, 2 admit
-  for (;;) {
+  if (repairing()) Mend();
+  while (!repairing()) {
     NoticeRole();
     AdvanceTurns();
     AskForReadPoints();
@@ -287,13 +307,86 @@ void Replica::Persist(raft::Ready& ready) {
 }
 
 void Replica::PersistDone(const JobResult& result) {
+  if (absl::IsResourceExhausted(result.status)) return LogFoundNoSpace();
   if (!result.status.ok()) return Fail(result.status);
   AfterPersist after = std::exchange(after_persist_, {});
   raft_.Persisted(after.ticket);
   Send(after.messages);
   // A snapshot that arrived meanwhile already stands for them.
-  if (!raft_.installing_snapshot()) Apply(after.committed);
+  if (!raft_.installing_snapshot()) {
+    // While the disk is full, some go on waiting.
+    const auto waits =
+        std::find_if(after.committed.begin(), after.committed.end(),
+                     [this](const raft::Entry& entry) { return entry.index > raft_.durable(); });
+    after_persist_.committed.assign(waits, after.committed.end());
+    after.committed.erase(waits, after.committed.end());
+    Apply(after.committed);
+  }
   if (after.snapshot) StartLoading(*after.snapshot);
+}
+
+// Term and vote are written, the log is not, what was kept back is used up too. So this node votes,
+// answers heartbeats and serves reads as far as it has applied; it acknowledges no entry.
+void Replica::LogFoundNoSpace() {
+  raft_.PersistedWithoutLog(after_persist_.ticket);
+  std::erase_if(after_persist_.messages, raft::VouchesForLog);
+  Send(after_persist_.messages);
+  after_persist_.messages.clear();
+  after_persist_.snapshot.reset();
+  hand_over_us_ = now_us_;  // it can do nothing for a cluster that it leads
+}
+
+void Replica::NoticeSpace(const JobResult& result) {
+  // A batch that is larger than what is kept back is refused before that is used up.
+  const bool full = result.short_of_space || raft_.log_refused();
+  if (full == disk_full_) return;
+  disk_full_ = full;
+  hand_over_us_ = now_us_;
+  retry_space_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
+  work_.events.push_back(DiskSpace{disk_full_});
+}
+
+// A quorum listens and writes nothing, for half as long as a client waits: its disks are full, or
+// hang. More of the same would only end as UNKNOWN.
+bool Replica::CommitsStand() const {
+  return now_us_ - commit_moved_us_ > options_.request_timeout_ms * 1000 / 2;
+}
+
+void Replica::TickDisk() {
+  if (raft_.commit() != noticed_commit_ || raft_.commit() == raft_.log().last() ||
+      !raft_.is_leader()) {
+    noticed_commit_ = raft_.commit();
+    commit_moved_us_ = now_us_;
+  }
+  if (!disk_full_) return;
+  if (now_us_ >= retry_space_us_) {
+    retry_space_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
+    if (raft_.log_refused()) {
+      raft_.RetryLog();
+    } else {
+      StartJob({JobKind::kHousekeeping}, ReserveSpace{});
+    }
+  }
+  if (now_us_ < hand_over_us_ || !raft_.is_leader() || raft_.transfer_target() != raft::kNoNode)
+    return;
+  // Whoever has written everything there is has, as far as can be told, space for more. When that
+  // is wrong, it hands over too: not all the time, because each leader begins with an entry.
+  constexpr uint64_t kHandOverEveryUs = 30'000'000;
+  const raft::Progress* best = BestSuccessor();
+  if (best == nullptr || best->match != raft_.log().last()) return;
+  if (raft_.TransferLeadership(best->id) == raft::Outcome::kOk)
+    hand_over_us_ = now_us_ + kHandOverEveryUs;
+}
+
+// Whoever has most of the log needs least time to take over; null when nobody else could.
+const raft::Progress* Replica::BestSuccessor() const {
+  const raft::Progress* best = nullptr;
+  for (const raft::Progress& peer : *raft_.progress()) {
+    if (peer.id == raft_.id() || !raft::IsVoter(raft_.conf(), peer.id) || !peer.recently_active)
+      continue;
+    if (best == nullptr || peer.match > best->match) best = &peer;
+  }
+  return best;
 }
 
 void Replica::Send(raft::Messages& messages) {
@@ -407,13 +500,7 @@ void Replica::NoticeRole() {
     RouteParked();
   }
   if (stopping_ && raft_.is_leader() && raft_.transfer_target() == raft::kNoNode) {
-    // Whoever has most of the log needs least time to take over.
-    const raft::Progress* best = nullptr;
-    for (const raft::Progress& peer : *raft_.progress()) {
-      if (peer.id == raft_.id() || !raft::IsVoter(raft_.conf(), peer.id) || !peer.recently_active)
-        continue;
-      if (best == nullptr || peer.match > best->match) best = &peer;
-    }
+    const raft::Progress* best = BestSuccessor();
     if (best != nullptr) raft_.TransferLeadership(best->id);
   }
 }
@@ -467,6 +554,8 @@ NodeStatus Replica::Status() const {
   status.sessions = machine_.store().session_count();
   status.clients = clients_.size();
   status.stopping = stopping_;
+  status.disk_full = disk_full_;
+  status.repair = RepairText();
   status.conf = raft_.conf();
   status.members = &members();
   return status;

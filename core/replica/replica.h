@@ -33,6 +33,8 @@
 #include "core/replica/machine.h"
 #include "core/replica/members.h"
 #include "core/replica/options.h"
+#include "core/replica/repair_mode.h"
+#include "core/replica/suspicion_review.h"
 #include "core/wire/command.h"
 #include "core/wire/peer.h"
 
@@ -65,8 +67,20 @@ struct PeerRefused {  // a frame that is not for us, or not from whom it says
   raft::NodeId from;
   std::string reason;
 };
+struct DiskSpace {  // whether the disk is full, when that changes
+  bool full;
+};
+struct SuspicionWaiting {  // said again when it changes
+  raft::Suspicion suspicion;
+  std::string what;
+};
+struct SuspicionDropped {  // everybody lost it: it is given up
+  raft::Suspicion suspicion;
+  std::optional<raft::Suspicion> rest;  // what is still promised
+};
 using Event = std::variant<RoleChanged, EntryApplied, SnapshotTaken, SnapshotInstalled,
-                           MembershipApplied, PeerRefused>;
+                           MembershipApplied, PeerRefused, DiskSpace, RepairStarted, RepairWaiting,
+                           RepairClosed, SuspicionWaiting, SuspicionDropped>;
 
 struct Work {
   struct Frame {
@@ -87,16 +101,23 @@ struct Work {
   std::vector<std::pair<ClientId, bool>> pause;
   std::vector<Event> events;
   bool members_changed = false;  // members() differs from before: links have to be made or dropped
+  // A repair is complete: this object does nothing any more. The data directory is to be opened
+  // anew, by the same process, and a new Replica made of what is found.
+  bool restart = false;
 
   bool empty() const {
     return frames.empty() && jobs.empty() && output.empty() && close.empty() && pause.empty() &&
-           events.empty() && !members_changed;
+           events.empty() && !members_changed && !restart;
   }
 };
 
 // What a node finds on its disk when it starts.
 struct Boot {
   raft::Recovered recovered;
+  // The log has holes behind `recovered.entries`, or bytes of the snapshot cannot be read (which
+  // Create notices, too): the replica repairs that, and does nothing else.
+  std::optional<raft::LogDamage> damage;
+  bool snapshot_damaged = false;
   uint64_t snapshot_size = 0;
   uint64_t snapshot_digest = 0;
   // Reads up to `length` bytes of the recovered snapshot at `offset`. Called during Create only.
@@ -108,8 +129,8 @@ struct Boot {
 
 class Replica {
  public:
-  // Loads the snapshot and is ready to run. DataLoss when the snapshot's bytes are not what their
-  // checksums promised.
+  // Loads the snapshot and is ready to run, or to be repaired: repairing(). DataLoss when there is
+  // something to repair and no other member who could help.
   static absl::StatusOr<std::unique_ptr<Replica>> Create(const Options& options, Boot boot);
 
   // The bytes of the state machine every founding member starts with (storage::Founding::state).
@@ -158,6 +179,9 @@ class Replica {
   // Not OK once the disk has failed or the log holds what this binary cannot execute: nothing is
   // acknowledged any more and the process must end with this error.
   const absl::Status& health() const { return health_; }
+  // It takes no part in anything, answers what peers ask about the log, and refuses clients, until
+  // Work::restart. raft() is then what could be read in front of the first hole, and stands still.
+  bool repairing() const { return repair_mode_ != nullptr; }
   NodeStatus Status() const;
 
  private:
@@ -213,12 +237,15 @@ class Replica {
     kReceivedSnapshot,
     kSendChunk,
     kLoadSnapshot,
-    kHousekeeping
+    kHousekeeping,
+    kServePiece,
+    kRepair
   };
   struct JobOwner {
     JobKind kind;
-    raft::NodeId peer = raft::kNoNode;  // kSendChunk
-    uint64_t transfer = 0;              // which one: kSendChunk, kReceivedSnapshot, kLocalSnapshot
+    raft::NodeId peer = raft::kNoNode;  // kSendChunk, kServePiece
+    // Which one: kSendChunk, kReceivedSnapshot, kLocalSnapshot, kServePiece.
+    uint64_t transfer = 0;
   };
 
   struct Client;
@@ -237,7 +264,13 @@ class Replica {
   void NoticeRole();
   void NoticeLeadership();
   void Tick();
+  void GoOn(const JobOwner& owner, const JobResult& result);
   void PersistDone(const JobResult& result);
+  void LogFoundNoSpace();
+  void NoticeSpace(const JobResult& result);
+  void TickDisk();
+  bool CommitsStand() const;
+  const raft::Progress* BestSuccessor() const;
   uint64_t NewId() { return ++last_id_; }
   void StartJob(JobOwner owner, JobBody body);
   void SendFrame(raft::NodeId to, wire::PeerBody body);
@@ -264,6 +297,7 @@ class Replica {
   void ResolveIndex(raft::Index index, raft::Term term, const kv::Result* result);
   void ResolveThroughSnapshot(raft::Index index);
   void ServeReads();
+  bool CannotApply(raft::Index index) const;
   void ServeRead(PendingId id);
   void Finish(PendingId id, const kv::Result& result);
   void FinishMembership(PendingId id, raft::Index index);
@@ -295,6 +329,18 @@ class Replica {
   void AckChunk(wire::SnapshotAckStatus status);
   void StartLoading(raft::Index index);
   void LoadStep(const JobResult& result);
+
+  // repairing.cc: a damaged disk, this node's or a peer's
+  static absl::StatusOr<bool> LoadAtStart(const Options& options, const Boot& boot,
+                                          Machine* machine);
+  absl::Status EnterRepair(std::optional<raft::LogDamage> damage, bool snapshot_damaged);
+  void Mend();
+  void OnEntryQuery(raft::NodeId from, const wire::EntryQuery& query);
+  void OnEntryAnswer(raft::NodeId from, const wire::EntryAnswer& answer);
+  void OnSnapshotPull(raft::NodeId from, const wire::SnapshotPull& pull);
+  void PieceRead(uint64_t number, const JobResult& result);
+  void ReviewSuspicion();
+  std::string RepairText() const;
 
   struct LocalSnapshot {
     uint64_t number = 0;
@@ -341,6 +387,12 @@ class Replica {
     std::unique_ptr<MachineSnapshotReader> reader;
   };
 
+  // A piece of a snapshot on its way to a peer that asked for it.
+  struct Serving {
+    raft::NodeId peer = raft::kNoNode;
+    wire::SnapshotPiece piece;
+  };
+
   Options options_;
   raft::Raft raft_;
   Machine machine_;
@@ -361,6 +413,11 @@ class Replica {
   wire::CommandEncoder command_encoder_;
   std::map<uint64_t, JobOwner> jobs_;
   AfterPersist after_persist_;
+  bool disk_full_ = false;
+  uint64_t retry_space_us_ = 0;  // while disk_full_: when to ask again whether there is space,
+  uint64_t hand_over_us_ = 0;    // and from when on to hand leadership over
+  raft::Index noticed_commit_ = 0;
+  uint64_t commit_moved_us_ = 0;  // or there was nothing to commit
 
   // A client that pipelines sees its own requests in order, as with Redis: a read begins when the
   // writes before it are answered, a write when the reads before it are. Writes follow writes and
@@ -405,6 +462,13 @@ class Replica {
   std::map<raft::NodeId, Sending> sending_;
   std::optional<Receiving> receiving_;
   std::optional<Loading> loading_;
+
+  std::unique_ptr<RepairMode> repair_mode_;
+  SuspicionReview suspicion_review_;
+  std::string suspicion_waits_for_;
+  std::map<uint64_t, Serving> serving_;
+  // The snapshot before the current one, which can still be read: a peer may be fetching it.
+  SnapshotFetch::Target previous_snapshot_;
   RoleChanged last_role_{raft::RoleName::kFollower, 0, raft::kNoNode};
 };
 

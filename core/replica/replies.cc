@@ -193,6 +193,8 @@ void WriteStatusMap(const NodeStatus& status, wire::RespWriter* writer) {
       {"voters", absl::StrJoin(status.conf.voters, ",")},
       {"learners", absl::StrJoin(status.conf.learners, ",")},
       {"stopping", uint64_t{status.stopping}},
+      {"disk_full", uint64_t{status.disk_full}},
+      {"repair", status.repair},
   };
   writer->Map(std::size(fields));
   for (const Field& field : fields) {
@@ -243,7 +245,8 @@ void WriteInfo(StatusRequest what, const NodeStatus& status, wire::RespWriter* w
   section(StatusRequest::kInfoMemory, "Memory",
           absl::StrCat("used_memory_dataset:", status.store_bytes, "\r\n"));
   section(StatusRequest::kInfoPersistence, "Persistence",
-          "loading:0\r\naof_enabled:1\r\naof_last_write_status:ok\r\n");
+          absl::StrCat("loading:0\r\naof_enabled:1\r\naof_last_write_status:",
+                       status.disk_full ? "err" : "ok", "\r\nrepair:", status.repair, "\r\n"));
   // Every node takes writes (followers forward them), so to a Redis client each one is a master.
   section(StatusRequest::kInfoReplication, "Replication",
           absl::StrCat("role:master\r\nconnected_slaves:0\r\nmaster_repl_offset:", status.commit,

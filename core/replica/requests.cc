@@ -5,6 +5,7 @@
 // was at most parked, or refused by a leader that never put it into its log. UNKNOWN: it was in
 // somebody's log, or on the way there, when patience ended.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -61,6 +62,7 @@ void Replica::Admit(ClientConnection& client, uint64_t slot, Request& request) {
   if (const auto* status = std::get_if<StatusRequest>(&request))
     return client.Status(slot, *status, Status());
   if (stopping_) return client.Fail(slot, "NOTAPPLIED this node is stopping");
+  if (repairing()) return client.Fail(slot, absl::StrCat("NOTAPPLIED this node is ", RepairText()));
   if (waiting_bytes_ > options_.max_waiting_bytes)
     return client.Fail(slot, "NOTAPPLIED too many commands are waiting");
   const ClientId id = client.state().id;
@@ -242,6 +244,11 @@ void Replica::Route(PendingId id) {
 }
 
 void Replica::ProposeHere(PendingId id, Pending& pending) {
+  // While leadership is handed over, the core says so: the next leader will take it.
+  if (disk_full_ && raft_.transfer_target() == raft::kNoNode)
+    return Refuse(id, wire::ForwardReason::kDiskFull, ReasonText(wire::ForwardReason::kDiskFull));
+  if (CommitsStand())
+    return Refuse(id, wire::ForwardReason::kBusy, "the disks of a majority are full or hang");
   raft::Proposed proposed;
   if (pending.kind == Pending::Kind::kMembership) {
     const std::optional<raft::MembershipChange> change =
@@ -529,6 +536,18 @@ void Replica::ServeReads() {
     pointed_reads_.erase(pointed_reads_.begin());
     if (pending_.contains(id)) ServeRead(id);
   }
+  // The others would wait for entries that this node cannot write.
+  while (!pointed_reads_.empty() && CannotApply(pointed_reads_.rbegin()->first)) {
+    const auto last = std::prev(pointed_reads_.end());
+    const PendingId id = last->second;
+    pointed_reads_.erase(last);
+    if (pending_.contains(id))
+      Refuse(id, wire::ForwardReason::kDiskFull, "the disk of this node is full, it lags behind");
+  }
+}
+
+bool Replica::CannotApply(raft::Index index) const {
+  return raft_.log_refused() && index > raft_.durable();
 }
 
 void Replica::ServeRead(PendingId id) {

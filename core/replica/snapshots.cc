@@ -65,6 +65,7 @@ void Replica::LocalSnapshotStep(const JobResult& result) {
 
 void Replica::SnapshotBecameCurrent(const raft::SnapshotMeta& meta,
                                     const FinishedSnapshot& finished) {
+  previous_snapshot_ = {raft_.offered_snapshot(), current_snapshot_.size, current_snapshot_.digest};
   current_snapshot_ = finished;
   raft_.SnapshotAvailable(meta);
   // A little of the log is kept in memory for followers that lag: entries are cheaper than a

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
+#include "core/wire/append_layouts.h"
 #include "core/wire/command.h"
 #include "core/wire/flat.h"
 #include "core/wire/frame.h"
@@ -30,6 +31,10 @@ constexpr flatbuffers::uoffset_t kTables = 4;
 
 // An encoder that once wrote a large frame gives the memory back.
 constexpr size_t kKeepBuilder = 1024 * 1024;
+
+// LogAnswer.flags.
+constexpr uint64_t kRejected = 1;
+constexpr uint64_t kLost = 2;
 
 // Whatever may be in the log or in a reply fits one frame.
 static_assert(kMaxCommandBytes + 64 * 1024 <= kMaxFrameBody);
@@ -93,16 +98,18 @@ Offset<fb::Hello> Write(FlatBufferBuilder& builder, const Hello& hello) {
 }
 
 Offset<fb::AppendRequest> Write(FlatBufferBuilder& builder, const raft::AppendRequest& request) {
-  raft::Index expected = request.prev_index;
-  for (const raft::Entry& entry : request.entries) RAFTKV_CHECK(entry.index == ++expected);
   const EntryVectors entries = Write(builder, request.entries);
   const fb::LogPosition at(request.prev_index, request.prev_term, request.commit);
   return fb::CreateAppendRequest(builder, &at, entries.heads, entries.payloads);
 }
 
+fb::LogAnswer ToAnswer(const raft::AppendResponse& response) {
+  return fb::LogAnswer(response.index, response.hint_index, response.hint_term,
+                       (response.rejected ? kRejected : 0) | (response.lost ? kLost : 0));
+}
+
 Offset<fb::AppendResponse> Write(FlatBufferBuilder& builder, const raft::AppendResponse& response) {
-  const fb::LogAnswer answer(response.index, response.hint_index, response.hint_term,
-                             response.rejected ? 1 : 0);
+  const fb::LogAnswer answer = ToAnswer(response);
   return fb::CreateAppendResponse(builder, &answer);
 }
 
@@ -185,6 +192,45 @@ Offset<fb::SnapshotAck> Write(FlatBufferBuilder& builder, const SnapshotAck& ack
                                ack.next_offset);
 }
 
+Offset<fb::EntryQuery> Write(FlatBufferBuilder& builder, const EntryQuery& query) {
+  RAFTKV_CHECK(query.wanted.size() <= kMaxWantedEntries);
+  const auto wanted = WriteStructs<fb::WantedEntry>(
+      builder, query.wanted.size(), [next = query.wanted.begin()]() mutable {
+        const WantedEntry& entry = *next++;
+        return fb::WantedEntry(entry.index, entry.term, entry.known_index, entry.known_term);
+      });
+  return fb::CreateEntryQuery(builder, query.round, wanted);
+}
+
+Offset<fb::EntryAnswer> Write(FlatBufferBuilder& builder, const EntryAnswer& answer) {
+  RAFTKV_CHECK(answer.verdicts.size() <= kMaxWantedEntries);
+  const EntryVectors entries = Write(builder, answer.entries);
+  const auto verdicts = WriteStructs<fb::EntryVerdict>(
+      builder, answer.verdicts.size(), [next = answer.verdicts.begin()]() mutable {
+        const EntryVerdict& verdict = *next++;
+        return fb::EntryVerdict(verdict.index, static_cast<uint64_t>(verdict.kind), verdict.term,
+                                verdict.known_term);
+      });
+  const LogExtent& from = answer.extent;
+  const raft::Suspicion lost = from.lost.value_or(raft::Suspicion{0, 0, {}});
+  const fb::LogExtent extent(from.base, from.last_index, from.last_term, from.commit, lost.index,
+                             lost.term, static_cast<uint64_t>(lost.evidence));
+  return fb::CreateEntryAnswer(builder, answer.round, &extent, verdicts, entries.heads,
+                               entries.payloads);
+}
+
+Offset<fb::SnapshotPull> Write(FlatBufferBuilder& builder, const SnapshotPull& pull) {
+  return fb::CreateSnapshotPull(builder, pull.index, pull.offset, pull.length);
+}
+
+Offset<fb::SnapshotPiece> Write(FlatBufferBuilder& builder, const SnapshotPiece& piece) {
+  RAFTKV_CHECK(piece.bytes.size() <= kMaxSnapshotChunk);
+  const auto bytes = WriteBytes(builder, piece.bytes);
+  const auto meta = piece.meta ? Write(builder, *piece.meta) : Offset<fb::SnapshotMeta>();
+  return fb::CreateSnapshotPiece(builder, piece.asked_index, piece.offset, meta, piece.size,
+                                 piece.digest, bytes);
+}
+
 // ---- reading
 // -------------------------------------------------------------------------------------------------------------------------
 // Each Read gets a verified table, says what is wrong with its meaning, and otherwise fills in the
@@ -210,15 +256,31 @@ Problem CheckPosition(absl::string_view name, raft::Index index, raft::Term posi
   return std::nullopt;
 }
 
-Problem ReadEntries(const Heads* heads, const flatbuffers::Vector<uint8_t>* payloads,
-                    raft::Index prev_index, raft::Entries* entries) {
-  const size_t count = heads == nullptr ? 0 : heads->size();
+// Entries as they are in a body.
+struct EntryBytes {
+  const fb::EntryHead* heads = nullptr;
+  size_t count = 0;
+  absl::string_view payloads;
+};
+
+Problem ViewEntries(const Heads* heads, const flatbuffers::Vector<uint8_t>* payloads,
+                    EntryBytes* bytes) {
   if (!IsAligned(heads)) return Wrong("the entries are not aligned");
-  if (count > ~prev_index) return Wrong("prev_index ", prev_index, " leaves no room for entries");
-  absl::string_view rest = ViewBytes(payloads);
-  entries->reserve(count);  // 16 received bytes each: in proportion to what arrived
-  for (size_t i = 0; i < count; ++i) {
-    const fb::EntryHead& head = *heads->Get(static_cast<flatbuffers::uoffset_t>(i));
+  bytes->payloads = ViewBytes(payloads);
+  if (heads == nullptr || heads->size() == 0) return std::nullopt;
+  bytes->heads = heads->Get(0);
+  bytes->count = heads->size();
+  return std::nullopt;
+}
+
+Problem ReadEntries(const EntryBytes& bytes, raft::Index prev_index, raft::Entries* entries) {
+  if (bytes.count > ~prev_index) {
+    return Wrong("prev_index ", prev_index, " leaves no room for entries");
+  }
+  absl::string_view rest = bytes.payloads;
+  entries->reserve(bytes.count);  // 16 received bytes each: in proportion to what arrived
+  for (size_t i = 0; i < bytes.count; ++i) {
+    const fb::EntryHead& head = bytes.heads[i];
     if (head.size() > rest.size()) {
       return Wrong("entry ", i, " claims ", head.size(), " bytes, ", rest.size(), " are left");
     }
@@ -291,14 +353,13 @@ Problem ReadMeta(const fb::SnapshotMeta* in, raft::Term term, raft::SnapshotMeta
   return ReadConf(in->conf(), &meta->conf);
 }
 
-Problem Read(const fb::AppendRequest& in, raft::Term term, raft::AppendRequest* request) {
-  request->prev_index = in.at()->prev_index();
-  request->prev_term = in.at()->prev_term();
-  request->commit = in.at()->commit();
+Problem ReadAppend(const fb::LogPosition& at, const EntryBytes& entries, raft::Term term,
+                   raft::AppendRequest* request) {
+  request->prev_index = at.prev_index();
+  request->prev_term = at.prev_term();
+  request->commit = at.commit();
   if (Problem p = CheckPosition("prev", request->prev_index, request->prev_term, term)) return p;
-  if (Problem p = ReadEntries(in.heads(), in.payloads(), request->prev_index, &request->entries)) {
-    return p;
-  }
+  if (Problem p = ReadEntries(entries, request->prev_index, &request->entries)) return p;
   raft::Index index = request->prev_index;
   raft::Term before = std::max<raft::Term>(request->prev_term, 1);
   for (raft::Entry& entry : request->entries) {
@@ -312,10 +373,17 @@ Problem Read(const fb::AppendRequest& in, raft::Term term, raft::AppendRequest* 
   return std::nullopt;
 }
 
-Problem Read(const fb::AppendResponse& table, raft::Term term, raft::AppendResponse* response) {
-  const fb::LogAnswer& in = *table.answer();
-  if (in.rejected() > 1) return Wrong("rejected is ", in.rejected());
-  *response = {in.index(), in.rejected() == 1, in.hint_index(), in.hint_term()};
+Problem Read(const fb::AppendRequest& in, raft::Term term, raft::AppendRequest* request) {
+  EntryBytes entries;
+  if (Problem p = ViewEntries(in.heads(), in.payloads(), &entries)) return p;
+  return ReadAppend(*in.at(), entries, term, request);
+}
+
+Problem ReadAnswer(const fb::LogAnswer& in, raft::Term term, raft::AppendResponse* response) {
+  if (in.flags() > (kRejected | kLost)) return Wrong("flags are ", in.flags());
+  *response = {in.index(), (in.flags() & kRejected) != 0, in.hint_index(), in.hint_term(),
+               (in.flags() & kLost) != 0};
+  if (response->lost && !response->rejected) return Wrong("an accepting answer tells of a loss");
   if (!response->rejected && (in.hint_index() != 0 || in.hint_term() != 0)) {
     return Wrong("an accepting answer carries a hint");
   }
@@ -326,6 +394,10 @@ Problem Read(const fb::AppendResponse& table, raft::Term term, raft::AppendRespo
     return Wrong("hint_term ", in.hint_term(), " is above the message's term ", term);
   }
   return std::nullopt;
+}
+
+Problem Read(const fb::AppendResponse& table, raft::Term term, raft::AppendResponse* response) {
+  return ReadAnswer(*table.answer(), term, response);
 }
 
 Problem Read(const fb::VoteRequest& in, raft::Term term, raft::VoteRequest* request) {
@@ -358,7 +430,9 @@ Problem Read(const fb::InstallSnapshot& in, raft::Term term, raft::InstallSnapsh
 Problem Read(const fb::TimeoutNow&, raft::Term, raft::TimeoutNow*) { return std::nullopt; }
 
 Problem Read(const fb::ForwardedProposal& in, raft::Term, raft::ForwardedProposal* proposal) {
-  if (Problem p = ReadEntries(in.heads(), in.payloads(), 0, &proposal->entries)) return p;
+  EntryBytes entries;
+  if (Problem p = ViewEntries(in.heads(), in.payloads(), &entries)) return p;
+  if (Problem p = ReadEntries(entries, 0, &proposal->entries)) return p;
   for (const raft::Entry& entry : proposal->entries) {
     if (entry.term != 0) return Wrong("a proposed entry has term ", entry.term, " already");
   }
@@ -470,6 +544,147 @@ Problem Read(const fb::SnapshotAck& in, SnapshotAck* ack) {
   return std::nullopt;
 }
 
+bool OutOfRange(uint64_t term_or_index) { return term_or_index > raft::kMaxTermOrIndex; }
+
+Problem Read(const fb::EntryQuery& in, EntryQuery* query) {
+  query->round = in.round();
+  if (in.wanted() == nullptr) return std::nullopt;
+  if (!IsAligned(in.wanted())) return Wrong("the wanted entries are not aligned");
+  if (in.wanted()->size() > kMaxWantedEntries) {
+    return Wrong(in.wanted()->size(), " entries, the limit is ", kMaxWantedEntries);
+  }
+  raft::Index before = 0;
+  for (const fb::WantedEntry* wanted : *in.wanted()) {
+    const WantedEntry entry{wanted->index(), wanted->term(), wanted->known_index(),
+                            wanted->known_term()};
+    if (entry.index <= before) return Wrong("index ", entry.index, " follows ", before);
+    if (entry.term == 0) return Wrong("index ", entry.index, " has no term");
+    if (OutOfRange(entry.index) || OutOfRange(entry.term) || OutOfRange(entry.known_index) ||
+        OutOfRange(entry.known_term)) {
+      return Wrong("a number above ", raft::kMaxTermOrIndex);
+    }
+    if ((entry.known_index == 0) != (entry.known_term == 0)) {
+      return Wrong("known_index is ", entry.known_index, " but known_term is ", entry.known_term);
+    }
+    if (entry.known_index != 0 && entry.known_index <= entry.index) {
+      return Wrong("known_index ", entry.known_index, " is not behind ", entry.index);
+    }
+    if (entry.known_term != 0 && entry.known_term < entry.term) {
+      return Wrong("known_term ", entry.known_term, " is below term ", entry.term);
+    }
+    before = entry.index;
+    query->wanted.push_back(entry);
+  }
+  return std::nullopt;
+}
+
+Problem ReadVerdicts(const flatbuffers::Vector<const fb::EntryVerdict*>* in,
+                     std::vector<EntryVerdict>* verdicts) {
+  if (in == nullptr) return std::nullopt;
+  if (!IsAligned(in)) return Wrong("the verdicts are not aligned");
+  if (in->size() > kMaxWantedEntries) {
+    return Wrong(in->size(), " verdicts, the limit is ", kMaxWantedEntries);
+  }
+  raft::Index before = 0;
+  for (const fb::EntryVerdict* verdict : *in) {
+    if (verdict->index() <= before) return Wrong("index ", verdict->index(), " follows ", before);
+    if (verdict->kind() > static_cast<uint64_t>(EntryVerdict::Kind::kCompacted)) {
+      return Wrong("unknown verdict ", verdict->kind());
+    }
+    if (OutOfRange(verdict->index()) || OutOfRange(verdict->term()) ||
+        OutOfRange(verdict->known_term())) {
+      return Wrong("a number above ", raft::kMaxTermOrIndex);
+    }
+    const EntryVerdict out{verdict->index(), static_cast<EntryVerdict::Kind>(verdict->kind()),
+                           verdict->term(), verdict->known_term()};
+    const bool holds =
+        out.kind == EntryVerdict::Kind::kHave || out.kind == EntryVerdict::Kind::kOther;
+    if (holds != (out.term != 0)) {
+      return Wrong("verdict ", verdict->kind(), " on index ", out.index, " with term ", out.term);
+    }
+    before = out.index;
+    verdicts->push_back(out);
+  }
+  return std::nullopt;
+}
+
+Problem ReadExtent(const fb::LogExtent& in, LogExtent* extent) {
+  *extent = {in.base(), in.last_index(), in.last_term(), in.commit(), std::nullopt};
+  if (OutOfRange(in.base()) || OutOfRange(in.last_index()) || OutOfRange(in.last_term()) ||
+      OutOfRange(in.commit()) || OutOfRange(in.lost_index()) || OutOfRange(in.lost_term())) {
+    return Wrong("a number above ", raft::kMaxTermOrIndex);
+  }
+  if (Problem p = CheckPosition("last", in.last_index(), in.last_term(), in.last_term())) return p;
+  if (in.base() > in.last_index()) {
+    return Wrong("base ", in.base(), " is behind the last entry, ", in.last_index());
+  }
+  if (in.lost_evidence() > static_cast<uint64_t>(raft::Suspicion::Evidence::kProven)) {
+    return Wrong("unknown evidence ", in.lost_evidence());
+  }
+  if ((in.lost_index() == 0) != (in.lost_term() == 0)) {
+    return Wrong("lost_index is ", in.lost_index(), " but lost_term is ", in.lost_term());
+  }
+  if (in.lost_index() == 0 && in.lost_evidence() != 0) return Wrong("evidence of no loss");
+  if (in.lost_index() != 0) {
+    extent->lost = raft::Suspicion{in.lost_index(), in.lost_term(),
+                                   static_cast<raft::Suspicion::Evidence>(in.lost_evidence())};
+  }
+  return std::nullopt;
+}
+
+Problem Read(const fb::EntryAnswer& in, EntryAnswer* answer) {
+  answer->round = in.round();
+  if (Problem p = ReadExtent(*in.extent(), &answer->extent)) return p;
+  if (Problem p = ReadVerdicts(in.verdicts(), &answer->verdicts)) return p;
+  EntryBytes entries;
+  if (Problem p = ViewEntries(in.heads(), in.payloads(), &entries)) return p;
+  if (Problem p = ReadEntries(entries, 0, &answer->entries)) return p;
+  auto entry = answer->entries.begin();
+  for (const EntryVerdict& verdict : answer->verdicts) {
+    if (verdict.kind != EntryVerdict::Kind::kHave) continue;
+    if (entry == answer->entries.end() || entry->term != verdict.term) {
+      return Wrong("the entry at index ", verdict.index, " is missing or of another term");
+    }
+    entry++->index = verdict.index;
+  }
+  if (entry != answer->entries.end()) return Wrong("entries that no verdict speaks of");
+  return std::nullopt;
+}
+
+Problem Read(const fb::SnapshotPull& in, SnapshotPull* pull) {
+  *pull = {in.index(), in.offset(), in.length()};
+  if (in.length() == 0 || in.length() > kMaxSnapshotChunk) {
+    return Wrong("length ", in.length(), ", the limit is ", kMaxSnapshotChunk);
+  }
+  return std::nullopt;
+}
+
+Problem Read(const fb::SnapshotPiece& in, SnapshotPiece* piece) {
+  piece->asked_index = in.asked_index();
+  piece->offset = in.offset();
+  const absl::string_view bytes = ViewBytes(in.bytes());
+  if (in.meta() == nullptr) {
+    if (in.size() != 0 || in.digest() != 0 || !bytes.empty()) return Wrong("bytes of no snapshot");
+    return std::nullopt;
+  }
+  if (Problem p = ReadMeta(in.meta(), raft::kMaxTermOrIndex, &piece->meta.emplace())) return p;
+  if (OutOfRange(piece->meta->index)) return Wrong("a number above ", raft::kMaxTermOrIndex);
+  if (in.asked_index() != 0 && in.asked_index() != piece->meta->index) {
+    return Wrong("of the snapshot at ", piece->meta->index, ", not ", in.asked_index());
+  }
+  piece->size = in.size();
+  piece->digest = in.digest();
+  if (bytes.size() > kMaxSnapshotChunk) {
+    return Wrong(bytes.size(), " bytes, the limit is ", kMaxSnapshotChunk);
+  }
+  if (in.offset() > in.size() || bytes.size() > in.size() - in.offset()) {
+    return Wrong(bytes.size(), " bytes at offset ", in.offset(), " of a snapshot of ", in.size());
+  }
+  if (bytes.empty() && in.size() > 0) return Wrong("no bytes");
+  piece->bytes.assign(bytes.data(), bytes.size());
+  return std::nullopt;
+}
+
 // Forwarded requests are not bound to a term; a node that has never heard of one may still refuse a
 // pre-vote.
 bool MayHaveTermZero(const raft::MessageBody& body) {
@@ -481,12 +696,17 @@ bool MayHaveTermZero(const raft::MessageBody& body) {
          std::holds_alternative<raft::ReadIndexRequest>(body);
 }
 
+raft::Message& StartMessage(const fb::Envelope& envelope, PeerBody* out) {
+  raft::Message& message = out->emplace<raft::Message>();
+  message.from = envelope.from();
+  message.to = envelope.to();
+  message.term = envelope.term();
+  return message;
+}
+
 template <typename Value, typename Table>
 Problem ReadRaft(const Table& table, const fb::Peer& peer, PeerBody* out) {
-  raft::Message& message = out->emplace<raft::Message>();
-  message.from = peer.envelope()->from();
-  message.to = peer.envelope()->to();
-  message.term = peer.envelope()->term();
+  raft::Message& message = StartMessage(*peer.envelope(), out);
   if (Problem p = Read(table, message.term, &message.body.emplace<Value>())) return p;
   if (message.term == 0 && !MayHaveTermZero(message.body)) return Wrong("term 0");
   return std::nullopt;
@@ -535,25 +755,61 @@ Problem ReadBody(const fb::Peer& peer, PeerBody* out) {
                   &out->emplace<SnapshotChunk>());
     case fb::Body::SnapshotAck:
       return ReadPlain<SnapshotAck>(*peer.body_as_SnapshotAck(), out);
+    case fb::Body::EntryQuery:
+      return ReadPlain<EntryQuery>(*peer.body_as_EntryQuery(), out);
+    case fb::Body::EntryAnswer:
+      return ReadPlain<EntryAnswer>(*peer.body_as_EntryAnswer(), out);
+    case fb::Body::SnapshotPull:
+      return ReadPlain<SnapshotPull>(*peer.body_as_SnapshotPull(), out);
+    case fb::Body::SnapshotPiece:
+      return ReadPlain<SnapshotPiece>(*peer.body_as_SnapshotPiece(), out);
     case fb::Body::NONE:
       break;
   }
   return Wrong("unknown kind ", static_cast<int>(peer.body_type()));
 }
 
-Problem ReadEnvelope(const fb::Peer& peer, Envelope* envelope) {
-  const fb::Envelope& in = *peer.envelope();
+Problem ReadEnvelope(const fb::Envelope& in, fb::Body kind, Envelope* envelope) {
   *envelope = {in.group(), in.from(), in.from_incarnation(), in.to(), in.to_incarnation()};
   if (in.from() == raft::kNoNode) return Wrong("the sender is no node");
   if (in.from_incarnation() == 0) return Wrong("the sender's incarnation is 0");
   if (in.from() == in.to()) return Wrong("sender and receiver are the same node");
-  if (in.to() == raft::kNoNode && peer.body_type() != fb::Body::Hello) {
+  if (in.to() == raft::kNoNode && kind != fb::Body::Hello) {
     return Wrong("the receiver is no node");
   }
   return std::nullopt;
 }
 
-absl::StatusOr<PeerMessage> DecodeAligned(absl::string_view body) {
+const AppendLayouts& Layouts() {
+  static const AppendLayouts layouts;
+  return layouts;
+}
+
+Problem ReadRecognised(const AppendLayouts::Recognised& in, PeerBody* out) {
+  raft::Message& message = StartMessage(*in.envelope, out);
+  if (message.term == 0) return Wrong("term 0");
+  if (in.answer != nullptr) {
+    return ReadAnswer(*in.answer, message.term, &message.body.emplace<raft::AppendResponse>());
+  }
+  const AppendLayouts::Append& append = in.append;
+  return ReadAppend(*append.at, {append.heads, append.count, append.payloads}, message.term,
+                    &message.body.emplace<raft::AppendRequest>());
+}
+
+absl::Status Refuse(const fb::Envelope& envelope, fb::Body kind, const std::string& problem) {
+  return absl::InvalidArgumentError(absl::StrCat("peer message from node ", envelope.from(), ", ",
+                                                 fb::EnumNameBody(kind), ": ", problem));
+}
+
+absl::Status DecodeAligned(absl::string_view body, PeerMessage* message) {
+  if (const AppendLayouts::Recognised known = Layouts().Recognise(body);
+      known.envelope != nullptr) {
+    const fb::Body kind =
+        known.answer != nullptr ? fb::Body::AppendResponse : fb::Body::AppendRequest;
+    Problem problem = ReadEnvelope(*known.envelope, kind, &message->envelope);
+    if (!problem) problem = ReadRecognised(known, &message->body);
+    return problem ? Refuse(*known.envelope, kind, *problem) : absl::OkStatus();
+  }
   flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(body.data()), body.size(),
                                  /*max_depth=*/kTables, /*max_tables=*/kTables);
   if (!fb::VerifyPeerBuffer(verifier)) {
@@ -561,15 +817,9 @@ absl::StatusOr<PeerMessage> DecodeAligned(absl::string_view body) {
         absl::StrCat("peer message: ", body.size(), " bytes without a valid structure"));
   }
   const fb::Peer& peer = *fb::GetPeer(body.data());
-  absl::StatusOr<PeerMessage> message(absl::in_place);
-  Problem problem = ReadEnvelope(peer, &message->envelope);
+  Problem problem = ReadEnvelope(*peer.envelope(), peer.body_type(), &message->envelope);
   if (!problem) problem = ReadBody(peer, &message->body);
-  if (problem) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("peer message from node ", peer.envelope()->from(), ", ",
-                     fb::EnumNameBody(peer.body_type()), ": ", *problem));
-  }
-  return message;
+  return problem ? Refuse(*peer.envelope(), peer.body_type(), *problem) : absl::OkStatus();
 }
 
 }  // namespace
@@ -589,10 +839,46 @@ class PeerEncoder::Impl {
     builder_.Align(kFrameAlignment);  // makes Finish pad the whole to this
   }
 
+  static fb::Envelope ToWire(const Envelope& envelope, raft::Term term) {
+    return fb::Envelope(envelope.group, envelope.from, envelope.from_incarnation, envelope.to,
+                        envelope.to_incarnation, term);
+  }
+
+  // The two messages of replication mostly fit a pattern: a copy and a few numbers.
+  template <typename Body>
+  absl::string_view EncodeBody(const Envelope& envelope, raft::Term term, const Body& body) {
+    if constexpr (std::is_same_v<Body, raft::AppendRequest>) {
+      raft::Index expected = body.prev_index;
+      for (const raft::Entry& entry : body.entries) RAFTKV_CHECK(entry.index == ++expected);
+      if (const size_t size = layouts_.BodySize(body); size > 0) {
+        layouts_.Write(ToWire(envelope, term), body, Room(size));
+        return Framed(size);
+      }
+    } else if constexpr (std::is_same_v<Body, raft::AppendResponse>) {
+      const size_t size = layouts_.AnswerSize();
+      layouts_.Write(ToWire(envelope, term), ToAnswer(body), Room(size));
+      return Framed(size);
+    }
+    Begin();
+    return Finish(envelope, term, Write(builder_, body));
+  }
+
+  // Where a body of this size is written, with room for the header in front of it.
+  uint8_t* Room(size_t size) {
+    const size_t words = (kFrameHeaderSize + size) / sizeof(uint64_t);
+    if (room_.size() < words) room_.resize(std::max(words, 2 * room_.size()));
+    return reinterpret_cast<uint8_t*>(room_.data()) + kFrameHeaderSize;
+  }
+
+  absl::string_view Framed(size_t size) {
+    char* frame = reinterpret_cast<char*>(room_.data());
+    WriteFrameHeader({frame + kFrameHeaderSize, size}, frame);
+    return {frame, kFrameHeaderSize + size};
+  }
+
   template <typename Table>
   absl::string_view Finish(const Envelope& envelope, raft::Term term, Offset<Table> body) {
-    const fb::Envelope written(envelope.group, envelope.from, envelope.from_incarnation,
-                               envelope.to, envelope.to_incarnation, term);
+    const fb::Envelope written = ToWire(envelope, term);
     builder_.Finish(
         fb::CreatePeer(builder_, &written, fb::BodyTraits<Table>::enum_value, body.Union()));
     // The builder grows towards lower addresses, so the header goes in front without a copy.
@@ -606,16 +892,16 @@ class PeerEncoder::Impl {
     return {reinterpret_cast<const char*>(builder_.GetBufferPointer()), builder_.GetSize()};
   }
 
+  const AppendLayouts& layouts_ = Layouts();
   FlatBufferBuilder builder_;
+  std::vector<uint64_t> room_;
 };
 
 absl::string_view PeerEncoder::Impl::Encode(const Envelope& envelope,
                                             const raft::Message& message) {
   RAFTKV_CHECK(message.from == envelope.from && message.to == envelope.to);
-  Begin();
-  return std::visit(
-      [&](const auto& body) { return Finish(envelope, message.term, Write(builder_, body)); },
-      message.body);
+  return std::visit([&](const auto& body) { return EncodeBody(envelope, message.term, body); },
+                    message.body);
 }
 
 absl::string_view PeerEncoder::Impl::Encode(const PeerMessage& message) {
@@ -659,15 +945,21 @@ void PeerEncoder::AppendTo(const Envelope& envelope, const raft::Message& messag
   out->append(frame.data(), frame.size());
 }
 
-absl::StatusOr<PeerMessage> DecodePeer(absl::string_view body) {
+absl::Status DecodePeer(absl::string_view body, PeerMessage* message) {
   if (body.size() > kMaxFrameBody || body.size() % kFrameAlignment != 0) {
     return absl::InvalidArgumentError(absl::StrCat("peer message: ", body.size(),
                                                    " bytes; the limit is ", kMaxFrameBody,
                                                    ", in multiples of ", kFrameAlignment));
   }
-  if (IsAligned(body)) return DecodeAligned(body);
+  if (IsAligned(body)) return DecodeAligned(body, message);
   const AlignedCopy copy(body);
-  return DecodeAligned(copy.view());
+  return DecodeAligned(copy.view(), message);
+}
+
+absl::StatusOr<PeerMessage> DecodePeer(absl::string_view body) {
+  absl::StatusOr<PeerMessage> message(absl::in_place);
+  if (absl::Status status = DecodePeer(body, &*message); !status.ok()) message = std::move(status);
+  return message;
 }
 
 uint32_t AgreedProtocol(const Hello& a, const Hello& b) {
@@ -677,8 +969,9 @@ uint32_t AgreedProtocol(const Hello& a, const Hello& b) {
 
 absl::string_view KindName(const PeerBody& body) {
   // In the order of the alternatives of PeerBody and raft::MessageBody.
-  static constexpr const char* kBodies[] = {"Hello",        "Message",       "ForwardRequest",
-                                            "ForwardReply", "SnapshotChunk", "SnapshotAck"};
+  static constexpr const char* kBodies[] = {
+      "Hello",       "Message",    "ForwardRequest", "ForwardReply", "SnapshotChunk",
+      "SnapshotAck", "EntryQuery", "EntryAnswer",    "SnapshotPull", "SnapshotPiece"};
   static constexpr const char* kMessages[] = {
       "AppendRequest",     "AppendResponse",    "VoteRequest",      "VoteResponse",
       "Heartbeat",         "HeartbeatResponse", "InstallSnapshot",  "TimeoutNow",

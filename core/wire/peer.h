@@ -13,11 +13,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/raft/damage.h"
 #include "core/raft/message.h"
 #include "core/raft/payload.h"
 #include "core/raft/types.h"
@@ -72,8 +76,8 @@ enum class ForwardKind : uint8_t {
 };
 struct ForwardRequest {
   uint64_t id = 0;
-  // Only the leader of this term may accept it, and only while it leads: so a late copy can do nothing
-  // that the leader's memory of the term does not catch. Never 0.
+  // Only the leader of this term may accept it, and only while it leads: so a late copy can do
+  // nothing that the leader's memory of the term does not catch. Never 0.
   raft::Term term = 0;
   ForwardKind kind = ForwardKind::kCommand;
   raft::Payload command;  // a payload, because the leader appends it to its log as it is
@@ -143,8 +147,84 @@ struct SnapshotAck {
   friend bool operator==(const SnapshotAck&, const SnapshotAck&) = default;
 };
 
-using PeerBody =
-    std::variant<Hello, raft::Message, ForwardRequest, ForwardReply, SnapshotChunk, SnapshotAck>;
+// ---- Repair (docs/adr/0007-a-lost-entry-is-still-promised.md) ----
+//
+// Questions about what is on a log, from a node whose disk has lost something, to any member. They
+// are not bound to a term and change nothing at the node that answers.
+
+inline constexpr size_t kMaxWantedEntries = 1024;  // in one query
+
+// One entry that the sender cannot read. `known` names the next entry behind it of the same log
+// whose index and term are known: a log that holds that one holds the wanted one, too.
+struct WantedEntry {
+  raft::Index index = 0;        // not 0
+  raft::Term term = 0;          // not 0; when it is not known, the highest that it can be
+  raft::Index known_index = 0;  // above `index`; 0: nothing is known behind it
+  raft::Term known_term = 0;    // 0 exactly if known_index is
+  friend bool operator==(const WantedEntry&, const WantedEntry&) = default;
+};
+
+struct EntryQuery {
+  uint64_t round = 0;               // the answer repeats it
+  std::vector<WantedEntry> wanted;  // ascending; may be empty: only the extent is asked for
+  friend bool operator==(const EntryQuery&, const EntryQuery&) = default;
+};
+
+struct EntryVerdict {
+  enum class Kind : uint8_t {
+    kHave = 0,       // it is in EntryAnswer::entries
+    kOther = 1,      // the entry at this index, readable or not, is of another term: `term`
+    kNever = 2,      // the log ends before, and of what was lost nothing was at this index
+    kLost = 3,       // may have been here, and cannot be read here either
+    kCompacted = 4,  // a snapshot stands for this index
+  };
+  raft::Index index = 0;
+  Kind kind = Kind::kNever;
+  raft::Term term = 0;        // of the entry here: kHave and kOther, otherwise 0
+  raft::Term known_term = 0;  // of the entry here at WantedEntry::known_index; 0: none or unknown
+  friend bool operator==(const EntryVerdict&, const EntryVerdict&) = default;
+};
+
+// How far the sender's log goes, and what of it is lost.
+struct LogExtent {
+  raft::Index base = 0;        // the snapshot's index: the entries begin behind it
+  raft::Index last_index = 0;  // the last readable entry, or the snapshot
+  raft::Term last_term = 0;
+  raft::Index commit = 0;  // known to be committed
+  std::optional<raft::Suspicion> lost;
+  friend bool operator==(const LogExtent&, const LogExtent&) = default;
+};
+
+// As many verdicts as have room, in the order asked; the others are asked for again.
+struct EntryAnswer {
+  uint64_t round = 0;
+  LogExtent extent;
+  std::vector<EntryVerdict> verdicts;  // ascending
+  raft::Entries entries;               // exactly those of the verdicts kHave, in their order
+  friend bool operator==(const EntryAnswer&, const EntryAnswer&) = default;
+};
+
+// A piece of a snapshot, asked for by whoever needs it; the sender remembers nothing.
+struct SnapshotPull {
+  raft::Index index = 0;  // 0: the newest
+  uint64_t offset = 0;
+  uint64_t length = 0;  // 1 to kMaxSnapshotChunk
+  friend bool operator==(const SnapshotPull&, const SnapshotPull&) = default;
+};
+struct SnapshotPiece {
+  raft::Index asked_index = 0;  // as in the question
+  uint64_t offset = 0;          // the same
+  // None: the sender does not have that snapshot, or cannot read this piece of it. Then what
+  // follows is empty.
+  std::optional<raft::SnapshotMeta> meta;
+  uint64_t size = 0;    // of the whole
+  uint64_t digest = 0;  // of the whole
+  std::string bytes;    // empty only in an empty snapshot
+  friend bool operator==(const SnapshotPiece&, const SnapshotPiece&) = default;
+};
+
+using PeerBody = std::variant<Hello, raft::Message, ForwardRequest, ForwardReply, SnapshotChunk,
+                              SnapshotAck, EntryQuery, EntryAnswer, SnapshotPull, SnapshotPiece>;
 
 // For a raft::Message, `from` and `to` equal the envelope's; they travel once.
 struct PeerMessage {
@@ -182,6 +262,8 @@ class PeerEncoder {
 // A frame's body (FrameReader::Next) to a value that owns all its bytes. InvalidArgument says what
 // is wrong and where.
 absl::StatusOr<PeerMessage> DecodePeer(absl::string_view body);
+// The same without moving the message; after an error `message` holds anything.
+absl::Status DecodePeer(absl::string_view body, PeerMessage* message);
 
 // "AppendRequest", "Hello", ...: for traces and error texts.
 absl::string_view KindName(const PeerBody& body);

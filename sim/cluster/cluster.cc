@@ -174,4 +174,9 @@ void Cluster::Exited(raft::NodeId node, const absl::Status& reason) {
   Restart(node, settings_.restart_delay, false);
 }
 
+void Cluster::Reopened(raft::NodeId node) {
+  network_.Reset(node);
+  ports_.NodeDied(node);
+}
+
 }  // namespace raftkv::sim

@@ -28,7 +28,7 @@ struct ClusterSettings {
   NetworkOptions network;
   PortOptions ports;
   uint32_t most_election_rank = 0;  // nodes have ranks from 0 to this, in turn
-  int64_t most_drift_ppm = 0;  // of each node's clocks, either way
+  int64_t most_drift_ppm = 0;       // of each node's clocks, either way
   uint64_t most_wall_skew_ms = 0;
   Time restart_delay = 200 * kMillisecond;  // of a process that ended by itself
 };
@@ -78,6 +78,7 @@ class Cluster final : public Outlet {
   void CloseClient(replica::ClientId client) override;
   void PauseClient(replica::ClientId client, bool paused) override;
   void Exited(raft::NodeId node, const absl::Status& reason) override;
+  void Reopened(raft::NodeId node) override;
 
  private:
   Process& AddProcess(raft::NodeId node, const storage::Founding& founding);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
 #include "core/raft/random.h"
@@ -80,6 +81,90 @@ class Scene {
     return absl::OkStatus();
   }
 
+  // Opens a log with a hole, and does not settle it yet.
+  absl::Status OpenDamaged() {
+    absl::StatusOr<std::unique_ptr<Storage>> opened = Storage::Open(disk(), SmallOptions());
+    if (!opened.ok()) return opened.status();
+    storage_ = *std::move(opened);
+    storage::Recovered recovered = storage_->TakeRecovered();
+    if (!recovered.damage) return absl::InternalError("no damage was found");
+    whole_ = now_;
+    now_.entries = std::move(recovered.entries);
+    now_.suspicion = recovered.damage->last;
+    allowed_ = {now_};
+    return absl::OkStatus();
+  }
+
+  // The device spoils one byte of a file whose name begins with `prefix`, the last of them.
+  absl::Status Rot(absl::string_view prefix, uint64_t offset) {
+    std::string found;
+    const std::vector<std::string> names = *platter_.List();
+    for (const std::string& name : names) {
+      if (absl::StartsWith(name, prefix)) found = name;
+    }
+    if (platter_.Corrupt(found, offset, 0x10)) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("no byte ", offset, " in ", prefix));
+  }
+
+  // As if peers had sent what was bad.
+  absl::Status Settle(bool repaired) {
+    DurableState next = repaired ? whole_ : now_;
+    next.commit = std::max(next.snapshot.index, next.commit);
+    allowed_ = {now_, next};
+    raft::Entries entries;
+    for (const raft::Entry& entry : next.entries) {
+      if (entry.index > now_.last_index()) entries.push_back(entry);
+    }
+    return Done(storage_->Settle(entries, next.suspicion), next);
+  }
+
+  absl::Status RestoreSnapshot(const raft::SnapshotMeta& meta, const std::string& bytes,
+                               const DurableState& next) {
+    absl::Status status = WriteSnapshot(SnapshotSource::kReceived, meta, bytes);
+    // Once it is finished it may have taken the place of the bad file.
+    allowed_ = {now_, next};
+    if (!status.ok()) return status;
+    return Done(storage_->RestoreSnapshot(meta), next);
+  }
+
+  // The bytes of the current snapshot, which are lost, again.
+  absl::Status RefetchSnapshot() {
+    DurableState next = now_;
+    next.snapshot_lost = false;
+    next.snapshot_bytes = lost_snapshot_;
+    return RestoreSnapshot(next.snapshot, next.snapshot_bytes, next);
+  }
+  absl::Status LoseSnapshot() {
+    Close();
+    absl::Status status = Rot("snapshot-", 50);
+    if (!status.ok()) return status;
+    lost_snapshot_ = now_.snapshot_bytes;
+    now_.snapshot_bytes.clear();
+    now_.snapshot_lost = true;
+    allowed_ = {now_};
+    return Open();
+  }
+
+  // A snapshot that covers the hole: the rest of the log stays if it goes on behind it.
+  absl::Status CoverHole(raft::Index index, bool continues) {
+    DurableState next = whole_;
+    const raft::Term term = continues ? whole_.hard_state.term : whole_.hard_state.term - 1;
+    next.snapshot = {index, term, {{1, 2, 3}, {}, {8}, {}, false}};
+    next.snapshot_bytes = std::string(900, 'r');
+    next.commit = index;
+    next.entries.clear();
+    if (continues) {
+      for (const raft::Entry& entry : whole_.entries) {
+        if (entry.index > index) next.entries.push_back(entry);
+      }
+    } else {
+      next.suspicion = now_.suspicion;
+    }
+    absl::Status status = RestoreSnapshot(next.snapshot, next.snapshot_bytes, next);
+    if (!status.ok() || !continues) return status;
+    return storage_->Settle(next.entries, {});
+  }
+
   // The process ends, nothing is lost.
   void Close() {
     storage_.reset();
@@ -109,8 +194,13 @@ class Scene {
     job.commit = commit;
     next.entries.resize(keep_through - now_.snapshot.index);
     next.entries.insert(next.entries.end(), entries.begin(), entries.end());
-    if (job.writes_log) next.commit = std::max(next.commit, commit);
+    if (job.writes_log) {
+      next.commit = std::max(next.commit, commit);
+      const std::vector<DurableState> torn = WhileWriting(allowed_.back(), keep_through, entries);
+      allowed_.insert(allowed_.end(), torn.begin(), torn.end());
+    }
     job.entries = std::move(entries);
+    EndSuspicion(&next);
     allowed_.push_back(next);
     return Done(storage_->Persist(job), next);
   }
@@ -182,6 +272,7 @@ class Scene {
     }
     job.writes_log = !job.entries.empty();
     next.entries = job.entries;
+    EndSuspicion(&next);
     allowed_.push_back(next);
     return Done(storage_->Persist(job), next);
   }
@@ -209,6 +300,8 @@ class Scene {
   std::unique_ptr<storage::Disk> disk_;
   std::unique_ptr<Storage> storage_;
   DurableState now_;
+  DurableState whole_;  // before a hole was found
+  std::string lost_snapshot_;
   std::vector<DurableState> allowed_;
   bool may_be_empty_ = false;
 };
@@ -230,6 +323,20 @@ std::function<absl::Status(Scene&)> InTurn(Steps... steps) {
     (void)((status = steps(scene), status.ok()) && ...);
     return status;
   };
+}
+
+absl::Status InitAndOpen(Scene& scene);
+
+// Four batches of a sector each, the second of which rots while the process is down.
+absl::Status WithAHole(Scene& scene) {
+  absl::Status status = InitAndOpen(scene);
+  if (status.ok()) status = scene.Vote(3, 0);
+  for (int i = 0; i < 4 && status.ok(); ++i) status = scene.Append(1, 200);
+  if (!status.ok()) return status;
+  scene.Close();
+  // Two headers and a batch in front; a byte of the payload.
+  status = scene.Rot("log-", 3 * kSector + 300);
+  return status.ok() ? scene.OpenDamaged() : status;
 }
 
 absl::Status InitAndOpen(Scene& scene) {
@@ -279,6 +386,20 @@ const std::vector<Job>& Jobs() {
        InTurn(InitAndOpen, Append(4, 500), Append(4, 500), Append(4, 500),
               [](Scene& s) { return s.TakeSnapshot(10, 300); }),
        [](Scene& s) { return s.Compact(10); }},
+      {"repair", WithAHole, [](Scene& s) { return s.Settle(true); }},
+      {"repair without the entry", WithAHole, [](Scene& s) { return s.Settle(false); }},
+      {"restore a snapshot",
+       InTurn(
+           InitAndOpen, Append(4, 200), [](Scene& s) { return s.TakeSnapshot(3, 900); },
+           [](Scene& s) { return s.LoseSnapshot(); }),
+       [](Scene& s) { return s.RefetchSnapshot(); }},
+      {"restore a received snapshot",
+       InTurn(
+           InitAndOpen, Append(3, 200), [](Scene& s) { return s.InstallSnapshot(20, 900, {}, 1); },
+           [](Scene& s) { return s.LoseSnapshot(); }),
+       [](Scene& s) { return s.RefetchSnapshot(); }},
+      {"restore over a hole", WithAHole, [](Scene& s) { return s.CoverHole(4, true); }},
+      {"restore instead of a log", WithAHole, [](Scene& s) { return s.CoverHole(4, false); }},
       {"start after a kill",
        InTurn(InitAndOpen, Append(3, 300),
               [](Scene& s) {

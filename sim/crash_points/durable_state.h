@@ -2,7 +2,9 @@
 // finds, in one form, so that the two can be compared.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/raft/types.h"
@@ -16,6 +18,9 @@ struct DurableState {
   std::string snapshot_bytes;
   raft::Entries entries;   // behind the snapshot
   raft::Index commit = 0;  // of the completed jobs; a crash may leave any more recent one
+  // Found: as it is. Wanted: what has to be promised at least, with whatever evidence.
+  std::optional<raft::Suspicion> suspicion;
+  bool snapshot_lost = false;  // its file is bad; there are no bytes
 
   raft::Index last_index() const { return snapshot.index + entries.size(); }
   friend bool operator==(const DurableState&, const DurableState&) = default;
@@ -24,11 +29,21 @@ struct DurableState {
 std::string Describe(const DurableState& state);
 
 // True if a recovery that may find `wanted` may find `found`. The commit index of a batch that is
-// there must not be lost; a batch that a crash interrupted may add its own.
+// there must not be lost; a batch that a crash interrupted may add its own. A crash loses nothing
+// that is proven to have been durable: that is found only where it is wanted. What is blank was
+// never acknowledged: it may promise less.
 bool Matches(const DurableState& wanted, const DurableState& found);
 
-// What a storage that was just opened found. An error if it contradicts itself, or if the snapshot
-// cannot be read.
+// The states of which a crash may leave one, besides those before and after, while the log of
+// `before` is cut behind `keep_through` and `entries` are appended.
+std::vector<DurableState> WhileWriting(const DurableState& before, raft::Index keep_through,
+                                       const raft::Entries& entries);
+// Ends the suspicion of a state whose log is at least as up to date.
+void EndSuspicion(DurableState* state);
+
+// What a storage that was just opened found. Damage is settled as a node without peers would: the
+// log ends in front of the first bad entry, with a suspicion. An error if it contradicts itself, or
+// if the snapshot cannot be read.
 absl::StatusOr<DurableState> WhatWasFound(storage::Storage& storage);
 
 }  // namespace raftkv::sim

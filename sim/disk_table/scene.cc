@@ -17,25 +17,23 @@ constexpr Time kPatience = 1 * kSecond;
 constexpr Time kLookEvery = 2 * kMillisecond;
 constexpr Time kRestartAfterPowerLoss = 30 * kMillisecond;
 
-// What a node that runs says of a loss in its status, if it says anything.
-template <typename Status>
-std::string LossIn(const Status& status) {
-  if constexpr (requires { status.repair; }) return status.repair;
-  return "";
-}
-
 // Compares what nodes execute with what was committed before, and keeps what they say about
 // themselves.
 class Observer final : public Witness {
  public:
   explicit Observer(const Specimen* specimen) : specimen_(specimen) {}
 
-  void Damaged(const replica::Replica& replica) { Begin(replica.raft().id()); }
+  void Damaged(const replica::Replica& replica) override { Begin(replica.raft().id()); }
   void Recovered(const replica::Replica& replica, const raft::Recovered&) override {
     Begin(replica.raft().id());
   }
   void RecoveryRefused(raft::NodeId node, const absl::Status& reason) override {
     says_[node] = std::string(reason.message());
+  }
+  void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override {
+    says_[node] = std::string(reason.message());
+    if (disk_failed || !violation_.empty()) return;
+    violation_ = absl::StrCat("node ", node, " ends with a good disk: ", reason.message());
   }
   void BeforeTurn(const replica::Replica&) override {}
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override {
@@ -132,7 +130,7 @@ class Stage {
 
   std::string Says(const Process& process) {
     if (process.replica() != nullptr) {
-      std::string loss = LossIn(process.replica()->Status());
+      std::string loss = process.replica()->Status().repair;
       if (!loss.empty()) return loss;
     }
     return observer_.Says(process.id());

@@ -53,7 +53,7 @@ bool Process::Start(bool die_in_recovery) {
   RAFTKV_CHECK(state_ == State::kDown);
   ++life_;
   if (die_in_recovery) disk_.SetOperationBudget(random_.Below(kMaxRecoveryBudget));
-  const SimDisk::Counters before = disk_.counters();
+  errors_before_ = DiskErrors();
   absl::StatusOr<std::unique_ptr<storage::Storage>> opened = storage::Storage::Open(
       disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node});
   if (!opened.ok() && IsCrash(opened.status())) {
@@ -67,9 +67,7 @@ bool Process::Start(bool die_in_recovery) {
   if (!opened.ok()) {
     // A disk that fails or is full is tried again later. Any other reason is one that must not be.
     const bool disk_failed =
-        disk_.counters().injected_sync_errors > before.injected_sync_errors ||
-        disk_.counters().injected_write_errors > before.injected_write_errors ||
-        absl::IsResourceExhausted(opened.status());
+        DiskErrors() > errors_before_ || absl::IsResourceExhausted(opened.status());
     if (!disk_failed) witness_->RecoveryRefused(id(), opened.status());
     disk_.ProcessCrash();
     return false;
@@ -86,6 +84,9 @@ bool Process::Start(bool die_in_recovery) {
   boot.recovered.snapshot = found.snapshot.meta;
   boot.recovered.entries = std::move(found.entries);
   boot.recovered.commit = found.commit;
+  boot.recovered.suspicion = found.suspicion;
+  boot.damage = std::move(found.damage);
+  boot.snapshot_damaged = found.snapshot_damaged;
   boot.snapshot_size = found.snapshot.size;
   boot.snapshot_digest = found.snapshot.digest;
   boot.read_snapshot = [this, index = found.snapshot.meta.index](uint64_t offset, uint64_t length) {
@@ -109,7 +110,12 @@ bool Process::Start(bool die_in_recovery) {
                              recovered.hard_state.vote, ", snapshot ", recovered.snapshot.index,
                              ", last ", replica_->raft().log().last()));
   }
-  witness_->Recovered(*replica_, recovered);
+  if (replica_->repairing()) {
+    ++counters_.repairs;
+    witness_->Damaged(*replica_);
+  } else {
+    witness_->Recovered(*replica_, recovered);
+  }
   Turn([](replica::Replica&) {});
   return true;
 }
@@ -203,11 +209,12 @@ void Process::ClientClosed(replica::ClientId client) {
 
 void Process::Turn(const Input& input) {
   const Time now = scheduler_->now();
-  witness_->BeforeTurn(*replica_);
+  const bool shown = !replica_->repairing();
+  if (shown) witness_->BeforeTurn(*replica_);
   replica_->AdvanceTime(settings_.clock.MonotonicUs(now), settings_.clock.WallMs(now));
   input(*replica_);
   replica::Work work = replica_->TakeWork();
-  witness_->AfterTurn(*replica_, work);
+  if (shown) witness_->AfterTurn(*replica_, work);
   CarryOut(std::move(work));
 }
 
@@ -229,11 +236,26 @@ void Process::CarryOut(replica::Work work) {
   if (const absl::Status& health = replica_->health(); !health.ok()) {
     // As the shipped node does: stop at once, let a new process recover.
     const absl::Status reason = health;
+    witness_->Ended(id(), reason, DiskErrors() > errors_before_);
     Die(Death::kKilled);
     outlet_->Exited(id(), reason);
     return;
   }
+  if (work.restart) return Reopen();
   ArmTimer();
+}
+
+// As the shipped node does after a repair: the same process opens its data directory again.
+void Process::Reopen() {
+  ++counters_.reopened;
+  if (trace_->reading()) trace_->Say(absl::StrCat("node ", id(), " is repaired"));
+  disk_thread_.Stop(&disk_, std::nullopt);
+  Forget();
+  disk_.ProcessCrash();  // its files are closed; nothing is lost
+  outlet_->Reopened(id());
+  if (!Start(/*die_in_recovery=*/false)) {
+    outlet_->Exited(id(), absl::UnavailableError("its data directory does not open again"));
+  }
 }
 
 void Process::ArmTimer() {

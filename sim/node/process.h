@@ -81,6 +81,8 @@ class Process {
 
   struct Counters {
     uint64_t torn_tails = 0;  // recoveries that cut a torn tail
+    uint64_t repairs = 0;     // starts with a damaged disk
+    uint64_t reopened = 0;    // repairs that were completed
     uint64_t recovery_deaths = 0;
     uint64_t frames_dropped = 0;  // a paused node's buffers were full
   };
@@ -94,7 +96,11 @@ class Process {
   void CarryOut(replica::Work work);
   void ArmTimer();
   void OnJobDone(const replica::Job& job, replica::JobResult result);
+  void Reopen();
   void Forget();
+  uint64_t DiskErrors() const {
+    return disk_.counters().injected_sync_errors + disk_.counters().injected_write_errors;
+  }
 
   ProcessSettings settings_;
   Scheduler* scheduler_;
@@ -113,6 +119,7 @@ class Process {
   std::deque<Input> waiting_;  // while paused
   Time timer_ = 0;             // when the timer that is armed goes off; 0: none
   Counters counters_;
+  uint64_t errors_before_ = 0;  // of the disk, when this run of the process began
 };
 
 }  // namespace raftkv::sim

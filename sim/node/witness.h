@@ -21,6 +21,9 @@ class Outlet {
   virtual void PauseClient(replica::ClientId client, bool paused) = 0;
   // The process ended by itself, because its disk failed.
   virtual void Exited(raft::NodeId node, const absl::Status& reason) = 0;
+  // The process has begun anew by itself, with what a repair has left on its disk: its connections
+  // are gone.
+  virtual void Reopened(raft::NodeId node) = 0;
 };
 
 // What an omniscient observer sees. Calls come in the order of events; everything passed is
@@ -29,10 +32,16 @@ class Witness {
  public:
   virtual ~Witness() = default;
 
+  // The node is up, but its disk has holes: it takes part in nothing, and no turn of it is shown,
+  // until it has recovered.
+  virtual void Damaged(const replica::Replica& replica) = 0;
   // The node is up again with what its disk gave back.
   virtual void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) = 0;
   // A disk that only crashes and fails to sync must never look rotten or foreign.
   virtual void RecoveryRefused(raft::NodeId node, const absl::Status& reason) = 0;
+
+  // The process ended by itself. Only a disk that reported an error is a reason.
+  virtual void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) = 0;
 
   // One input is about to be given / has been given, and its work taken.
   virtual void BeforeTurn(const replica::Replica& replica) = 0;

@@ -171,6 +171,27 @@ std::string DescribePeerBody(const wire::PeerBody& body) {
             return absl::StrCat("snapshot answer ", static_cast<uint64_t>(m.status), ", next ",
                                 m.next_offset);
           },
+          [](const wire::EntryQuery& m) {
+            std::string text = absl::StrCat("who has ", m.wanted.size(), " entries");
+            if (!m.wanted.empty()) absl::StrAppend(&text, " from ", m.wanted.front().index);
+            return text;
+          },
+          [](const wire::EntryAnswer& m) {
+            return absl::StrCat("has ", m.entries.size(), " entries of ", m.verdicts.size(),
+                                ", last (", m.extent.last_index, ", term ", m.extent.last_term,
+                                "), commit ", m.extent.commit,
+                                m.extent.lost ? absl::StrCat(", lost up to (", m.extent.lost->index,
+                                                             ", term ", m.extent.lost->term, ")")
+                                              : "");
+          },
+          [](const wire::SnapshotPull& m) {
+            return absl::StrCat("asks for snapshot ", m.index, " bytes ", m.offset, "+", m.length);
+          },
+          [](const wire::SnapshotPiece& m) {
+            return m.meta ? absl::StrCat("piece of snapshot ", m.meta->index, " bytes ", m.offset,
+                                         "+", m.bytes.size(), " of ", m.size)
+                          : absl::StrCat("has no snapshot ", m.asked_index);
+          },
       },
       body);
 }

@@ -63,6 +63,14 @@ void DiskModel::PersistDone() {
   }
 }
 
+void DiskModel::PersistFoundNoSpace() {
+  RAFTKV_CHECK(job_.has_value());
+  const Write write = *std::exchange(job_, std::nullopt);
+  if (!write.hard.has_value()) return;
+  hard_ = *write.hard;
+  NoteVote();
+}
+
 void DiskModel::SwitchDone() {
   RAFTKV_CHECK(switch_.has_value());
   snapshot_ = std::max(snapshot_, switch_->index);
@@ -85,6 +93,7 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
   const raft::Index kept = may_be_cut ? std::min(last(), job_->keep) : last();
   for (raft::Index i = first; i <= kept; ++i) {
     if (i > found_last) {
+      if (MayBeGone(i, found)) return {};
       return absl::StrCat("entry (", i, ", term ", TermAt(i).value_or(0),
                           ") was durable and is gone; the log ends at ", found_last);
     }
@@ -109,6 +118,15 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
                       " that were durable nor the beginning of the write that was under way");
 }
 
+// A suspicion covers everything from `index` on that was durable.
+bool DiskModel::MayBeGone(raft::Index index, const raft::Recovered& found) const {
+  if (damaged_from_ && index >= *damaged_from_) return true;
+  if (!found.suspicion) return false;
+  const raft::Term last_term = TermAt(last()).value_or(0);
+  return raft::UpToDate(found.suspicion->index, found.suspicion->term,
+                        raft::Suspicion{last(), last_term, {}});
+}
+
 std::string DiskModel::Recover(const raft::Recovered& found) {
   std::string wrong;
   const raft::HardState& hard = found.hard_state;
@@ -117,7 +135,9 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
                          " was durable, found is term ", hard.term, " with vote ", hard.vote);
   }
   const raft::Index at = found.snapshot.index;
-  if (founded_ && wrong.empty() && at != snapshot_ && !(switch_ && switch_->index == at) &&
+  const bool replaced = damaged_from_ && at > snapshot_;  // by a peer's
+  if (founded_ && wrong.empty() && at != snapshot_ && !replaced &&
+      !(switch_ && switch_->index == at) &&
       !(job_ && job_->snapshot && job_->snapshot->index == at)) {
     wrong = absl::StrCat("snapshot ", snapshot_, " was current, found is ", at);
   }
@@ -132,6 +152,7 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
   snapshot_ = base_ = at;
   base_term_ = found.snapshot.term;
   slots_ = std::move(slots);
+  damaged_from_.reset();
   job_.reset();
   switch_.reset();
   return wrong;

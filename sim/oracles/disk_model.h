@@ -23,9 +23,14 @@ class DiskModel {
  public:
   void PersistHandedOut(const raft::PersistJob& job);
   void PersistDone();
+  void PersistFoundNoSpace();  // only term and vote are there
   void SwitchHandedOut(const raft::SnapshotMeta& meta) { switch_ = meta; }
   void SwitchDone();
   void SwitchRefused() { switch_.reset(); }
+
+  // The disk has holes, and is repaired before its next recovery: only `commit` entries, which the
+  // node knew to be committed, must still be there, or what was behind is suspected to be lost.
+  void Damage(raft::Index commit) { damaged_from_ = commit + 1; }
 
   // Compares what a recovery found with what it may have found, and takes it over. Returns what is
   // wrong in one sentence, or nothing. The first recovery tells what the node was founded with.
@@ -62,7 +67,10 @@ class DiskModel {
   void NoteVote();
   std::string CompareLog(const raft::Recovered& found, const std::vector<Slot>& slots) const;
 
+  bool MayBeGone(raft::Index index, const raft::Recovered& found) const;
+
   bool founded_ = false;
+  std::optional<raft::Index> damaged_from_;  // since Damage
   raft::HardState hard_;
   raft::Index snapshot_ = 0;
   raft::Index base_ = 0;  // slots_[0] is the entry behind it

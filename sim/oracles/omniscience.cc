@@ -42,6 +42,14 @@ Omniscience::Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotM
 
 // --- The life of a node
 
+// What a repair leaves of the log is less than was durable only where nothing was committed, or
+// with a suspicion: what was acknowledged is then promised in another way.
+void Omniscience::Damaged(const replica::Replica& replica) {
+  Node& node = nodes_[replica.raft().id()];
+  node.disk.Damage(replica.raft().commit());
+  node.acknowledged = 0;
+}
+
 void Omniscience::Recovered(const replica::Replica& replica, const raft::Recovered& recovered) {
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
@@ -68,6 +76,13 @@ void Omniscience::RecoveryRefused(raft::NodeId node, const absl::Status& reason)
                absl::StrCat("node ", node, " does not start again: ", reason.ToString()));
 }
 
+void Omniscience::Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) {
+  if (disk_failed) return;
+  judge_->Fail(Oracle::kRecovery,
+               absl::StrCat("node ", node,
+                            " ends although its disk reported no error: ", reason.ToString()));
+}
+
 void Omniscience::BeforeTurn(const replica::Replica& replica) {
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
@@ -80,6 +95,9 @@ void Omniscience::BeforeTurn(const replica::Replica& replica) {
 void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work& work) {
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
+  for (const replica::Event& event : work.events) {
+    if (std::holds_alternative<replica::SuspicionDropped>(event)) node.acknowledged = 0;
+  }
   CheckNode(raft, node);
   CheckElection(raft, node);
   CheckCommit(raft, node, work);
@@ -324,6 +342,7 @@ void Omniscience::CheckIdentity(const replica::Replica& replica, Node& node) {
 
 void Omniscience::CheckPromises(const raft::Raft& raft, const Node& node) {
   if (raft.term() != node.acknowledged_term || raft.log().last() >= node.acknowledged) return;
+  if (raft.suspicion() && raft.suspicion()->index >= node.acknowledged) return;
   judge_->Fail(Oracle::kPromises, absl::StrCat("node ", raft.id(), " acknowledged entries up to ",
                                                node.acknowledged, " in term ", raft.term(),
                                                " and now has entries up to ", raft.log().last()));
@@ -458,7 +477,11 @@ void Omniscience::JobDone(raft::NodeId id, const replica::Job& job,
                           const replica::JobResult& result) {
   Node& node = nodes_[id];
   if (job.is_persist()) {
-    if (result.status.ok()) node.disk.PersistDone();
+    if (result.status.ok()) {
+      node.disk.PersistDone();
+    } else if (absl::IsResourceExhausted(result.status)) {
+      node.disk.PersistFoundNoSpace();
+    }
   } else if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) {
     if (result.status.ok()) {
       node.disk.SwitchDone();

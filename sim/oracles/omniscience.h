@@ -42,8 +42,10 @@ class Omniscience final : public Witness {
   Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotMeta& founding,
               StateFault state_fault);
 
+  void Damaged(const replica::Replica& replica) override;
   void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) override;
   void RecoveryRefused(raft::NodeId node, const absl::Status& reason) override;
+  void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
   void JobDone(raft::NodeId node, const replica::Job& job,

@@ -48,7 +48,9 @@ uint16_t FreePort() {
   }
 }
 
-Cluster::Cluster(int size, std::vector<std::string> flags) : flags_(std::move(flags)) {
+Cluster::Cluster(int size, std::vector<std::string> flags,
+                 const std::function<void(Node&)>& prepare)
+    : flags_(std::move(flags)) {
   std::vector<std::string> members;
   for (uint64_t id = 1; id <= static_cast<uint64_t>(size); ++id) {
     Node& node = nodes_[id];
@@ -57,6 +59,7 @@ Cluster::Cluster(int size, std::vector<std::string> flags) : flags_(std::move(fl
     node.peer_port = FreePort();
     node.data = absl::StrCat(directory(), "/", id);
     node.log = absl::StrCat(directory(), "/", id, ".log");
+    if (prepare) prepare(node);
     members.push_back(
         absl::StrCat(id, "=127.0.0.1:", node.peer_port, "/127.0.0.1:", node.client_port));
   }

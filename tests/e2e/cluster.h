@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,8 +33,10 @@ class Cluster {
     std::unique_ptr<Process> process;
   };
 
-  // Founding members 1 to `size`, initialised and not started. `flags` go to every node.
-  explicit Cluster(int size, std::vector<std::string> flags = {});
+  // Founding members 1 to `size`, initialised and not started. `flags` go to every node. `prepare`
+  // may change where a node's data will be, before it is initialised.
+  explicit Cluster(int size, std::vector<std::string> flags = {},
+                   const std::function<void(Node&)>& prepare = nullptr);
   // Prints the ends of the logs if the test has failed.
   ~Cluster();
 

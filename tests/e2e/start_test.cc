@@ -169,7 +169,7 @@ TEST(CommandLine, OneAddressForBothPorts) {
 TEST(CommandLine, HelpNamesEveryExitCodeAndDefault) {
   const Finished help = RunToEnd({NodeProgram(), "--help"});
   EXPECT_EQ(help.code, kExitOk);
-  for (int code = kExitOk; code <= kExitInitialised; ++code) {
+  for (int code = kExitOk; code <= kExitLost; ++code) {
     EXPECT_THAT(help.output, HasSubstr(absl::StrCat("\n  ", code < 10 ? " " : "", code, "  ")));
   }
   for (const char* fragment :

@@ -20,6 +20,12 @@ bool OnDisk(const MemoryDisk& disk, Index index, std::optional<Term> term) {
   return index < disk.snapshot.meta.index || TermOnDisk(disk, index) == term;
 }
 
+// On the disk, or lost from it and still promised.
+bool Promised(const MemoryDisk& disk, Index index, std::optional<Term> term) {
+  const auto same = [&](const Entry& entry) { return entry.index == index && entry.term == term; };
+  return OnDisk(disk, index, term) || std::any_of(disk.lost.begin(), disk.lost.end(), same);
+}
+
 }  // namespace
 
 std::string ClusterOracle::Check(const MemoryNode& node, DiskOf disk_of) {
@@ -128,6 +134,7 @@ std::string ClusterOracle::CheckStarted(const MemoryNode& node) {
   if (raft.hard_state() != disk.hard_state) wrong = "another term or vote";
   if (raft.log().last() != disk.last()) wrong = "another log";
   if (raft.commit() < std::min(disk.commit, disk.last())) wrong = "a lower commit index";
+  if (raft.suspicion() != disk.suspicion) wrong = "another suspicion";
   if (wrong.empty()) return {};
   return absl::StrCat("node ", raft.id(), ": starts with ", wrong, " than its disk holds");
 }
@@ -206,7 +213,7 @@ std::string ClusterOracle::CheckCommit(const MemoryNode& leader, const Seen* bef
   }
   const auto durable = [&](NodeId id) -> Index {
     const MemoryDisk* disk = disk_of(id);
-    return disk != nullptr && OnDisk(*disk, index, term) ? index : 0;
+    return disk != nullptr && Promised(*disk, index, term) ? index : 0;
   };
   const auto agreed = [&](const ConfState& conf) { return JointIndex(conf, durable) >= index; };
   if (agreed(raft.conf())) return {};
@@ -217,7 +224,7 @@ std::string ClusterOracle::CheckCommit(const MemoryNode& leader, const Seen* bef
     }
   }
   return absl::StrCat("committed ", index, " as leader of term ", raft.term(),
-                      ", which is not on the disks of a quorum");
+                      ", which is not on the disks of a quorum, nor promised there");
 }
 
 std::string ClusterOracle::CheckMatches(const Raft& leader, DiskOf disk_of) {
@@ -226,7 +233,7 @@ std::string ClusterOracle::CheckMatches(const Raft& leader, DiskOf disk_of) {
     // A later leader may have had it replaced.
     if (disk == nullptr || peer.match == 0 || disk->hard_state.term > leader.term()) continue;
     const std::optional<Term> term = leader.log().TermAt(peer.match);
-    if (!term || OnDisk(*disk, peer.match, term)) continue;
+    if (!term || Promised(*disk, peer.match, term)) continue;
     return absl::StrCat("takes ", peer.match, " for replicated to node ", peer.id,
                         ", whose disk does not have it");
   }

@@ -6,8 +6,9 @@
 //   persist before send    what a message asserts is on its sender's disk (paper, figure 2)
 //   log matching           same index and term: same entry, and the same before it (figure 3)
 //   leader completeness    who becomes leader has every entry that was ever applied (figure 3)
-//   commit on a quorum     what a leader commits is on the disks of a quorum (section 5.3)
-//   match is true          what a leader takes for replicated is on that disk (section 5.3)
+//   commit on a quorum     what a leader commits is on the disks of a quorum (section 5.3), or was
+//   match is true          what a leader takes for replicated is on that disk (section 5.3), or was
+//                          and is lost, and its node has not yet made up for it
 //   state machine safety   one entry per index is ever applied, in order, by everybody, and leads
 //                          to the same state and configuration (figure 3)
 //

@@ -484,6 +484,89 @@ TEST(Contract, Clause09_AJobKeepsItsBytesWhateverHappensToTheLog) {
   EXPECT_EQ(lent, "first");
 }
 
+// ---- A full disk: the log is refused, term and vote are not
+
+TEST(Contract, FullDisk_TermAndVoteAreWrittenAndTheLogIsNotVouchedFor) {
+  Solo follower(FoundingDisk({1, 2, 3}));
+  follower.Hear(2, 1, AppendRequest{.entries = Commands(1, {1, 1})});
+  ASSERT_TRUE(follower.Begin().persist->hard_state);
+  follower.Hear(2, 1, Append(2, 1, 0, Commands(3, {1})));  // its answer waits for the next ticket
+  EXPECT_THAT(follower.FindNoSpace(), IsEmpty());
+  EXPECT_TRUE(follower->log_refused());
+  EXPECT_EQ(follower->durable(), 0u);
+  EXPECT_EQ(follower.node().disk().hard_state.term, 1u);
+  EXPECT_THAT(follower.Sent(), IsEmpty()) << "and nobody is told that it has the entries";
+
+  follower.Hear(3, 2, VoteRequest{.last_index = 9, .last_term = 1});
+  const Ready vote = follower.Begin();
+  ASSERT_TRUE(vote.persist && vote.persist->hard_state) << "it votes";
+  EXPECT_FALSE(vote.persist->writes_log);
+  EXPECT_THAT(Only<VoteResponse>(follower.Finish()), SizeIs(1));
+  EXPECT_EQ(follower.node().disk().hard_state, (HardState{2, 3}));
+  EXPECT_EQ(follower->durable(), 0u) << "a vote alone says nothing about the log";
+
+  follower.Hear(3, 2, Heartbeat{});
+  EXPECT_THAT(Only<HeartbeatResponse>(follower.Sent()), SizeIs(1)) << "and follows";
+  EXPECT_EQ(follower.Hear(3, 2, Append(3, 1, 0, Commands(4, {2}))), Outcome::kIgnored);
+  EXPECT_EQ(follower->log().last(), 3u) << "what cannot be written is not collected either";
+}
+
+TEST(Contract, FullDisk_TheLogIsWrittenWhenItIsTriedAgain) {
+  Solo follower(FoundingDisk({1, 2, 3}));
+  follower.Hear(2, 1, AppendRequest{.commit = 2, .entries = Commands(1, {1, 1})});
+  const Ready refused = follower.Begin();
+  EXPECT_THAT(Indexes(refused.committed), ElementsAre(1, 2));
+  follower.FindNoSpace();
+  EXPECT_EQ(follower->applied(), 0u);
+  EXPECT_FALSE(follower->HasReady()) << "not again before it is asked to";
+
+  follower->RetryLog();
+  ASSERT_TRUE(follower.Begin().persist->writes_log);
+  follower.FindNoSpace();
+  EXPECT_FALSE(follower->HasReady()) << "one try for each time it is asked";
+
+  follower->RetryLog();
+  EXPECT_THAT(follower.Begin().persist->entries, SizeIs(2));
+  follower.Finish();
+  EXPECT_FALSE(follower->log_refused());
+  EXPECT_EQ(follower->durable(), 2u);
+  EXPECT_EQ(follower->applied(), 2u) << "what was handed out before is applied, once";
+  EXPECT_THAT(follower.node().applied(), SizeIs(2));
+  follower.Hear(2, 1, Append(2, 1, 2, {}));
+  EXPECT_THAT(Only<AppendResponse>(follower.Sent()), SizeIs(1)) << "it acknowledges again";
+}
+
+TEST(Contract, FullDisk_ALeaderCountsItsOwnEntriesWhenTheyAreWritten) {
+  Solo leader = LeaderOfThree();
+  const Index before = leader->durable();
+  leader->Propose(Payload::Copy("a"));
+  leader.Begin();
+  leader.FindNoSpace();
+  EXPECT_EQ(leader->progress()->Find(1)->match, before);
+  leader->Propose(Payload::Copy("b"));
+  leader.Settle();
+  EXPECT_EQ(leader->progress()->Find(1)->match, before);
+  leader.Ticks(10 * leader->options().election_ticks);
+  leader->RetryLog();
+  leader.Settle();
+  EXPECT_EQ(leader->durable(), before + 2);
+}
+
+TEST(Contract, FullDisk_IsNoHungDisk) {
+  Options options = TestOptions();
+  options.check_quorum = false;
+  options.step_down_on_hung_disk = true;
+  Solo leader = LeaderOfThree(options);
+  leader->Propose(Payload::Copy("a"));
+  leader.Begin();
+  leader.FindNoSpace();
+  leader.Ticks(5 * options.election_ticks);
+  EXPECT_TRUE(leader->is_leader()) << "reads go on";
+  leader->RetryLog();
+  leader.Settle();
+  EXPECT_EQ(leader->progress()->Find(1)->match, leader->log().last());
+}
+
 // ---- Clause 10: snapshots and compaction
 
 TEST(Contract, Clause10_OfferingASnapshotCompactsNothing) {

@@ -28,15 +28,53 @@ void MemoryDisk::WriteLog(const PersistJob& job, const MemorySnapshot& staged) {
     RAFTKV_CHECK(entry.index == last() + 1);
     entries.push_back(entry);
   }
+  if (suspicion && Redeems(snapshot.meta.index, last(), last_term(), *suspicion)) {
+    suspicion.reset();
+    lost.clear();
+  }
+}
+
+void MemoryDisk::Lose(Index keep, Suspicion::Evidence evidence) {
+  RAFTKV_CHECK(keep >= snapshot.meta.index);
+  if (keep >= last()) return;
+  Suspect(Suspicion{last(), last_term(), evidence});
+  const auto from = entries.begin() + static_cast<std::ptrdiff_t>(keep - snapshot.meta.index);
+  lost.insert(lost.end(), from, entries.end());
+  entries.erase(from, entries.end());
+}
+
+void MemoryDisk::Suspect(Suspicion further) {
+  if (suspicion) {
+    // One note of both losses: as far as either, and as hard to give up.
+    further.evidence = std::max(further.evidence, suspicion->evidence);
+    if (UpToDate(suspicion->index, suspicion->term, further)) {
+      further.index = suspicion->index;
+      further.term = suspicion->term;
+    }
+  }
+  suspicion = further;
+}
+
+namespace {
+absl::StatusOr<Raft> CreateFrom(const Options& options, const MemoryDisk& disk, uint64_t seed) {
+  return Raft::Create(
+      options,
+      Recovered{disk.hard_state, disk.snapshot.meta, disk.entries, disk.commit, disk.suspicion},
+      seed);
+}
+}  // namespace
+
+absl::Status MemoryNode::CanStart(const Options& options, const MemoryDisk& disk) {
+  return CreateFrom(options, disk, /*seed=*/1).status();
 }
 
 MemoryNode::MemoryNode(const Options& options, MemoryDisk disk, uint64_t seed)
     : disk_(std::move(disk)), state_(disk_.snapshot.state), conf_(disk_.snapshot.meta.conf) {
   snapshots_[disk_.snapshot.meta.index] = disk_.snapshot;
-  absl::StatusOr<Raft> raft = Raft::Create(
-      options, Recovered{disk_.hard_state, disk_.snapshot.meta, disk_.entries, disk_.commit}, seed);
+  absl::StatusOr<Raft> raft = CreateFrom(options, disk_, seed);
   RAFTKV_CHECK(raft.ok());
   raft_.emplace(*std::move(raft));
+  if (!raft_->suspicion()) DropSuspicion();
 }
 
 Outcome MemoryNode::Step(const Envelope& envelope) {
@@ -71,7 +109,7 @@ Ready MemoryNode::Begin(std::vector<Envelope>& outbox) {
       Apply(entry);
     } else {
       RAFTKV_CHECK(ticket_.has_value());
-      ticket_->apply_after.push_back(entry);
+      apply_after_.push_back(entry);
     }
   }
   return ready;
@@ -90,7 +128,24 @@ void MemoryNode::FinishWrite(std::vector<Envelope>& outbox) {
     received_.erase(received_.begin(), received_.upper_bound(ticket.staged.meta.index));
     raft_->Applied(ticket.staged.meta.index);
   }
-  for (const Entry& entry : ticket.apply_after) Apply(entry);
+  const Entries waited = std::exchange(apply_after_, {});
+  if (ticket.job.snapshot) return;  // it stands for them
+  for (const Entry& entry : waited) {
+    if (entry.index <= raft_->durable()) {
+      Apply(entry);
+    } else {
+      apply_after_.push_back(entry);
+    }
+  }
+}
+
+void MemoryNode::FinishWithoutSpace(std::vector<Envelope>& outbox) {
+  RAFTKV_CHECK(ticket_.has_value());
+  Ticket ticket = *std::exchange(ticket_, std::nullopt);
+  disk_.WriteHardState(ticket.job);
+  raft_->PersistedWithoutLog(ticket.job.ticket);
+  std::erase_if(ticket.send_after, VouchesForLog);
+  Post(ticket.send_after, outbox);
 }
 
 void MemoryNode::Compact(Index through) {
@@ -104,9 +159,20 @@ void MemoryNode::Compact(Index through) {
   disk_.snapshot = snapshots_.at(through);
 }
 
+void MemoryNode::DropSuspicion() {
+  raft_->DropSuspicion();
+  disk_.suspicion.reset();
+  disk_.lost.clear();
+}
+
 MemoryDisk MemoryNode::Crash(Written written) {
   if (ticket_.has_value()) {
-    if (written == Written::kTermAndVote) disk_.WriteHardState(ticket_->job);
+    if (written == Written::kTermAndVote || written == Written::kTorn)
+      disk_.WriteHardState(ticket_->job);
+    if (written == Written::kTorn && !ticket_->job.entries.empty()) {
+      const Entry& last = ticket_->job.entries.back();
+      disk_.Suspect(Suspicion{last.index, last.term, Suspicion::Evidence::kBlank});
+    }
     if (written == Written::kAll) disk_.WriteLog(ticket_->job, ticket_->staged);
   }
   return std::move(disk_);

@@ -13,6 +13,7 @@ void ScheduleCounts::Add(const ScheduleCounts& other) {
   elections += other.elections;
   applied += other.applied;
   crashes += other.crashes;
+  full_disks += other.full_disks;
   truncations += other.truncations;
   snapshots_installed += other.snapshots_installed;
   membership_changes += other.membership_changes;
@@ -41,6 +42,7 @@ Schedule::Schedule(uint64_t seed, std::ostream* trace)
   loss_per_mille_ = random_.Chance(1, 3) ? 0 : random_.Between(1, 200);
   repeat_per_mille_ = random_.Chance(1, 3) ? 0 : random_.Between(1, 200);
   crash_per_mille_ = random_.Chance(1, 3) ? 0 : random_.Between(1, 50);
+  full_per_mille_ = random_.Chance(1, 2) ? 0 : random_.Between(1, 500);
   tick_per_mille_ = random_.Between(50, 300);
   cut_per_mille_ = random_.Chance(1, 4) ? 0 : random_.Between(1, 8);
 
@@ -178,6 +180,7 @@ void Schedule::Post(std::vector<Envelope>& sent) {
 void Schedule::DriveOne() {
   Member* member = Pick();
   if (member == nullptr) return;
+  if (random_.Chance(1, 8)) member->node->raft().RetryLog();
   if (member->node->writing() && random_.Chance(1, 2)) {
     Finish(*member);
   } else if (member->node->raft().HasReady()) {
@@ -200,8 +203,14 @@ void Schedule::Begin(Member& member) {
 void Schedule::Finish(Member& member) {
   std::vector<Envelope> sent;
   const bool installing = member.node->raft().installing_snapshot();
-  member.node->FinishWrite(sent);
-  Trace(member, "has written");
+  if (member.node->writes_log() && random_.PerMille(full_per_mille_)) {
+    member.node->FinishWithoutSpace(sent);
+    Trace(member, "finds its disk full");
+    ++counts_.full_disks;
+  } else {
+    member.node->FinishWrite(sent);
+    Trace(member, "has written");
+  }
   counts_.snapshots_installed += installing && !member.node->raft().installing_snapshot();
   Post(sent);
   Check(member);
@@ -300,7 +309,7 @@ void Schedule::CheckReads(NodeId node, const Ready& ready) {
 // With every node up, nothing lost and time passing, somebody leads and all apply the same.
 std::string Schedule::ComeToRest() {
   cut_off_ = kNoNode;
-  loss_per_mille_ = repeat_per_mille_ = 0;
+  loss_per_mille_ = repeat_per_mille_ = full_per_mille_ = 0;
   for (Member& member : members_) {
     if (!member.node) Start(member, std::exchange(member.disk, {}));
   }
@@ -309,6 +318,7 @@ std::string Schedule::ComeToRest() {
   for (int round = 0; round < 2000 && failure_.empty(); ++round) {
     for (Member& member : members_) {
       if (member.node->writing()) Finish(member);
+      member.node->raft().RetryLog();
       if (member.node->raft().HasReady()) Begin(member);
       if (member.node->writing()) Finish(member);
       if (round % 4 == 0) {

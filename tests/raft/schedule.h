@@ -20,6 +20,7 @@ struct ScheduleCounts {
   uint64_t elections = 0;  // terms that had a leader
   uint64_t applied = 0;    // highest index that some node applied
   uint64_t crashes = 0;
+  uint64_t full_disks = 0;  // writes of the log that found no space
   uint64_t truncations = 0;
   uint64_t snapshots_installed = 0;
   uint64_t membership_changes = 0;  // applied by some node
@@ -78,6 +79,7 @@ class Schedule {
   uint64_t loss_per_mille_ = 0;
   uint64_t repeat_per_mille_ = 0;
   uint64_t crash_per_mille_ = 0;
+  uint64_t full_per_mille_ = 0;
   uint64_t tick_per_mille_ = 0;
   uint64_t cut_per_mille_ = 0;
   std::vector<Member> members_;

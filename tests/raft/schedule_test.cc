@@ -24,6 +24,7 @@ TEST(Schedule, ManySeedsAreSafeAndComeToRest) {
   EXPECT_GT(total.elections, 2 * kSeeds);
   EXPECT_GT(total.applied, 20 * kSeeds);
   EXPECT_GT(total.crashes, kSeeds);
+  EXPECT_GT(total.full_disks, kSeeds);
   EXPECT_GT(total.truncations, kSeeds / 5);
   EXPECT_GT(total.snapshots_installed, kSeeds / 2);
   EXPECT_GT(total.membership_changes, kSeeds);
@@ -33,6 +34,7 @@ TEST(Schedule, ManySeedsAreSafeAndComeToRest) {
   RecordProperty("elections", std::to_string(total.elections));
   RecordProperty("applied", std::to_string(total.applied));
   RecordProperty("crashes", std::to_string(total.crashes));
+  RecordProperty("full_disks", std::to_string(total.full_disks));
   RecordProperty("truncations", std::to_string(total.truncations));
   RecordProperty("snapshots_installed", std::to_string(total.snapshots_installed));
   RecordProperty("membership_changes", std::to_string(total.membership_changes));

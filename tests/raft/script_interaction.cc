@@ -114,6 +114,7 @@ const std::map<std::string, InteractionScript::Handler>& InteractionScript::Hand
       {"compact", &S::CompactLog},
       {"crash", &S::Crash},
       {"deliver-msgs", &S::DeliverMessages},
+      {"drop-suspicion", &S::DropSuspicion},
       {"explain", &S::Explain},
       {"forget-leader", &S::ForgetLeader},
       {"log-level", &S::LogLevel},
@@ -188,11 +189,6 @@ void InteractionScript::Judge() {
     if (!violation_.empty()) return;
     if (member.node) violation_ = oracle_.Check(*member.node, disk_of);
   }
-  for (const Envelope& envelope : messages_) {
-    if (!violation_.empty()) return;
-    const Member& sender = members_[envelope.message.from - 1];
-    if (sender.node) violation_ = oracle_.Check(*sender.node, envelope.message);
-  }
   for (const Member& a : members_) {
     for (const Member& b : members_) {
       if (!violation_.empty()) return;
@@ -264,6 +260,7 @@ void InteractionScript::Crash(const ScriptCommand& command) {
   Member& member = members_[ids.front() - 1];
   member.disk = node->Crash(written == "all"    ? MemoryNode::Written::kAll
                             : written == "term" ? MemoryNode::Written::kTermAndVote
+                            : written == "torn" ? MemoryNode::Written::kTorn
                                                 : MemoryNode::Written::kNothing);
   member.node.reset();
   oracle_.Restarted(member.options.id);
@@ -276,7 +273,23 @@ void InteractionScript::Restart(const ScriptCommand& command) {
     return Fail("only a crashed node can be restarted");
   }
   Member& member = members_[ids.front() - 1];
+  if (const std::optional<uint64_t> keep = command.Number("lose-after")) {
+    using Evidence = Suspicion::Evidence;
+    if (*keep < member.disk.snapshot.meta.index) return Fail("a snapshot is not lost");
+    const absl::string_view evidence = command.Value("evidence", "spoilt");
+    member.disk.Lose(*keep, evidence == "blank"    ? Evidence::kBlank
+                            : evidence == "proven" ? Evidence::kProven
+                                                   : Evidence::kSpoilt);
+  }
+  const absl::Status status = MemoryNode::CanStart(member.options, member.disk);
+  if (!status.ok()) return Write(absl::StrCat(status.message(), "\n"));
   Start(member, std::exchange(member.disk, {}));
+}
+
+void InteractionScript::DropSuspicion(const ScriptCommand& command) {
+  for (const uint64_t id : command.Ids()) {
+    if (MemoryNode* node = Living(id)) node->DropSuspicion();
+  }
 }
 
 // ---- Messages
@@ -400,7 +413,7 @@ void InteractionScript::HandleReady(Member& member, bool finish_write) {
   } else {
     Write(absl::StrCat(must_sync ? "Ready MustSync=true:\n" : "Ready MustSync=false:\n", text));
   }
-  std::move(sent.begin(), sent.end(), std::back_inserter(messages_));
+  Post(node, std::move(sent));
 }
 
 void InteractionScript::ProcessReady(const ScriptCommand& command) {
@@ -431,7 +444,14 @@ void InteractionScript::Persist(const ScriptCommand& command) {
   for (const Envelope& envelope : sent) {
     Write(absl::StrCat(DescribeMessage(envelope.message), "\n"));
   }
-  std::move(sent.begin(), sent.end(), std::back_inserter(messages_));
+  Post(*node, std::move(sent));
+}
+
+void InteractionScript::Post(const MemoryNode& sender, std::vector<Envelope> sent) {
+  for (Envelope& envelope : sent) {
+    if (violation_.empty()) violation_ = oracle_.Check(sender, envelope.message);
+    messages_.push_back(std::move(envelope));
+  }
 }
 
 void InteractionScript::Stabilize(const ScriptCommand& command) {
@@ -614,7 +634,7 @@ void InteractionScript::NodeState(const ScriptCommand& command) {
   Write(absl::StrCat("Vote:", raft.vote(), " Commit:", raft.commit(), " Applied:", raft.applied(),
                      " Durable:", raft.durable(), " Last:", raft.log().last(), " ",
                      DescribeConfiguration(raft.conf()), " state=\"", absl::CEscape(node->state()),
-                     "\"\n"));
+                     "\"", DescribeSuspicion(raft.suspicion()), "\n"));
 }
 
 void InteractionScript::Status(const ScriptCommand& command) {

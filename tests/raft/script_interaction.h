@@ -60,6 +60,7 @@ class InteractionScript {
   void CompactLog(const ScriptCommand& command);
   void Crash(const ScriptCommand& command);
   void DeliverMessages(const ScriptCommand& command);
+  void DropSuspicion(const ScriptCommand& command);
   void Explain(const ScriptCommand& command);
   void ForgetLeader(const ScriptCommand& command);
   void LogLevel(const ScriptCommand& command);
@@ -90,6 +91,7 @@ class InteractionScript {
   void Start(Member& member, MemoryDisk disk);
   bool HasReady(const Member& member) const;
   void HandleReady(Member& member, bool finish_write);
+  void Post(const MemoryNode& sender, std::vector<Envelope> sent);
   static std::string DescribeStates(Member& member);
   void StabilizeNodes(const std::vector<uint64_t>& ids);
   // Which of the messages under way, and what becomes of them.

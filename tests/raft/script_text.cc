@@ -45,7 +45,8 @@ struct Body {
         log_term(m.hint_term),
         index(m.index),
         rejected(m.rejected),
-        hint(m.hint_index) {}
+        hint(m.hint_index),
+        more(m.lost ? " Lost" : "") {}
   Body(const VoteRequest& m)
       : type(m.pre_vote ? "MsgPreVote" : "MsgVote"), log_term(m.last_term), index(m.last_index) {}
   Body(const VoteResponse& m)
@@ -136,6 +137,11 @@ std::string DescribeMessage(const Message& message) {
     absl::StrAppend(&text, "\n  Snapshot: ", DescribeSnapshot(*body.snapshot));
   }
   return text;
+}
+
+std::string DescribeSuspicion(const std::optional<Suspicion>& suspicion) {
+  if (!suspicion) return "";
+  return absl::StrCat(" lost up to ", suspicion->term, "/", suspicion->index);
 }
 
 std::string DescribeSnapshot(const SnapshotMeta& meta) {

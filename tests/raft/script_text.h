@@ -1,6 +1,7 @@
 // How scripts print what the core says: the recorded scripts of etcd-io/raft fix every blank.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -22,6 +23,8 @@ std::string DescribeEntries(absl::Span<const Entry> entries);  // one line each
 std::string DescribeMessageType(const MessageBody& body);      // "MsgApp"
 // May span several lines; no newline at the end.
 std::string DescribeMessage(const Message& message);
+// " lost up to 2/7"; empty when there is none.
+std::string DescribeSuspicion(const std::optional<Suspicion>& suspicion);
 std::string DescribeSnapshot(const SnapshotMeta& meta);
 // "StateReplicate match=14 next=15 paused inflight=2[full]"
 std::string DescribeProgress(const Progress& progress, bool is_self, bool is_learner);

@@ -91,6 +91,14 @@ class Solo {
     for (Envelope& envelope : sent) messages.push_back(std::move(envelope.message));
     return messages;
   }
+  // The same when the disk is full.
+  Messages FindNoSpace() {
+    std::vector<Envelope> sent;
+    node_.FinishWithoutSpace(sent);
+    Messages messages;
+    for (Envelope& envelope : sent) messages.push_back(std::move(envelope.message));
+    return messages;
+  }
   // Everything that is sent until nothing moves any more.
   Messages Sent() {
     std::vector<Envelope> sent;

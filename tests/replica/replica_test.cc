@@ -4,227 +4,16 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
-#include <functional>
-#include <map>
-#include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "core/wire/frame.h"
-#include "sim/disk/sim_disk.h"
-#include "storage/run_job.h"
-#include "storage/storage.h"
+#include "tests/replica/replica_cluster.h"
 
 namespace raftkv::replica {
 namespace {
-
-constexpr wire::ClusterId kCluster{0x1111, 0x2222};
-
-std::string Resp(const std::vector<std::string>& words) {
-  std::string bytes = absl::StrCat("*", words.size(), "\r\n");
-  for (const std::string& word : words)
-    absl::StrAppend(&bytes, "$", word.size(), "\r\n", word, "\r\n");
-  return bytes;
-}
-
-class Cluster {
- public:
-  struct Node {
-    std::unique_ptr<sim::SimDisk> disk;
-    std::unique_ptr<storage::Storage> storage;
-    std::unique_ptr<Replica> replica;
-    std::deque<Job> jobs;
-    std::map<ClientId, std::string> output;
-    std::set<ClientId> closed;
-    std::vector<Event> events;
-    uint64_t life = 0;
-  };
-
-  explicit Cluster(size_t voters, std::function<void(Options&)> tune = {})
-      : tune_(std::move(tune)) {
-    Members members;
-    raft::SnapshotMeta meta{1, 1, {}};
-    for (raft::NodeId id = 1; id <= voters; ++id) {
-      members.Set(id, MemberOf(id));
-      meta.conf.voters.push_back(id);
-    }
-    Options options;
-    if (tune_) tune_(options);
-    founding_ = {meta, Replica::FoundingState(members, options.store)};
-    for (raft::NodeId id = 1; id <= voters; ++id) Create(id, founding_);
-  }
-
-  static Member MemberOf(raft::NodeId id) {
-    return {100 + id, absl::StrCat("127.0.0.1:", 7401 + 10 * id),
-            absl::StrCat("127.0.0.1:", 7400 + 10 * id)};
-  }
-
-  void Create(raft::NodeId id, const storage::Founding& founding) {
-    Node& node = nodes[id];
-    node.disk = std::make_unique<sim::SimDisk>(sim::SimDisk::Options{});
-    const storage::Identity identity{{kCluster.high, kCluster.low}, id, 100 + id, 0, 1};
-    ASSERT_TRUE(storage::Storage::Init(*node.disk, identity, founding).ok());
-    Start(id);
-  }
-
-  void Start(raft::NodeId id) {
-    Node& node = nodes[id];
-    storage::Options storage_options;
-    storage_options.segment_bytes = 64 << 10;
-    storage_options.block_bytes = 512;
-    auto storage = storage::Storage::Open(*node.disk, storage_options);
-    ASSERT_TRUE(storage.ok()) << storage.status();
-    node.storage = *std::move(storage);
-    storage::Recovered found = node.storage->TakeRecovered();
-    Boot boot;
-    boot.recovered = {found.hard_state, found.snapshot.meta, found.entries, found.commit};
-    boot.snapshot_size = found.snapshot.size;
-    boot.snapshot_digest = found.snapshot.digest;
-    boot.read_snapshot = [&](uint64_t offset, uint64_t length) {
-      return node.storage->ReadSnapshot(found.snapshot.meta.index, offset, length);
-    };
-    boot.seed = id * 1000 + ++node.life;
-    Options options;
-    options.cluster = kCluster;
-    options.incarnation = 100 + id;
-    options.raft.id = id;
-    options.record_applied = true;
-    if (tune_) tune_(options);
-    auto replica = Replica::Create(options, std::move(boot));
-    ASSERT_TRUE(replica.ok()) << replica.status();
-    node.replica = *std::move(replica);
-    node.replica->AdvanceTime(now_us, 1'700'000'000'000 + now_us / 1000);
-  }
-
-  void Kill(raft::NodeId id) {
-    Node& node = nodes.at(id);
-    node.replica.reset();
-    node.jobs.clear();
-    node.storage.reset();
-    Random random(id);
-    node.disk->Crash(random);
-    node.output.clear();
-  }
-
-  Replica& operator[](raft::NodeId id) { return *nodes.at(id).replica; }
-
-  // Carries out everything until nothing is left to do. Time stands still.
-  void Settle() {
-    for (int turns = 0; turns < 10'000; ++turns) {
-      bool idle = true;
-      for (auto& [id, node] : nodes) {
-        if (node.replica == nullptr) continue;
-        Work work = node.replica->TakeWork();
-        idle = idle && work.empty();
-        for (Work::Frame& frame : work.frames) {
-          frames_sent[{id, frame.to}] += 1;
-          for (int copy = 0; copy < (duplicate ? 2 : 1); ++copy) {
-            if (!drop || !drop(id, frame.to)) network_.push_back({id, frame.to, frame.bytes});
-          }
-        }
-        for (Work::Output& output : work.output) {
-          node.output[output.client] += output.bytes;
-          node.replica->ClientWritten(output.client, output.bytes.size());
-        }
-        for (const ClientId client : work.close) node.closed.insert(client);
-        for (Event& event : work.events) node.events.push_back(std::move(event));
-        for (Job& job : work.jobs) node.jobs.push_back(std::move(job));
-        if (!hold_disk.contains(id) && !node.jobs.empty()) {
-          const Job job = std::move(node.jobs.front());
-          node.jobs.pop_front();
-          node.replica->JobDone(storage::RunJob(*node.storage, job));
-          idle = false;
-        }
-      }
-      for (size_t left = network_.size(); left > 0; --left) {
-        Packet packet = std::move(network_.front());
-        network_.pop_front();
-        idle = false;
-        const auto to = nodes.find(packet.to);
-        if (to == nodes.end() || to->second.replica == nullptr) continue;
-        to->second.replica->ReceivePeer(
-            absl::string_view(packet.bytes).substr(wire::kFrameHeaderSize));
-      }
-      if (idle) return;
-    }
-    FAIL() << "never settles";
-  }
-
-  void Run(uint64_t ms) {
-    for (uint64_t i = 0; i < ms / 10; ++i) {
-      now_us += 10'000;
-      for (auto& [id, node] : nodes) {
-        if (node.replica != nullptr)
-          node.replica->AdvanceTime(now_us, 1'700'000'000'000 + now_us / 1000);
-      }
-      Settle();
-    }
-  }
-
-  raft::NodeId Leader() {
-    for (int i = 0; i < 300; ++i) {
-      for (auto& [id, node] : nodes) {
-        if (node.replica != nullptr && node.replica->raft().is_leader() &&
-            node.replica->raft().committed_in_term())
-          return id;
-      }
-      Run(10);
-    }
-    ADD_FAILURE() << "no leader";
-    return 1;
-  }
-
-  raft::NodeId Follower() {
-    const raft::NodeId leader = Leader();
-    for (auto& [id, node] : nodes) {
-      if (id != leader && node.replica != nullptr) return id;
-    }
-    return raft::kNoNode;
-  }
-
-  ClientId Connect(raft::NodeId id) {
-    const ClientId client = ++last_client_;
-    EXPECT_TRUE((*this)[id].ClientOpened(client));
-    return client;
-  }
-  void Say(raft::NodeId id, ClientId client, const std::vector<std::string>& words) {
-    (*this)[id].ClientBytes(client, Resp(words));
-  }
-  std::string Heard(raft::NodeId id, ClientId client) {
-    return std::exchange(nodes.at(id).output[client], {});
-  }
-  // One command on a connection of its own, waiting at most five seconds for the answer.
-  std::string Ask(raft::NodeId id, const std::vector<std::string>& words) {
-    const ClientId client = Connect(id);
-    Say(id, client, words);
-    Settle();
-    for (int i = 0; i < 600 && nodes.at(id).output[client].empty(); ++i) Run(10);
-    (*this)[id].ClientClosed(client);
-    return Heard(id, client);
-  }
-
-  std::map<raft::NodeId, Node> nodes;
-  std::map<std::pair<raft::NodeId, raft::NodeId>, uint64_t> frames_sent;
-  std::function<bool(raft::NodeId from, raft::NodeId to)> drop;
-  bool duplicate = false;
-  std::set<raft::NodeId> hold_disk;
-  uint64_t now_us = 1'000'000;
-
- private:
-  struct Packet {
-    raft::NodeId from, to;
-    std::string bytes;
-  };
-  std::deque<Packet> network_;
-  std::function<void(Options&)> tune_;
-  storage::Founding founding_;
-  ClientId last_client_ = 0;
-};
 
 TEST(ReplicaTest, OneNodeServes) {
   Cluster cluster(1);
@@ -527,6 +316,207 @@ TEST(ReplicaTest, AFailedDiskEndsItAllBeforeAnythingElseIsSaid) {
   const uint64_t sent = cluster.frames_sent[{leader, cluster.Follower()}];
   cluster.Run(100);
   EXPECT_EQ((cluster.frames_sent[{leader, cluster.Follower()}]), sent) << "silent from then on";
+}
+
+// ---- Full and hung disks
+
+void Fill(Cluster& cluster, raft::NodeId id, bool full = true) {
+  sim::SimDisk::Options options;
+  if (full) options.capacity_bytes = 0;
+  cluster.nodes[id].disk->set_options(options);
+}
+
+bool DiskFull(Cluster& cluster, raft::NodeId id) { return cluster[id].Status().disk_full; }
+
+// Writes through `via` until `node` has used up what its log has reserved, and with `to_the_end`
+// what is kept back besides.
+void WriteUntilFull(Cluster& cluster, raft::NodeId via, raft::NodeId node,
+                    bool to_the_end = false) {
+  const ClientId client = cluster.Connect(via);
+  const auto full = [&] {
+    return to_the_end ? cluster[node].raft().log_refused() : DiskFull(cluster, node);
+  };
+  for (int i = 0; i < 300 && !full(); ++i) {
+    cluster.Say(via, client, {"SET", "filler", std::string(600, 'f')});
+    cluster.Settle();
+  }
+  EXPECT_TRUE(full());
+  cluster[via].ClientClosed(client);
+}
+
+template <typename Kind>
+size_t Count(const Cluster::Node& node) {
+  size_t count = 0;
+  for (const Event& event : node.events) count += std::holds_alternative<Kind>(event);
+  return count;
+}
+
+TEST(FullDisk, ALeaderHandsOverAndTheClusterGoesOn) {
+  Cluster cluster(3);
+  const raft::NodeId full = cluster.Leader();
+  EXPECT_EQ(cluster.Ask(full, {"SET", "k", "before"}), "+OK\r\n");
+  Fill(cluster, full);
+  WriteUntilFull(cluster, full, full);
+  cluster.Run(100);
+  const raft::NodeId leader = cluster.Leader();
+  EXPECT_NE(leader, full);
+  EXPECT_EQ(cluster.Ask(leader, {"SET", "k", "after"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(full, {"SET", "j", "through the full one"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(leader, {"GET", "j"}), "$20\r\nthrough the full one\r\n");
+  EXPECT_EQ(cluster.Ask(full, {"GET", "k"}), "$5\r\nafter\r\n") << "thanks to what it kept back";
+  EXPECT_EQ(Count<DiskSpace>(cluster.nodes[full]), 1u);
+
+  WriteUntilFull(cluster, leader, full, /*to_the_end=*/true);
+  EXPECT_EQ(cluster.Ask(full, {"SET", "k", "later"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(full, {"GET", "k"}),
+            "-NOTAPPLIED the disk of this node is full, it lags behind\r\n");
+  EXPECT_TRUE(cluster[full].health().ok());
+
+  Fill(cluster, full, false);
+  cluster.Run(1'000);
+  EXPECT_FALSE(DiskFull(cluster, full));
+  EXPECT_EQ(cluster.Ask(full, {"GET", "k"}), "$5\r\nlater\r\n");
+  EXPECT_EQ(cluster[full].Status().digest, cluster[leader].Status().digest);
+  EXPECT_EQ(Count<DiskSpace>(cluster.nodes[full]), 2u) << "full once, and once not any more";
+}
+
+TEST(FullDisk, AFollowerAcknowledgesNothingAndVotes) {
+  Cluster cluster(3);
+  const raft::NodeId first = cluster.Leader();
+  const raft::NodeId full = cluster.Follower();
+  Fill(cluster, full);
+  WriteUntilFull(cluster, first, full, /*to_the_end=*/true);
+  cluster.Run(100);
+  const raft::Index durable = cluster[full].raft().durable();
+  EXPECT_EQ(cluster[first].raft().progress()->Find(full)->match, durable);
+  EXPECT_EQ(cluster.Ask(first, {"SET", "k", "v"}), "+OK\r\n");
+  EXPECT_EQ(cluster[first].raft().progress()->Find(full)->match, durable);
+
+  cluster.Kill(first);
+  const raft::NodeId second = 6 - first - full;  // only it has everything
+  for (int i = 0; i < 300 && !cluster[second].raft().is_leader(); ++i) cluster.Run(10);
+  ASSERT_TRUE(cluster[second].raft().is_leader());
+  EXPECT_EQ(cluster[full].raft().leader(), second);
+  EXPECT_EQ(cluster[full].raft().vote(), second);
+  EXPECT_EQ(cluster.nodes[full].storage->hard_state().vote, second) << "and its disk knows it";
+  EXPECT_EQ(cluster[full].raft().durable(), durable);
+
+  // It is needed for a majority now: nothing is committed before it has space.
+  const ClientId client = cluster.Connect(second);
+  cluster.Say(second, client, {"SET", "k", "w"});
+  cluster.Run(4'000);
+  EXPECT_EQ(cluster.Heard(second, client), "");
+  EXPECT_EQ(cluster.Ask(second, {"SET", "k", "x"}),
+            "-NOTAPPLIED the disks of a majority are full or hang\r\n");
+  Fill(cluster, full, false);
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Heard(second, client), "+OK\r\n");
+}
+
+TEST(FullDisk, WithoutSpaceAnywhereReadsGoOnAndWritesAreRefused) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  EXPECT_EQ(cluster.Ask(leader, {"SET", "k", "v"}), "+OK\r\n");
+  for (const raft::NodeId id : {1u, 2u, 3u}) Fill(cluster, id);
+  for (int i = 0; i < 3; ++i) {  // each hands over to one that might have space
+    if (!DiskFull(cluster, cluster.Leader()))
+      WriteUntilFull(cluster, cluster.Leader(), cluster.Leader());
+    cluster.Run(200);
+  }
+  const raft::Term term = cluster[cluster.Leader()].raft().term();
+  for (const raft::NodeId id : {1u, 2u, 3u}) {
+    EXPECT_EQ(cluster.Ask(id, {"SET", "k", "w"}), "-NOTAPPLIED the disk is full\r\n") << id;
+    EXPECT_EQ(cluster.Ask(id, {"GET", "k"}), "$1\r\nv\r\n") << id;
+  }
+  cluster.Run(20'000);
+  EXPECT_EQ(cluster[cluster.Leader()].raft().term(), term) << "nobody can do better";
+  cluster.Kill(cluster.Leader());
+  EXPECT_EQ(cluster.Ask(cluster.Leader(), {"GET", "k"}), "$1\r\nv\r\n") << "elections go on";
+  EXPECT_EQ(cluster.Ask(cluster.Leader(), {"SET", "k", "w"}), "-NOTAPPLIED the disk is full\r\n");
+  for (const raft::NodeId id : {1u, 2u, 3u}) {
+    Fill(cluster, id, false);
+    if (cluster.nodes[id].replica == nullptr) cluster.Start(id);
+  }
+  cluster.Run(1'000);
+  for (const raft::NodeId id : {1u, 2u, 3u})
+    EXPECT_EQ(cluster.Ask(id, {"SET", "k", absl::StrCat(id)}), "+OK\r\n");
+  cluster.Run(200);
+  EXPECT_EQ(cluster[1].Status().digest, cluster[2].Status().digest);
+  EXPECT_EQ(cluster[1].Status().digest, cluster[3].Status().digest);
+}
+
+TEST(FullDisk, ANodeStartsWithTheSpaceItKeptBack) {
+  Cluster cluster(1);
+  cluster.Leader();
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "+OK\r\n");
+  Fill(cluster, 1);
+  cluster.Kill(1);
+  cluster.Start(1);  // which needs a new segment
+  cluster.Leader();
+  EXPECT_EQ(cluster.Ask(1, {"GET", "k"}), "$1\r\nv\r\n");
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "w"}), "-NOTAPPLIED the disk is full\r\n");
+  Fill(cluster, 1, false);
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "w"}), "+OK\r\n");
+}
+
+TEST(FullDisk, ABatchLargerThanWhatIsKeptBackWaitsForSpace) {
+  Cluster cluster(1);
+  cluster.Leader();
+  Fill(cluster, 1);
+  const ClientId client = cluster.Connect(1);
+  cluster.Say(1, client, {"SET", "large", std::string(100 << 10, 'l')});
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Heard(1, client), "");
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "-NOTAPPLIED the disk is full\r\n");
+  Fill(cluster, 1, false);
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster.Heard(1, client), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "+OK\r\n");
+}
+
+TEST(FullDisk, SnapshotsAreGivenUpAndTakenLater) {
+  Cluster cluster(1, [](Options& options) { options.snapshots.minimum_bytes = 10'000; });
+  cluster.Leader();
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}), "+OK\r\n");
+  Fill(cluster, 1);
+  WriteUntilFull(cluster, 1, 1);
+  EXPECT_GT(cluster.nodes[1].disk->counters().full_errors, 2u) << "snapshots and the log";
+  EXPECT_EQ(Count<SnapshotTaken>(cluster.nodes[1]), 0u);
+  EXPECT_TRUE(cluster[1].health().ok());
+  cluster.Run(6'000);
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "w"}), "-NOTAPPLIED the disk is full\r\n");
+  EXPECT_EQ(cluster.Ask(1, {"GET", "k"}), "$1\r\nv\r\n");
+
+  Fill(cluster, 1, false);
+  cluster.Run(1'000);
+  for (int i = 0; i < 40; ++i)
+    EXPECT_EQ(cluster.Ask(1, {"SET", "k", std::string(600, 'x')}), "+OK\r\n");
+  EXPECT_GT(Count<SnapshotTaken>(cluster.nodes[1]), 0u);
+}
+
+TEST(HungDisk, ALeaderIsReplacedAndComesBack) {
+  Cluster cluster(3);
+  const raft::NodeId hung = cluster.Leader();
+  const raft::NodeId other = cluster.Follower();
+  cluster.hold_disk.insert(hung);
+  const ClientId client = cluster.Connect(hung);
+  cluster.Say(hung, client, {"SET", "k", "v"});
+  cluster.Settle();
+  const uint64_t sent = cluster.frames_sent[{hung, other}];
+  cluster.Run(200);
+  EXPECT_TRUE(cluster[hung].raft().is_leader());
+  EXPECT_GT((cluster.frames_sent[{hung, other}]), sent) << "heartbeats do not wait for the disk";
+  cluster.Run(2'000);
+  EXPECT_FALSE(cluster[hung].raft().is_leader());
+  EXPECT_NE(cluster.Leader(), hung);
+  EXPECT_EQ(cluster.Ask(other, {"GET", "k"}), "$1\r\nv\r\n") << "two of three had it";
+  EXPECT_EQ(cluster.Ask(other, {"SET", "k", "w"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Heard(hung, client), "") << "which its own disk does not yet";
+  cluster.hold_disk.clear();
+  cluster.Run(500);
+  EXPECT_EQ(cluster.Heard(hung, client), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(hung, {"GET", "k"}), "$1\r\nw\r\n");
 }
 
 TEST(ReplicaTest, ALongPauseIsNotManyTicks) {

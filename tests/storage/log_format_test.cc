@@ -21,21 +21,30 @@ SegmentHeader TestHeader() {
   header.base_index = 20;
   header.previous_segment = 4;
   header.previous_end = 1024;
+  header.base_term = 2;
   header.block_bytes = 512;
   header.segment_bytes = 8192;
+  header.commit = 6;
+  header.suspicion = raft::Suspicion{24, 4, raft::Suspicion::Evidence::kSpoilt};
   return header;
 }
 
-// A segment with two batches of two entries, then zeros.
+constexpr uint64_t kFirst = 1024;                                         // where the batches begin
+constexpr size_t kContent = kBatchHeadBytes + 2 * kEntryHeaderBytes + 3;  // of the first batch
+
+// A segment with two batches of two entries, a foot, then zeros.
 std::string TestSegment() {
   const SegmentHeader header = TestHeader();
   std::string bytes = EncodeSegmentHeader(header);
   const raft::Entries entries = {MakeEntry(3, 21, "abc"), MakeEntry(3, 22, ""),
                                  MakeEntry(4, 22, "xyz"), MakeEntry(4, 23, "end")};
-  BatchHeader batch{10, 9, 20, 20, 7, 0, 0};
-  AppendBatch(bytes, header.seed(), bytes.size(), 512, batch, &entries[0], &entries[2]);
-  batch = {11, 10, 22, 21, 8, 0, 0};
-  AppendBatch(bytes, header.seed(), bytes.size(), 512, batch, &entries[2], &entries[2] + 2);
+  BatchHeader batch{10, 9, 20, 2, 7, 0, 0};
+  AppendBatch(bytes, header.seed(), bytes.size(), 512, {9, 18, {{2, 2}}}, batch, &entries[0],
+              &entries[2]);
+  const Note first = NoteOf(batch, &entries[0], &entries[2]);
+  batch = {11, 10, 21, 3, 8, 0, 0};
+  AppendBatch(bytes, header.seed(), bytes.size(), 512, first, batch, &entries[2], &entries[2] + 2);
+  AppendFoot(bytes, header.seed(), bytes.size(), 512, NoteOf(batch, &entries[2], &entries[2] + 2));
   bytes.resize(8192, '\0');
   return bytes;
 }
@@ -49,21 +58,27 @@ TEST(LogFormatTest, ASegmentReadsBack) {
   EXPECT_EQ(header->previous_segment, 4u);
   EXPECT_EQ(header->previous_end, 1024u);
   EXPECT_EQ(header->base_index, 20u);
+  EXPECT_EQ(header->base_term, 2u);
+  EXPECT_EQ(header->commit, 6u);
+  EXPECT_EQ(header->suspicion, TestHeader().suspicion);
   SegmentReader reader(bytes, *header, bytes.size());
   ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_FALSE(reader.hurt());
   EXPECT_EQ(reader.batch().sequence, 10u);
   EXPECT_EQ(reader.batch().commit, 7u);
   ASSERT_EQ(reader.entries().size(), 2u);
   EXPECT_EQ(reader.entries()[0].payload, "abc");
   EXPECT_EQ(reader.entries()[1].index, 22u);
-  EXPECT_EQ(reader.offset(), 1024u);
+  EXPECT_EQ(reader.offset(), kFirst + 512);
   ASSERT_EQ(reader.Next(), Step::kBatch);
   EXPECT_EQ(reader.batch().keep_through, 21u);
+  EXPECT_EQ(reader.batch().keep_term, 3u);
   EXPECT_EQ(reader.batch().durable_sequence, 10u);
-  EXPECT_EQ(reader.batch().durable_index, 22u);
   EXPECT_EQ(reader.entries()[1].term, 4u);
+  EXPECT_EQ(reader.note(), (Note{11, 21, {{4, 2}}}));
   EXPECT_EQ(reader.Next(), Step::kEnd);
-  EXPECT_EQ(reader.offset(), 1536u);
+  EXPECT_TRUE(reader.has_foot());
+  EXPECT_EQ(reader.offset(), kFirst + 1024);
   EXPECT_EQ(reader.Next(), Step::kEnd) << "the end stays the end";
 }
 
@@ -71,57 +86,130 @@ TEST(LogFormatTest, BatchesBeginOnBlocksOfTheirOwn) {
   for (uint32_t block : {512u, 4096u}) {
     std::string bytes;
     const raft::Entry entry = MakeEntry(1, 1, std::string(600, 'x'));
-    AppendBatch(bytes, 1, 0, block, {}, &entry, &entry + 1);
+    AppendBatch(bytes, 1, 0, block, {}, {}, &entry, &entry + 1);
     EXPECT_EQ(bytes.size() % block, 0u);
-    EXPECT_EQ(bytes.size(), RoundUp(kBatchHeaderBytes + EncodedEntryBytes(entry), block));
+    EXPECT_EQ(bytes.size(), RoundUp(kBatchHeadBytes + EncodedEntryBytes(entry), block));
   }
 }
 
 TEST(LogFormatTest, EveryFlippedBitOfARecordIsNoticed) {
   const std::string good = TestSegment();
-  const SegmentHeader header = TestHeader();
-  constexpr size_t kContent = kBatchHeaderBytes + 2 * kEntryHeaderBytes + 3;
-  for (size_t byte = 512; byte < 512 + kContent; ++byte) {
+  for (size_t byte = kFirst; byte < kFirst + kContent; ++byte) {
     for (int bit = 0; bit < 8; ++bit) {
       std::string bytes = good;
       bytes[byte] = static_cast<char>(bytes[byte] ^ (1 << bit));
-      SegmentReader reader(bytes, header, bytes.size());
-      const Step step = reader.Next();
+      SegmentReader reader(bytes, TestHeader(), bytes.size());
+      ASSERT_EQ(reader.Next(), Step::kBatch) << "which batch it was is known in any case";
+      ASSERT_EQ(reader.entries().size(), 2u);
+      const size_t place = byte - kFirst;
       // Padding between "abc" and the next header is not part of any record.
-      const size_t padding = 512 + kBatchHeaderBytes + kEntryHeaderBytes + 3;
-      if (byte >= padding && byte < padding + 5) {
-        EXPECT_EQ(step, Step::kBatch);
-      } else if (byte < 512 + kContent - 3 + 5) {
-        EXPECT_EQ(step, Step::kBad) << byte;
-        EXPECT_EQ(reader.DurableSequenceBehind(), 10u) << "batch 11 vouches for batch 10";
-        EXPECT_GT(reader.DirtyBytes(), 512u);
-      }
+      const size_t padding = kBatchHeadBytes + kEntryHeaderBytes + 3;
+      EXPECT_EQ(reader.note_lost(), place < kNoteBytes);
+      EXPECT_EQ(reader.head_lost(), place >= kNoteBytes && place < kBatchHeadBytes);
+      EXPECT_EQ(reader.entries()[0].intact, place < kBatchHeadBytes || place >= padding);
+      EXPECT_EQ(reader.entries()[1].intact, place < padding + 5);
+      EXPECT_EQ(reader.hurt(), place >= kNoteBytes && (place < padding || place >= padding + 5));
+      EXPECT_FALSE(reader.blank());
+      EXPECT_EQ(reader.note(), (Note{10, 20, {{3, 2}}}));
+      EXPECT_EQ(reader.Next(), Step::kBatch);
+      EXPECT_FALSE(reader.hurt());
     }
   }
 }
 
-TEST(LogFormatTest, TermIndexAndLengthSurviveABadPayload) {
+TEST(LogFormatTest, TermAndIndexSurviveABadPayload) {
   std::string bytes = TestSegment();
-  bytes[512 + kBatchHeaderBytes + kEntryHeaderBytes] = 'Z';
+  bytes[kFirst + kBatchHeadBytes + kEntryHeaderBytes] = 'Z';
   SegmentReader reader(bytes, TestHeader(), bytes.size());
-  ASSERT_EQ(reader.Next(), Step::kBad);
+  ASSERT_EQ(reader.Next(), Step::kBatch);
   EXPECT_EQ(reader.problem().index, 21u);
   EXPECT_EQ(reader.problem().text, "payload of entry 21 of term 3: checksum mismatch");
-  EXPECT_EQ(reader.problem().offset, 512 + kBatchHeaderBytes);
+  EXPECT_EQ(reader.problem().offset, kFirst + kBatchHeadBytes);
+}
+
+TEST(LogFormatTest, TheNextHeadNamesABatchThatIsLostWhole) {
+  std::string bytes = TestSegment();
+  bytes.replace(kFirst, 512, 512, '\x11');
+  SegmentReader reader(bytes, TestHeader(), bytes.size());
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_TRUE(reader.head_lost());
+  EXPECT_EQ(reader.note(), (Note{10, 20, {{3, 2}}}));
+  EXPECT_FALSE(reader.entries()[0].intact || reader.entries()[1].intact);
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_FALSE(reader.hurt());
+}
+
+TEST(LogFormatTest, TheFootNamesTheLastBatch) {
+  std::string bytes = TestSegment();
+  bytes.replace(kFirst + 512, 512, 512, '\x11');
+  SegmentReader reader(bytes, TestHeader(), bytes.size());
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_FALSE(reader.hurt());
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_EQ(reader.note(), (Note{11, 21, {{4, 2}}}));
+  EXPECT_EQ(reader.Next(), Step::kEnd);
+}
+
+TEST(LogFormatTest, TheNextSegmentNamesTheLastBatchOfASealedOne) {
+  std::string bytes = TestSegment();
+  bytes.replace(kFirst + 512, 512, 512, '\x11');
+  SegmentReader reader(bytes, TestHeader(), kFirst + 1024, Note{11, 21, {{4, 2}}});
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_EQ(reader.note(), (Note{11, 21, {{4, 2}}}));
+  EXPECT_EQ(reader.Next(), Step::kEnd);
+}
+
+TEST(LogFormatTest, BothBlocksOfABatchAndItsNameAreAGap) {
+  std::string bytes = TestSegment();
+  bytes.replace(kFirst, 1024, 1024, '\x11');
+  SegmentReader reader(bytes, TestHeader(), bytes.size());
+  ASSERT_EQ(reader.Next(), Step::kGap);
+  EXPECT_EQ(reader.lost(), (Note{11, 21, {{4, 2}}}));
+  EXPECT_FALSE(reader.to_end());
+  EXPECT_EQ(reader.next_sequence(), 12u);
+  EXPECT_EQ(reader.Next(), Step::kEnd);
+}
+
+TEST(LogFormatTest, ABatchWithoutAFootIsTheEnd) {
+  std::string bytes = TestSegment();
+  bytes.replace(kFirst + 1024, 512, 512, '\0');
+  SegmentReader reader(bytes, TestHeader(), bytes.size());
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_FALSE(reader.hurt());
+  EXPECT_EQ(reader.Next(), Step::kEnd);
+  EXPECT_FALSE(reader.has_foot());
+}
+
+TEST(LogFormatTest, AnEntryIsFoundAgainBehindOneWhoseLengthIsLost) {
+  const SegmentHeader header = TestHeader();
+  std::string bytes = EncodeSegmentHeader(header);
+  const raft::Entries entries = {MakeEntry(3, 21, std::string(900, 'a')), MakeEntry(3, 22, "b"),
+                                 MakeEntry(3, 23, "c")};
+  const BatchHeader batch{10, 9, 20, 2, 7, 0, 0};
+  AppendBatch(bytes, header.seed(), bytes.size(), 512, {}, batch, entries.data(),
+              entries.data() + 3);
+  bytes[kFirst + kBatchHeadBytes + 16] ^= 1;  // the length of the first
+  bytes.resize(8192, '\0');
+  SegmentReader reader(bytes, header, bytes.size());
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_FALSE(reader.entries()[0].intact);
+  EXPECT_EQ(reader.entries()[1].payload, "b");
+  EXPECT_EQ(reader.entries()[2].payload, "c");
 }
 
 TEST(LogFormatTest, EveryTruncationIsSafe) {
   const std::string good = TestSegment();
-  const SegmentHeader header = TestHeader();
-  for (size_t length = 0; length <= 1600; ++length) {
+  for (size_t length = 0; length <= 2600; ++length) {
     const absl::string_view bytes = absl::string_view(good).substr(0, length);
     EXPECT_EQ(DecodeSegmentHeader(bytes, 5).ok(), length >= kSegmentHeaderBytes);
-    SegmentReader reader(bytes, header, bytes.size());
+    SegmentReader reader(bytes, TestHeader(), bytes.size());
     int batches = 0;
-    while (reader.Next() == Step::kBatch) ++batches;
-    const int whole1 = 512 + kBatchHeaderBytes + 2 * kEntryHeaderBytes + 8;
-    const int whole2 = 1024 + kBatchHeaderBytes + 2 * kEntryHeaderBytes + 16;
-    EXPECT_EQ(batches, (length >= whole1) + (length >= whole2)) << length;
+    while (reader.Next() == Step::kBatch) batches += reader.hurt() ? 0 : 1;
+    EXPECT_EQ(batches, (length >= kFirst + kContent - 3 + 8 - 0) +
+                           (length >= kFirst + 512 + kBatchHeadBytes + 2 * kEntryHeaderBytes + 16))
+        << length;
   }
 }
 
@@ -131,44 +219,47 @@ TEST(LogFormatTest, ARecordOfAnotherPlaceIsRefused) {
   // Another segment, another cluster.
   EXPECT_TRUE(absl::IsDataLoss(DecodeSegmentHeader(good, 6).status()));
   header.segment = 6;
-  EXPECT_EQ(SegmentReader(good, header, good.size()).Next(), Step::kBad);
+  EXPECT_EQ(SegmentReader(good, header, good.size()).Next(), Step::kGap);
   header = TestHeader();
   header.owner.cluster.low ^= 1;
-  EXPECT_EQ(SegmentReader(good, header, good.size()).Next(), Step::kBad);
+  EXPECT_EQ(SegmentReader(good, header, good.size()).Next(), Step::kGap);
   // Another offset: batch 11 copied to where batch 10 is.
   std::string moved = good;
-  moved.replace(512, 512, good, 1024, 512);
-  EXPECT_EQ(SegmentReader(moved, TestHeader(), moved.size()).Next(), Step::kBad);
+  moved.replace(kFirst, 512, good, kFirst + 512, 512);
+  SegmentReader reader(moved, TestHeader(), moved.size());
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_TRUE(reader.head_lost());
+  EXPECT_FALSE(reader.entries()[0].intact);
 }
 
 TEST(LogFormatTest, TheBoundOfASealedSegmentHidesWhatIsBehind) {
   const std::string bytes = TestSegment();
-  SegmentReader reader(bytes, TestHeader(), 1024);
+  SegmentReader reader(bytes, TestHeader(), kFirst + 512);
   EXPECT_EQ(reader.Next(), Step::kBatch);
   EXPECT_EQ(reader.Next(), Step::kEnd);
-  EXPECT_EQ(reader.offset(), 1024u);
+  EXPECT_EQ(reader.offset(), kFirst + 512);
 }
 
 // Records with intact checksums that no writer of ours makes.
-TEST(LogFormatTest, ImpossibleButIntactRecordsAreRefused) {
+TEST(LogFormatTest, ImpossibleButIntactRecordsAreNoBatches) {
   const SegmentHeader header = TestHeader();
-  const raft::Entry entry = MakeEntry(3, 21, "abc");
   struct Case {
     BatchHeader batch;
     raft::Index entry_index;
   };
   const Case cases[] = {
-      {{11, 9, 20, 20, 7, 0, 0}, 21},   // a batch is missing
-      {{10, 10, 20, 20, 7, 0, 0}, 21},  // vouches for itself
-      {{10, 9, 20, 21, 7, 0, 0}, 22},   // leaves a hole
-      {{10, 9, 20, 20, 7, 0, 0}, 25},   // entry out of place
+      {{9, 8, 20, 2, 7, 0, 0}, 21},    // an old batch
+      {{10, 10, 20, 2, 7, 0, 0}, 21},  // vouches for itself
+      {{10, 9, 20, 2, 7, 0, 0}, 25},   // entry out of place
   };
   for (const Case& test : cases) {
     std::string bytes = EncodeSegmentHeader(header);
-    raft::Entry placed = entry;
-    placed.index = test.entry_index;
-    AppendBatch(bytes, header.seed(), bytes.size(), 512, test.batch, &placed, &placed + 1);
-    EXPECT_EQ(SegmentReader(bytes, header, bytes.size()).Next(), Step::kBad);
+    const raft::Entry placed = MakeEntry(3, test.entry_index, "abc");
+    AppendBatch(bytes, header.seed(), bytes.size(), 512, {}, test.batch, &placed, &placed + 1);
+    SegmentReader reader(bytes, header, bytes.size());
+    (void)reader.Next();
+    EXPECT_TRUE(reader.hurt());
+    for (const EntryView& entry : reader.entries()) EXPECT_FALSE(entry.intact);
   }
 }
 
@@ -176,11 +267,33 @@ TEST(LogFormatTest, HeaderValuesAreChecked) {
   for (auto spoil : {+[](SegmentHeader& h) { h.block_bytes = 768; },
                      +[](SegmentHeader& h) { h.first_sequence = 0; },
                      +[](SegmentHeader& h) { h.previous_segment = 5; },
+                     +[](SegmentHeader& h) { h.segment_bytes = kMaxSegmentBytes + 1; },
                      +[](SegmentHeader& h) { h.previous_end = kMaxSegmentBytes + 1; }}) {
     SegmentHeader header = TestHeader();
     spoil(header);
     EXPECT_TRUE(absl::IsDataLoss(DecodeSegmentHeader(EncodeSegmentHeader(header), 5).status()));
   }
+}
+
+TEST(LogFormatTest, EitherCopyOfTheHeaderWillDo) {
+  for (uint32_t block = 512; block <= 65536; block *= 2) {
+    SegmentHeader header = TestHeader();
+    header.block_bytes = block;
+    header.segment_bytes = 1 << 20;
+    for (const uint64_t bad : {uint64_t{0}, uint64_t{block}}) {
+      std::string bytes = EncodeSegmentHeader(header);
+      bytes[bad + 70] ^= 4;
+      absl::StatusOr<FoundHeader> found = FindSegmentHeader(bytes, 5);
+      ASSERT_TRUE(found.ok()) << found.status();
+      EXPECT_EQ(found->header.block_bytes, block);
+      EXPECT_EQ(found->bad[0], bad == 0);
+      EXPECT_EQ(found->bad[1], bad != 0);
+      bytes[70] ^= 4;
+      bytes[block + 70] ^= 4;
+      EXPECT_EQ(FindSegmentHeader(bytes, 5).ok(), true) << "the other way round";
+    }
+  }
+  EXPECT_TRUE(absl::IsDataLoss(FindSegmentHeader(std::string(4096, '\0'), 5).status()));
 }
 
 TEST(ChecksumTest, TheAlgorithmIsFixed) {

@@ -144,12 +144,19 @@ class Life {
       next.entries.push_back(job.entries.back());
     }
     job.commit = random_.Between(floor(), next.last_index() + 2);
+    std::vector<DurableState> between = {half};
     if (job.keep_through != now().last_index() || count > 0) {
+      DurableState before = now();
+      before.hard_state = next.hard_state;
+      for (DurableState& state : sim::WhileWriting(before, job.keep_through, job.entries)) {
+        between.push_back(std::move(state));
+      }
       next.commit = std::max(next.commit, job.commit);
     }
+    sim::EndSuspicion(&next);
     const absl::Status status = storage_->Persist(job);
     if (status.ok()) committed_ = std::max(committed_, std::min(job.commit, next.last_index()));
-    return Done(status, {half}, next, "persist");
+    return Done(status, std::move(between), next, "persist");
   }
 
   std::optional<std::string> ChangeHardState() {
@@ -198,6 +205,7 @@ class Life {
       next.entries.push_back(job.entries.back());
     }
     next.commit = std::max(next.commit, job.commit);
+    sim::EndSuspicion(&next);
     const absl::Status status = storage_->Persist(job);
     if (status.ok()) committed_ = next.snapshot.index;
     return Done(status, {half}, next, "install snapshot");
@@ -220,7 +228,13 @@ class Life {
     }
     storage_ = *std::move(opened);
     absl::StatusOr<DurableState> read = sim::WhatWasFound(*storage_);
-    if (!read.ok()) return absl::StrCat("recovered: ", read.status().ToString());
+    if (!read.ok()) {
+      storage_.reset();
+      if (sim::IsCrash(read.status()) || absl::StrContains(read.status().message(), "injected")) {
+        return std::nullopt;
+      }
+      return absl::StrCat("recovered: ", read.status().ToString());
+    }
     const DurableState& found = *read;
     for (const DurableState& candidate : candidates_) {
       if (!Matches(candidate, found)) continue;

@@ -231,6 +231,10 @@ TEST(PeerTest, PositionsHintsAndTermsMustFitTogether) {
       Refusal(RaftSample<raft::AppendResponse>(
           "append_response", [](raft::Message*, raft::AppendResponse* b) { b->hint_index = 1; })),
       HasSubstr("carries a hint"));
+  EXPECT_THAT(
+      Refusal(RaftSample<raft::AppendResponse>(
+          "append_response", [](raft::Message*, raft::AppendResponse* b) { b->lost = true; })),
+      HasSubstr("tells of a loss"));
   EXPECT_THAT(Refusal(RaftSample<raft::AppendResponse>(
                   "append_response_rejected",
                   [](raft::Message*, raft::AppendResponse* b) { b->hint_index = 42; })),
@@ -295,6 +299,72 @@ TEST(PeerTest, ConfigurationsMustBeSound) {
                 b->meta.conf.learners_next.clear();
               }),
               HasSubstr("auto_leave"));
+}
+
+TEST(PeerTest, QueriesMustAskForSomethingThatCanBe) {
+  const auto refusal = [](void (*change)(EntryQuery*)) {
+    return Refusal(PlainSample<EntryQuery>("entry_query", change));
+  };
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->wanted[1].index = 41; }), HasSubstr("41 follows 41"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->wanted[0].index = 0; }), HasSubstr("0 follows 0"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->wanted[0].term = 0; }), HasSubstr("no term"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->wanted[0].known_term = 0; }),
+              HasSubstr("known_index is 43 but known_term is 0"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->wanted[0].known_index = 41; }),
+              HasSubstr("known_index 41 is not behind 41"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->wanted[1].known_term = 6; }),
+              HasSubstr("known_term 6 is below term 7"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->wanted[2].term = raft::kMaxTermOrIndex + 1; }),
+              HasSubstr("a number above"));
+}
+
+TEST(PeerTest, AnswersMustNotContradictThemselves) {
+  const auto refusal = [](void (*change)(EntryAnswer*)) {
+    return Refusal(PlainSample<EntryAnswer>("entry_answer", change));
+  };
+  EXPECT_THAT(refusal([](EntryAnswer* a) { a->verdicts[1].index = 41; }),
+              HasSubstr("41 follows 41"));
+  EXPECT_THAT(
+      refusal([](EntryAnswer* a) { a->verdicts[2].kind = static_cast<EntryVerdict::Kind>(5); }),
+      HasSubstr("unknown verdict 5"));
+  EXPECT_THAT(refusal([](EntryAnswer* a) { a->verdicts[1].term = 0; }),
+              HasSubstr("verdict 1 on index 42 with term 0"));
+  EXPECT_THAT(refusal([](EntryAnswer* a) { a->verdicts[2].term = 7; }),
+              HasSubstr("verdict 3 on index 44 with term 7"));
+  EXPECT_THAT(refusal([](EntryAnswer* a) { a->entries[0].term = 5; }),
+              HasSubstr("index 41 is missing or of another term"));
+  EXPECT_THAT(refusal([](EntryAnswer* a) { a->entries.clear(); }),
+              HasSubstr("index 41 is missing or of another term"));
+  EXPECT_THAT(refusal([](EntryAnswer* a) { a->verdicts.erase(a->verdicts.begin()); }),
+              HasSubstr("entries that no verdict speaks of"));
+  EXPECT_THAT(refusal([](EntryAnswer* a) { a->extent.base = 44; }), HasSubstr("base 44"));
+  EXPECT_THAT(refusal([](EntryAnswer* a) { a->extent.last_term = 0; }),
+              HasSubstr("last_term is 0"));
+  EXPECT_THAT(refusal([](EntryAnswer* a) { a->extent.lost->term = 0; }),
+              HasSubstr("lost_term is 0"));
+  EXPECT_THAT(refusal([](EntryAnswer* a) {
+                a->extent.lost->evidence = static_cast<raft::Suspicion::Evidence>(3);
+              }),
+              HasSubstr("unknown evidence 3"));
+}
+
+TEST(PeerTest, PiecesMustLieInTheirSnapshot) {
+  const auto refusal = [](void (*change)(SnapshotPiece*)) {
+    return Refusal(PlainSample<SnapshotPiece>("snapshot_piece", change));
+  };
+  EXPECT_THAT(refusal([](SnapshotPiece* p) { p->size = 1009; }),
+              HasSubstr("of a snapshot of 1009"));
+  EXPECT_THAT(refusal([](SnapshotPiece* p) { p->bytes.clear(); }), HasSubstr("no bytes"));
+  EXPECT_THAT(refusal([](SnapshotPiece* p) { p->meta.reset(); }),
+              HasSubstr("bytes of no snapshot"));
+  EXPECT_THAT(refusal([](SnapshotPiece* p) { p->asked_index = 901; }), HasSubstr("not 901"));
+  EXPECT_THAT(Refusal(PlainSample<SnapshotPull>("snapshot_pull",
+                                                [](SnapshotPull* pull) { pull->length = 0; })),
+              HasSubstr("length 0"));
+  EXPECT_THAT(
+      Refusal(PlainSample<SnapshotPull>(
+          "snapshot_pull", [](SnapshotPull* pull) { pull->length = kMaxSnapshotChunk + 1; })),
+      HasSubstr("the limit is"));
 }
 
 TEST(PeerTest, EnvelopesMustNameTwoNodes) {

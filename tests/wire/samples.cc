@@ -68,7 +68,8 @@ raft::MessageBody RandomMessageBody(size_t kind, raft::Term term, Random* random
           RandomEntries(index, std::max<raft::Term>(position_term, 1), term, random)};
     case 1:
       if (random->Chance(1, 2)) return raft::AppendResponse{index, false, 0, 0};
-      return raft::AppendResponse{index, true, random->Between(0, index), random->Between(0, term)};
+      return raft::AppendResponse{index, true, random->Between(0, index), random->Between(0, term),
+                                  random->Chance(1, 2)};
     case 2:
       return raft::VoteRequest{
           random->Chance(1, 2), random->Chance(1, 2), index, position_term, index, position_term};
@@ -91,6 +92,49 @@ raft::MessageBody RandomMessageBody(size_t kind, raft::Term term, Random* random
     default:
       return raft::ReadIndexResponse{RandomNumber(random), index, random->Chance(1, 2)};
   }
+}
+
+EntryQuery RandomQuery(Random* random) {
+  EntryQuery query{RandomNumber(random), {}};
+  raft::Index index = 0;
+  for (uint64_t left = random->Below(20); left > 0; --left) {
+    WantedEntry wanted{.index = index += random->Between(1, 1000)};
+    wanted.term = random->Between(1, 10);
+    if (random->Chance(1, 2)) {
+      wanted.known_index = index + random->Between(1, 10);
+      wanted.known_term = wanted.term + random->Below(3);
+    }
+    query.wanted.push_back(wanted);
+  }
+  return query;
+}
+
+EntryAnswer RandomAnswer(Random* random) {
+  EntryAnswer answer{RandomNumber(random), {}, {}, {}};
+  LogExtent& extent = answer.extent;
+  extent.base = random->Below(100);
+  extent.last_index = extent.base + random->Below(100);
+  extent.last_term = extent.last_index == 0 ? 0 : random->Between(1, 100);
+  extent.commit = random->Below(100);
+  if (random->Chance(1, 2)) {
+    extent.lost = raft::Suspicion{random->Between(1, 100), random->Between(1, 100),
+                                  static_cast<raft::Suspicion::Evidence>(random->Below(3))};
+  }
+  raft::Index index = 0;
+  for (uint64_t left = random->Below(20); left > 0; --left) {
+    EntryVerdict verdict{.index = index += random->Between(1, 1000),
+                         .kind = static_cast<EntryVerdict::Kind>(random->Below(5)),
+                         .known_term = random->Below(5)};
+    if (verdict.kind == EntryVerdict::Kind::kOther) verdict.term = random->Between(1, 100);
+    if (verdict.kind == EntryVerdict::Kind::kHave) {
+      verdict.term = random->Between(1, 100);
+      answer.entries.push_back(
+          {verdict.term, index, Payload::Copy(RandomBytes(100, random)),
+           random->Chance(1, 8) ? raft::EntryType::kMembership : raft::EntryType::kCommand});
+    }
+    answer.verdicts.push_back(verdict);
+  }
+  return answer;
 }
 
 PeerBody RandomBody(size_t kind, const Envelope& envelope, Random* random) {
@@ -140,9 +184,28 @@ PeerBody RandomBody(size_t kind, const Envelope& envelope, Random* random) {
                            random->Next(),
                            bytes};
     }
-    default:
+    case 4:
       return SnapshotAck{random->Next(), static_cast<SnapshotAckStatus>(random->Below(4)),
                          RandomNumber(random)};
+    case 5:
+      return RandomQuery(random);
+    case 6:
+      return RandomAnswer(random);
+    case 7:
+      return SnapshotPull{RandomNumber(random), RandomNumber(random),
+                          random->Between(1, kMaxSnapshotChunk)};
+    default: {
+      SnapshotPiece piece{RandomNumber(random), RandomNumber(random) / 2, {}, 0, 0, {}};
+      if (random->Chance(1, 4)) return piece;  // not to be had
+      piece.meta = RandomMeta(term, random);
+      piece.meta->index = piece.meta->index / 4 + 1;
+      piece.meta->term = piece.meta->term / 4 + 1;
+      piece.asked_index = random->Chance(1, 2) ? 0 : piece.meta->index;
+      piece.bytes = "x" + RandomBytes(2000, random);
+      piece.size = piece.offset + piece.bytes.size() + random->Below(2) * 1000;
+      piece.digest = random->Next();
+      return piece;
+    }
   }
 }
 
@@ -199,6 +262,7 @@ Named<PeerMessage> PeerSamples() {
       {"append_request_empty", Message(7, raft::AppendRequest{0, 0, 0, {}})},
       {"append_response", Message(7, raft::AppendResponse{44, false, 0, 0})},
       {"append_response_rejected", Message(7, raft::AppendResponse{41, true, 30, 5})},
+      {"append_response_lost", Message(7, raft::AppendResponse{41, true, 30, 5, true})},
       {"vote_request", Message(8, raft::VoteRequest{false, true, 44, 7, 40, 6})},
       {"pre_vote_request", Message(8, raft::VoteRequest{true, false, 44, 7, 40, 6})},
       {"vote_response", Message(8, raft::VoteResponse{false, true, 45, 7})},
@@ -222,6 +286,19 @@ Named<PeerMessage> PeerSamples() {
                           "a new leader was elected"})},
       {"snapshot_chunk", Plain(SnapshotChunk{7, JointMeta(), 77, 1000, 1010, 0xd1, "tenletters"})},
       {"snapshot_ack", Plain(SnapshotAck{77, SnapshotAckStatus::kDone, 1010})},
+      {"entry_query", Plain(EntryQuery{3, {{41, 6, 43, 7}, {42, 7, 43, 7}, {44, 7, 0, 0}}})},
+      {"entry_query_extent", Plain(EntryQuery{4, {}})},
+      {"entry_answer",
+       Plain(
+           EntryAnswer{3,
+                       {30, 43, 7, 42, raft::Suspicion{45, 7, raft::Suspicion::Evidence::kProven}},
+                       {{41, EntryVerdict::Kind::kHave, 6, 7},
+                        {42, EntryVerdict::Kind::kOther, 7, 7},
+                        {44, EntryVerdict::Kind::kLost, 0, 0}},
+                       {{6, 41, Payload::Copy("found"), raft::EntryType::kCommand}}})},
+      {"snapshot_pull", Plain(SnapshotPull{900, 1000, 4096})},
+      {"snapshot_piece", Plain(SnapshotPiece{900, 1000, JointMeta(), 1010, 0xd1, "tenletters"})},
+      {"snapshot_piece_none", Plain(SnapshotPiece{900, 1000, std::nullopt, 0, 0, ""})},
   };
 }
 

@@ -22,7 +22,7 @@ Named<kv::Command> CommandSamples();  // strings are literals
 Named<std::string> RespSamples();
 
 // Every kind comes up, each valid. `kind` selects one of kPeerKinds.
-inline constexpr size_t kPeerKinds = 17;
+inline constexpr size_t kPeerKinds = 21;
 PeerMessage RandomPeerMessage(size_t kind, Random* random);
 
 // Keys and values live in `strings`.

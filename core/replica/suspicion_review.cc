@@ -1,0 +1,87 @@
+#include "core/replica/suspicion_review.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace raftkv::replica {
+namespace {
+
+using Evidence = raft::Suspicion::Evidence;
+// As elections compare logs: the later term, then the longer log.
+using Position = std::pair<raft::Term, raft::Index>;
+
+std::string Name(const raft::Suspicion& suspicion) {
+  return absl::StrCat("entry (", suspicion.index, ", term ", suspicion.term, ")");
+}
+
+}  // namespace
+
+bool SuspicionReview::Tick(const raft::Suspicion& suspicion, raft::Index last, raft::Term last_term,
+                           std::vector<raft::NodeId> peers) {
+  if (suspicion != suspicion_ || last != last_ || last_term != last_term_ || peers != peers_) {
+    suspicion_ = suspicion;
+    last_ = last;
+    last_term_ = last_term;
+    peers_ = std::move(peers);
+    extents_.clear();
+    ticks_ = 0;
+    first_round_ = round_ + 1;
+  }
+  if (ticks_++ % std::max(patience_ticks_, 1u) != 0) return false;
+  ++round_;
+  return true;
+}
+
+void SuspicionReview::OnAnswer(raft::NodeId from, const wire::EntryAnswer& answer) {
+  if (answer.round < first_round_ || answer.round > round_) return;
+  if (std::find(peers_.begin(), peers_.end(), from) == peers_.end()) return;
+  extents_[from] = answer.extent;
+}
+
+SuspicionReview::Verdict SuspicionReview::Review() const {
+  if (suspicion_.evidence != Evidence::kBlank) {
+    return {{}, absl::StrCat(Name(suspicion_), " or a leader behind it: it may have been durable")};
+  }
+  std::vector<raft::NodeId> silent;
+  Position kept{last_term_, last_};
+  raft::NodeId keeper = raft::kNoNode;
+  Evidence evidence = Evidence::kBlank;
+  for (const raft::NodeId peer : peers_) {
+    const auto it = extents_.find(peer);
+    if (it == extents_.end()) {
+      silent.push_back(peer);
+      continue;
+    }
+    const wire::LogExtent& extent = it->second;
+    const Position has{extent.last_term, extent.last_index};
+    if (has > kept) {
+      kept = has;
+      keeper = peer;
+      evidence = Evidence::kBlank;
+    }
+    if (!extent.lost || extent.lost->evidence == Evidence::kBlank) continue;
+    const Position lost{extent.lost->term, extent.lost->index};
+    if (lost > kept) {
+      kept = lost;
+      keeper = peer;
+      evidence = extent.lost->evidence;
+    }
+  }
+  if (!silent.empty()) {
+    return {{},
+            absl::StrCat("a word about ", Name(suspicion_), " from ",
+                         silent.size() == 1 ? "node " : "nodes ", absl::StrJoin(silent, ", "))};
+  }
+  if (kept >= Position(suspicion_.term, suspicion_.index)) {
+    const absl::string_view why = evidence == Evidence::kBlank
+                                      ? " to send as much from node "
+                                      : ", which may have been durable on node ";
+    return {{}, absl::StrCat("a leader with ", Name(suspicion_), why, keeper)};
+  }
+  if (kept == Position(last_term_, last_)) return {raft::Suspicion{}, {}};
+  return {raft::Suspicion{kept.second, kept.first, suspicion_.evidence}, {}};
+}
+
+}  // namespace raftkv::replica

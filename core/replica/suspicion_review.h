@@ -1,0 +1,54 @@
+// When a node may stop to stand by what its disk has lost: everybody lost it the same way.
+// docs/adr/0007-a-lost-entry-is-still-promised.md
+//
+// After a power failure of a whole cluster each node may have a torn tail that no node can repair.
+// A node whose own loss is blank (most likely never written, so never acknowledged) asks all
+// members how far their logs go. What lies above everything that any of them has, or may have lost
+// in another way, has no copy anywhere and a good explanation: it is given up.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/raft/damage.h"
+#include "core/raft/types.h"
+#include "core/wire/peer.h"
+
+namespace raftkv::replica {
+
+class SuspicionReview {
+ public:
+  explicit SuspicionReview(uint32_t patience_ticks) : patience_ticks_(patience_ticks) {}
+
+  // The suspicion in force, where the log ends and who else is a member, with each tick. Answers
+  // given before any of these changed do not count any more. True: all members are to be asked for
+  // their extents now, with the number of round().
+  bool Tick(const raft::Suspicion& suspicion, raft::Index last, raft::Term last_term,
+            std::vector<raft::NodeId> peers);
+  void OnAnswer(raft::NodeId from, const wire::EntryAnswer& answer);
+  uint64_t round() const { return round_; }
+
+  struct Verdict {
+    // What is still promised, if that is less than before; no index: nothing at all.
+    std::optional<raft::Suspicion> keep;
+    std::string waits_for;  // empty if `keep` is set
+  };
+  Verdict Review() const;
+
+ private:
+  uint32_t patience_ticks_;
+  uint32_t ticks_ = 0;
+  uint64_t round_ = 0;
+  uint64_t first_round_ = 0;  // answers to earlier ones are about another state
+  raft::Suspicion suspicion_;
+  raft::Index last_ = 0;
+  raft::Term last_term_ = 0;
+  std::vector<raft::NodeId> peers_;
+  std::map<raft::NodeId, wire::LogExtent> extents_;
+};
+
+}  // namespace raftkv::replica

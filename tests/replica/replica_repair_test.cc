@@ -1,0 +1,313 @@
+// Replicas whose disks have lost something: they are repaired by each other, or wait and say so.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/replica/replica.h"
+#include "tests/replica/replica_cluster.h"
+
+namespace raftkv::replica {
+namespace {
+
+using Evidence = raft::Suspicion::Evidence;
+
+template <typename Kind>
+std::vector<Kind> Events(const Cluster::Node& node) {
+  std::vector<Kind> found;
+  for (const Event& event : node.events) {
+    if (const auto* one = std::get_if<Kind>(&event)) found.push_back(*one);
+  }
+  return found;
+}
+
+void Quiet(Options& options) { options.raft.election_ticks = 10; }
+
+// Three nodes with the same log, whose last four entries are the writes of a, b, c and d.
+class FourEntries {
+ public:
+  explicit FourEntries(std::function<void(Options&)> tune = Quiet) : cluster(3, std::move(tune)) {
+    const raft::NodeId leader = cluster.Leader();
+    for (const char* key : {"a", "b", "c", "d"})
+      EXPECT_EQ(cluster.Ask(leader, {"SET", key, absl::StrCat("v", key)}), "+OK\r\n");
+    cluster.Run(200);
+    first = cluster[1].raft().log().last() - 3;
+  }
+  // All nodes start anew and find what they are made to find.
+  void Restart() {
+    for (raft::NodeId id = 1; id <= 3; ++id) cluster.Kill(id);
+    for (raft::NodeId id = 1; id <= 3; ++id) cluster.Start(id);
+  }
+  bool Led() {
+    for (auto& [id, node] : cluster.nodes) {
+      if (node.replica != nullptr && node.replica->raft().is_leader() &&
+          node.replica->raft().committed_in_term())
+        return true;
+    }
+    return false;
+  }
+  bool Complete() {
+    for (const char* key : {"a", "b", "c", "d"}) {
+      if (cluster.Ask(cluster.Leader(), {"GET", key}) != absl::StrCat("$2\r\nv", key, "\r\n"))
+        return false;
+    }
+    return true;
+  }
+
+  Cluster cluster;
+  raft::Index first = 0;  // index of a's write
+};
+
+// Every combination of which node has lost which of the last four entries: those of which each
+// entry has one intact copy are repaired completely, whatever else is lost; in the others nothing
+// is served, ever.
+TEST(ReplicaRepairTest, EveryCombinationOfLostEntries) {
+  int repaired = 0, waiting = 0;
+  for (int lost = 0; lost < 4096; ++lost) {
+    SCOPED_TRACE(lost);
+    FourEntries four;
+    bool everything_somewhere = true;
+    for (int i = 0; i < 4; ++i) {
+      int copies = 3;
+      for (int node = 0; node < 3; ++node) {
+        if ((lost >> (4 * node + i) & 1) == 0) continue;
+        four.cluster.nodes[static_cast<raft::NodeId>(node + 1)].damage.bad.insert(
+            four.first + static_cast<raft::Index>(i));
+        --copies;
+      }
+      everything_somewhere = everything_somewhere && copies > 0;
+    }
+    four.Restart();
+    if (everything_somewhere) {
+      ASSERT_TRUE(four.Complete());
+      ++repaired;
+      continue;
+    }
+    four.cluster.Run(5'000);
+    ASSERT_FALSE(four.Led());
+    bool said = false;
+    for (auto& [id, node] : four.cluster.nodes)
+      said = said || absl::StrContains(node.replica->Status().repair, "waits for");
+    ASSERT_TRUE(said);
+    ++waiting;
+  }
+  EXPECT_EQ(repaired, 2401);
+  EXPECT_EQ(waiting, 1695);
+}
+
+TEST(ReplicaRepairTest, TermsThatAreNotKnownDoNotMatterWhereOneCopyIsIntact) {
+  for (int lost = 1; lost < 8; ++lost) {
+    FourEntries four;
+    Damage& damage = four.cluster.nodes[2].damage;
+    for (int i = 0; i < 3; ++i) {
+      if ((lost >> i & 1) == 0) continue;
+      damage.bad.insert(four.first + static_cast<raft::Index>(i));
+      damage.nameless.insert(four.first + static_cast<raft::Index>(i));
+    }
+    four.Restart();
+    EXPECT_TRUE(four.Complete());
+    EXPECT_EQ(four.cluster.restarts.count(2), 1u) << lost;
+  }
+}
+
+TEST(ReplicaRepairTest, WhileItWaitsItTakesPartInNothingAndSaysWhatItWaitsFor) {
+  FourEntries four;
+  Cluster& cluster = four.cluster;
+  cluster.nodes[1].damage.bad = {four.first};
+  cluster.nodes[2].damage.bad = {four.first};
+  cluster.Kill(3);
+  for (const raft::NodeId id : {1u, 2u}) {
+    cluster.Kill(id);
+    cluster.Start(id);
+  }
+  const raft::Term term = cluster[1].raft().term();
+  cluster.Run(3'000);
+  EXPECT_TRUE(cluster[1].repairing());
+  EXPECT_EQ(cluster[1].raft().term(), term) << "no ticks, no elections";
+  const std::string entry = absl::StrCat("entry (", four.first, ", term ", term, ")");
+  const std::string waits =
+      absl::StrCat("repairing: waits for ", entry, " from node 3, lost by node 2 too");
+  EXPECT_EQ(cluster[1].Status().repair, waits);
+  EXPECT_EQ(cluster.Ask(1, {"SET", "k", "v"}),
+            absl::StrCat("-NOTAPPLIED this node is ", waits, "\r\n"));
+  EXPECT_EQ(cluster.Ask(1, {"GET", "a"}), absl::StrCat("-NOTAPPLIED this node is ", waits, "\r\n"));
+  EXPECT_TRUE(absl::StrContains(cluster.Ask(1, {"KV.STATUS"}), waits));
+  EXPECT_TRUE(absl::StrContains(cluster.Ask(1, {"INFO"}), waits));
+  const auto said = Events<RepairWaiting>(cluster.nodes[1]);
+  ASSERT_EQ(said.size(), 1u) << "once, as nothing changes";
+  EXPECT_TRUE(absl::StrContains(said[0].what, entry));
+
+  // A vote that it is asked for is not given.
+  wire::PeerEncoder encoder;
+  const raft::Message ask{3, 1, 1'000, raft::VoteRequest{false, true, 1'000, 1'000, 0, 0}};
+  const std::string frame(encoder.Encode(wire::Envelope{0, 3, 103, 1, 101}, ask));
+  const uint64_t sent = cluster.frames_sent[{1, 3}];
+  cluster[1].ReceivePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
+  cluster.Settle();
+  EXPECT_EQ(cluster[1].raft().term(), term);
+  EXPECT_EQ((cluster.frames_sent[{1, 3}]), sent);
+
+  cluster.Start(3);
+  EXPECT_TRUE(four.Complete());
+  const auto closed = Events<RepairClosed>(cluster.nodes[1]);
+  ASSERT_EQ(closed.size(), 1u);
+  EXPECT_EQ(closed[0].fetched_entries, 1u);
+  EXPECT_EQ(closed[0].last, four.first + 3);
+}
+
+TEST(ReplicaRepairTest, ANodeThatNobodyCanHelpRefusesToStart) {
+  Cluster cluster(1);
+  cluster.Leader();
+  for (const char* key : {"a", "b"}) EXPECT_EQ(cluster.Ask(1, {"SET", key, "v"}), "+OK\r\n");
+  cluster.nodes[1].damage.bad = {cluster[1].raft().log().last() - 1};
+  cluster.Kill(1);
+  cluster.may_refuse = true;
+  cluster.Start(1);
+  EXPECT_TRUE(absl::IsDataLoss(cluster.started)) << cluster.started;
+  EXPECT_TRUE(absl::StrContains(cluster.started.message(), "no other member"));
+}
+
+// ---- What everybody lost ----
+
+TEST(ReplicaRepairTest, WhatEverybodyLostBlankIsGivenUp) {
+  FourEntries four;
+  for (raft::NodeId id = 1; id <= 3; ++id) {
+    four.cluster.nodes[id].damage.bad = {four.first + 3};
+    four.cluster.nodes[id].damage.evidence = Evidence::kBlank;
+  }
+  four.Restart();
+  const raft::NodeId leader = four.cluster.Leader();
+  EXPECT_EQ(four.cluster.Ask(leader, {"GET", "c"}), "$2\r\nvc\r\n");
+  EXPECT_EQ(four.cluster.Ask(leader, {"GET", "d"}), "$-1\r\n");
+  const auto dropped = Events<SuspicionDropped>(four.cluster.nodes[leader]);
+  ASSERT_EQ(dropped.size(), 1u);
+  EXPECT_EQ(dropped[0].suspicion.index, four.first + 3);
+  EXPECT_FALSE(dropped[0].rest);
+}
+
+TEST(ReplicaRepairTest, WhatOneOfThemStillHasIsNotGivenUp) {
+  for (raft::NodeId longer = 1; longer <= 3; ++longer) {
+    FourEntries four;
+    for (raft::NodeId id = 1; id <= 3; ++id) {
+      four.cluster.nodes[id].damage.bad = {four.first + 3};
+      if (id != longer) four.cluster.nodes[id].damage.bad.insert(four.first + 2);
+      four.cluster.nodes[id].damage.evidence = Evidence::kBlank;
+    }
+    four.Restart();
+    EXPECT_EQ(four.cluster.Leader(), longer);
+    EXPECT_EQ(four.cluster.Ask(longer, {"GET", "c"}), "$2\r\nvc\r\n");
+  }
+}
+
+TEST(ReplicaRepairTest, NothingIsGivenUpWhileSomebodyIsSilentOrItMayHaveBeenDurable) {
+  for (const bool silent : {true, false}) {
+    FourEntries four;
+    for (raft::NodeId id = 1; id <= 3; ++id) {
+      four.cluster.nodes[id].damage.bad = {four.first + 3};
+      four.cluster.nodes[id].damage.evidence =
+          silent || id != 3 ? Evidence::kBlank : Evidence::kSpoilt;
+    }
+    four.Restart();
+    if (silent) four.cluster.Kill(3);
+    four.cluster.Run(5'000);
+    EXPECT_FALSE(four.Led());
+    EXPECT_TRUE(Events<SuspicionDropped>(four.cluster.nodes[1]).empty());
+    EXPECT_TRUE(absl::StrContains(four.cluster[1].Status().repair,
+                                  silent ? "a word about" : "may have been durable on node 3"))
+        << four.cluster[1].Status().repair;
+  }
+}
+
+// ---- Snapshots ----
+
+void SmallSnapshots(Options& options) {
+  options.snapshots.minimum_bytes = 4'000;
+  options.snapshots.state_percent = 0;
+  options.trailing_log_bytes = 500;
+  options.snapshot_chunk_bytes = 256;
+}
+
+void Fill(Cluster& cluster, int keys) {
+  const raft::NodeId leader = cluster.Leader();
+  for (int i = 1; i <= keys; ++i) {
+    ASSERT_EQ(cluster.Ask(leader, {"SET", absl::StrCat("key", i % 50), std::string(100, 'a')}),
+              "+OK\r\n");
+  }
+  cluster.Run(200);
+}
+
+void ExpectSameState(Cluster& cluster) {
+  cluster.Leader();
+  cluster.Run(3'000);
+  const std::string digest = cluster[1].Status().digest;
+  for (auto& [id, node] : cluster.nodes) {
+    ASSERT_NE(node.replica, nullptr);
+    EXPECT_EQ(node.replica->Status().digest, digest) << id;
+    EXPECT_EQ(node.replica->Status().repair, "") << id;
+  }
+}
+
+TEST(ReplicaRepairTest, OnlyTheBadPiecesOfASnapshotAreFetched) {
+  Cluster cluster(3, SmallSnapshots);
+  Fill(cluster, 200);
+  cluster.nodes[2].damage.bad_pieces = {512, 2048};
+  cluster.Kill(2);
+  cluster.Start(2);
+  EXPECT_TRUE(cluster[2].repairing());
+  EXPECT_EQ(cluster[2].members().all().size(), 3u) << "they come first";
+  ExpectSameState(cluster);
+  const auto closed = Events<RepairClosed>(cluster.nodes[2]);
+  ASSERT_EQ(closed.size(), 1u);
+  EXPECT_EQ(closed[0].fetched_snapshot_bytes, 512u);
+}
+
+TEST(ReplicaRepairTest, NodesWithDifferentBadPiecesHelpEachOther) {
+  Cluster cluster(3, SmallSnapshots);
+  Fill(cluster, 200);
+  for (raft::NodeId id = 1; id <= 3; ++id) cluster.Kill(id);
+  cluster.nodes[1].damage.bad_pieces = {0, 512};
+  cluster.nodes[2].damage.bad_pieces = {1024};
+  cluster.nodes[3].damage.bad_pieces = {768};
+  for (raft::NodeId id = 1; id <= 3; ++id) cluster.Start(id);
+  EXPECT_TRUE(cluster[1].members().all().empty());
+  ExpectSameState(cluster);
+  EXPECT_EQ(cluster.restarts, (std::multiset<raft::NodeId>{1, 2, 3}));
+}
+
+TEST(ReplicaRepairTest, AnOldSnapshotIsReplacedByTheNewestOfAPeer) {
+  Cluster cluster(3, SmallSnapshots);
+  Fill(cluster, 100);
+  const raft::NodeId old = cluster.Follower();
+  const raft::Index index = cluster[old].raft().offered_snapshot().index;
+  cluster.Kill(old);
+  cluster.nodes[old].damage.bad_pieces = {512};
+  Fill(cluster, 200);
+  cluster.Start(old);
+  ExpectSameState(cluster);
+  const auto closed = Events<RepairClosed>(cluster.nodes[old]);
+  ASSERT_EQ(closed.size(), 1u);
+  EXPECT_GT(closed[0].snapshot, index);
+}
+
+TEST(ReplicaRepairTest, AHoleThatNoLogHasIsFilledByASnapshot) {
+  Cluster cluster(3, SmallSnapshots);
+  Fill(cluster, 100);
+  const raft::NodeId old = cluster.Follower();
+  const raft::Index last = cluster[old].raft().log().last();
+  ASSERT_GT(last, cluster[old].raft().offered_snapshot().index + 2);
+  cluster.Kill(old);
+  cluster.nodes[old].damage.bad = {last - 1};
+  Fill(cluster, 200);
+  cluster.Start(old);
+  EXPECT_TRUE(cluster[old].repairing());
+  ExpectSameState(cluster);
+  const auto closed = Events<RepairClosed>(cluster.nodes[old]);
+  ASSERT_EQ(closed.size(), 1u);
+  EXPECT_GT(closed[0].snapshot, last);
+}
+
+}  // namespace
+}  // namespace raftkv::replica

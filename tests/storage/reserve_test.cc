@@ -1,0 +1,74 @@
+#include "storage/reserve.h"
+
+#include <gtest/gtest.h>
+
+#include "sim/disk/sim_disk.h"
+
+namespace raftkv::storage {
+namespace {
+
+constexpr uint64_t kBytes = 8192;
+
+class ReserveTest : public testing::Test {
+ protected:
+  void LeaveSpace(uint64_t bytes) {
+    sim::SimDisk::Options options;
+    options.capacity_bytes = bytes;
+    disk_.set_options(options);
+  }
+  bool Exists(absl::string_view name) { return disk_.Open(name, Disk::Mode::kRead).ok(); }
+
+  sim::SimDisk disk_{sim::SimDisk::Options{}};
+};
+
+TEST_F(ReserveTest, BecomesAFileWhenNothingElseIsLeft) {
+  Reserve reserve(disk_, kBytes);
+  ASSERT_TRUE(reserve.Fill().ok());
+  LeaveSpace(2 * kBytes);
+  EXPECT_TRUE(reserve.CreateFile("first", kBytes).ok());
+  EXPECT_TRUE(reserve.held()) << "there was other space";
+  EXPECT_TRUE(reserve.CreateFile("second", kBytes).ok());
+  EXPECT_FALSE(reserve.held());
+  EXPECT_FALSE(Exists(kReserveName));
+  EXPECT_TRUE(absl::IsResourceExhausted(reserve.CreateFile("third", kBytes).status()));
+  EXPECT_FALSE(Exists("third"));
+  EXPECT_TRUE(absl::IsResourceExhausted(reserve.Fill()));
+  EXPECT_FALSE(Exists(kReserveName));
+  LeaveSpace(3 * kBytes);
+  EXPECT_TRUE(reserve.Fill().ok());
+  EXPECT_TRUE(reserve.held());
+}
+
+TEST_F(ReserveTest, IsTooSmallForALargeFile) {
+  Reserve reserve(disk_, kBytes);
+  ASSERT_TRUE(reserve.Fill().ok());
+  LeaveSpace(kBytes);
+  EXPECT_TRUE(absl::IsResourceExhausted(reserve.CreateFile("large", kBytes + 1).status()));
+  EXPECT_TRUE(reserve.held()) << "and is not wasted on it";
+}
+
+TEST_F(ReserveTest, OutlivesACrashAndAFullDisk) {
+  {
+    Reserve reserve(disk_, kBytes);
+    ASSERT_TRUE(reserve.Fill().ok());
+  }
+  Random random(1);
+  disk_.Crash(random);
+  LeaveSpace(0);
+  Reserve again(disk_, kBytes);
+  EXPECT_TRUE(again.Fill().ok());
+  EXPECT_TRUE(again.CreateFile("file", kBytes).ok());
+}
+
+TEST_F(ReserveTest, OfAnotherSizeIsMadeAnew) {
+  {
+    Reserve reserve(disk_, kBytes);
+    ASSERT_TRUE(reserve.Fill().ok());
+  }
+  Reserve larger(disk_, 2 * kBytes);
+  ASSERT_TRUE(larger.Fill().ok());
+  EXPECT_EQ(*(*disk_.Open(kReserveName, Disk::Mode::kRead))->Size(), 2 * kBytes);
+}
+
+}  // namespace
+}  // namespace raftkv::storage
