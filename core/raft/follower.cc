@@ -53,7 +53,7 @@ Outcome Raft::AcceptAppend(NodeId leader, AppendRequest& request) {
   matched_ = std::max(matched_, last_new);
   // Not log_.last(): a tail that this leader has not spoken about may conflict with its log.
   commit_ = std::max(commit_, std::min(request.commit, last_new));
-  SendAfterPersist(leader, hard_.term, AppendResponse{.index = last_new});
+  Queue<AppendResponse>(send_after_persist_, leader, hard_.term).index = last_new;
   return Outcome::kOk;
 }
 

@@ -183,7 +183,8 @@ void Raft::OnAccepted(Leader& leader, Progress& peer, Index index) {
       peer.inflights.FreeThrough(index);
       break;
   }
-  if (AdvanceCommit(leader)) {
+  // Who has only what is committed anyway moves nothing.
+  if (peer.match > commit_ && AdvanceCommit(leader)) {
     StartWaitingReads(leader);
     BroadcastAppend(leader);
   } else if (!self && peer.WantsCommit(commit_)) {
@@ -218,16 +219,19 @@ void Raft::BroadcastAppend(Leader& leader) {
 bool Raft::SendAppend(Leader& leader, Progress& peer, bool even_if_empty) {
   if (peer.Paused()) return false;
   const Index prev = peer.next - 1;
-  const std::optional<Term> prev_term = log_.TermAt(prev);
-  if (!prev_term) return SendSnapshot(peer);
+  Term prev_term = 0;
+  if (!log_.FindTerm(prev, &prev_term)) return SendSnapshot(peer);
 
   const bool room = peer.state != ProgressState::kReplicate || !peer.inflights.Full();
   const bool has_entries = room && peer.next <= log_.last();
   if (!has_entries && !even_if_empty) return false;
   if (options_.merge_messages && ExtendQueuedAppend(leader, peer, room)) return true;
 
-  AppendRequest request{
-      .prev_index = prev, .prev_term = *prev_term, .commit = commit_, .entries = {}};
+  const size_t place = send_now_.size();
+  auto& request = Queue<AppendRequest>(send_now_, peer.id, hard_.term);
+  request.prev_index = prev;
+  request.prev_term = prev_term;
+  request.commit = commit_;
   uint64_t payload_bytes = 0;
   if (has_entries) {
     log_.CopyTo(peer.next, log_.last(), options_.max_append_bytes, request.entries);
@@ -236,10 +240,9 @@ bool Raft::SendAppend(Leader& leader, Progress& peer, bool even_if_empty) {
   const uint64_t sent = request.entries.size();
   if (options_.merge_messages) {
     QueuedFor& queued = QueuedTo(leader, peer.id);
-    queued.append = send_now_.size();
+    queued.append = place;
     queued.append_bytes = payload_bytes;
   }
-  Send(peer.id, std::move(request));
   peer.SentAppend(sent, payload_bytes);
   peer.sent_commit = commit_;
   return true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/raft/check.h"
+#include "core/raft/options.h"
 
 namespace raftkv::raft {
 
@@ -15,9 +16,10 @@ size_t TermRuns::RunOf(Index index) const {
   return static_cast<size_t>(after - runs_.begin()) - 1;
 }
 
-std::optional<Term> TermRuns::AtOlder(Index index) const {
-  if (index < base() || index > last_) return std::nullopt;
-  return runs_[RunOf(index)].term;
+bool TermRuns::FindOlder(Index index, Term* term) const {
+  if (index < base()) return false;
+  *term = runs_[RunOf(index)].term;
+  return true;
 }
 
 Index TermRuns::LastAtMost(Index from, Term term) const {
@@ -84,11 +86,13 @@ const Entry& Log::At(Index index) const {
 void Log::CopyTo(Index from, Index through, uint64_t max_bytes, Entries& out) const {
   RAFTKV_CHECK(from >= first() && through <= last());
   // First how many: so the copy has its memory at once and is no larger than it.
-  uint64_t bytes = 0;
-  Index end = from;
-  for (; end <= through; ++end) {
-    bytes += EntryBytes(Slot(end));
-    if (bytes > max_bytes && end > from) break;
+  Index end = through + 1;
+  if (max_bytes != kNoLimit) {
+    uint64_t bytes = 0;
+    for (end = from; end <= through; ++end) {
+      bytes += EntryBytes(Slot(end));
+      if (bytes > max_bytes && end > from) break;
+    }
   }
   out.reserve(out.size() + (end - from));
   for (Index index = from; index < end; ++index) out.push_back(Slot(index));

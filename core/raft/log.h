@@ -21,11 +21,15 @@ class TermRuns {
   Index base() const { return runs_.front().first; }  // the lowest index whose term is known
   Index last() const { return last_; }
   Term last_term() const { return runs_.back().term; }
-  // nullopt outside [base, last].
-  std::optional<Term> At(Index index) const {
+  // False outside [base, last].
+  bool Find(Index index, Term* term) const {
+    *term = runs_.back().term;
     // Almost every question is about the newest run.
-    if (index >= runs_.back().first && index <= last_) return runs_.back().term;
-    return index > last_ ? std::nullopt : AtOlder(index);
+    return index <= last_ && (index >= runs_.back().first || FindOlder(index, term));
+  }
+  std::optional<Term> At(Index index) const {
+    Term term;
+    return Find(index, &term) ? std::optional<Term>(term) : std::nullopt;
   }
   // The highest index <= `from` whose term is at most `term`, or the highest index whose term is
   // not known.
@@ -46,7 +50,7 @@ class TermRuns {
     Term term;
   };
   size_t RunOf(Index index) const;  // position of the run that holds `index`
-  std::optional<Term> AtOlder(Index index) const;
+  bool FindOlder(Index index, Term* term) const;
 
   Index last_ = 0;
   std::vector<Run> runs_{{0, 0}};
@@ -63,7 +67,11 @@ class Log {
   const TermRuns& terms() const { return terms_; }
 
   std::optional<Term> TermAt(Index index) const { return terms_.At(index); }
-  bool Has(Index index, Term term) const { return terms_.At(index) == term; }
+  bool FindTerm(Index index, Term* term) const { return terms_.Find(index, term); }
+  bool Has(Index index, Term term) const {
+    Term found;
+    return terms_.Find(index, &found) && found == term;
+  }
   const Entry& At(Index index) const;  // index in [first, last]
 
   // Appends to `out` the entries from `from` on that fit in `max_bytes` (EntryBytes each), up to

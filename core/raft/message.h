@@ -3,6 +3,7 @@
 // exists only in the bodies where it means something.
 #pragma once
 
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -119,6 +120,15 @@ using MessageBody =
                  ForwardedTransfer, ReadIndexRequest, ReadIndexResponse>;
 
 struct Message {
+  // Written out, so that no more is set than has a value: else 150 bytes are zeroed first.
+  Message() {}  // NOLINT(modernize-use-equals-default)
+  Message(NodeId sender, NodeId receiver, Term its_term, MessageBody its_body)
+      : from(sender), to(receiver), term(its_term), body(std::move(its_body)) {}
+  // With an empty body of that kind, to be filled in.
+  template <typename Body>
+  Message(NodeId sender, NodeId receiver, Term its_term, std::in_place_type_t<Body> kind)
+      : from(sender), to(receiver), term(its_term), body(kind) {}
+
   NodeId from = kNoNode;
   NodeId to = kNoNode;
   // 0 only in forwarded requests, which are not bound to a term, and in the refusal of a pre-vote

@@ -128,16 +128,6 @@ auto Position(Rows& rows, NodeId id) {
 }
 }  // namespace
 
-Progress* ProgressTable::Find(NodeId id) {
-  auto it = Position(rows_, id);
-  return it != rows_.end() && it->id == id ? &*it : nullptr;
-}
-
-const Progress* ProgressTable::Find(NodeId id) const {
-  auto it = Position(rows_, id);
-  return it != rows_.end() && it->id == id ? &*it : nullptr;
-}
-
 void ProgressTable::Insert(Progress progress) {
   auto it = Position(rows_, progress.id);
   if (it != rows_.end() && it->id == progress.id) {

@@ -92,8 +92,14 @@ struct Progress {
 // One Progress per member, sorted by id.
 class ProgressTable {
  public:
-  Progress* Find(NodeId id);
-  const Progress* Find(NodeId id) const;
+  // Null when there is none. There are few, and they are asked for all the time.
+  Progress* Find(NodeId id) {
+    for (Progress& row : rows_) {
+      if (row.id == id) return &row;
+    }
+    return nullptr;
+  }
+  const Progress* Find(NodeId id) const { return const_cast<ProgressTable*>(this)->Find(id); }
   void Insert(Progress progress);  // replaces an entry with the same id
   void Remove(NodeId id);
 

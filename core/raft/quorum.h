@@ -35,12 +35,15 @@ Index MajorityIndex(absl::Span<const NodeId> voters, Reached reached) {
     heap.resize(voters.size());
     indexes = heap.data();
   }
-  for (size_t i = 0; i < voters.size(); ++i) indexes[i] = reached(voters[i]);
-  // In descending order the element at position MajoritySize - 1 is reached by exactly a majority.
-  Index* agreed = indexes + (MajoritySize(voters.size()) - 1);
-  std::nth_element(indexes, agreed, indexes + voters.size(),
-                   [](Index a, Index b) { return a > b; });
-  return *agreed;
+  // Sorted in while they are asked, descending: there are few.
+  for (size_t known = 0; known < voters.size(); ++known) {
+    const Index index = reached(voters[known]);
+    size_t place = known;
+    for (; place > 0 && indexes[place - 1] < index; --place) indexes[place] = indexes[place - 1];
+    indexes[place] = index;
+  }
+  // The one at position MajoritySize - 1 is reached by exactly a majority.
+  return indexes[MajoritySize(voters.size()) - 1];
 }
 
 // `vote(id)` is nullopt while a voter has not answered.

@@ -212,13 +212,13 @@ class Raft {
   Outcome StepLowerTerm(const Message& message);
   bool HearFromLeader(const Message& message);
   template <typename Body>
-  void Queue(Messages& list, NodeId to, Term term, Body&& body);
+  Body& Queue(Messages& list, NodeId to, Term term);
   template <typename Body>
-  void Send(NodeId to, Body&& body);
+  void Send(NodeId to, Body body);
   template <typename Body>
-  void SendInTerm(NodeId to, Term term, Body&& body);
+  void SendInTerm(NodeId to, Term term, Body body);
   template <typename Body>
-  void SendAfterPersist(NodeId to, Term term, Body&& body);
+  void SendAfterPersist(NodeId to, Term term, Body body);
 
   bool OnlyVoter() const;
 
@@ -278,7 +278,7 @@ class Raft {
 
   // ready.cc
   bool NeedsTicket() const;
-  PersistJob CutJob();
+  void CutJob(PersistJob& job);
   void EndTicket(uint64_t ticket);
   void EndSuspicion();
   Index HandOutLimit() const;
@@ -335,28 +335,29 @@ class Raft {
 };
 
 // A body is made in its place: moving a MessageBody means asking which one it is. That is also why
-// a list begins with room for a broadcast.
+// a list begins with room for a broadcast. Whatever is sent for every entry is filled in there,
+// too: a copy right after it was put together waits until the processor has written it.
 inline constexpr size_t kUsualMessages = 4;
 
 template <typename Body>
-void Raft::Queue(Messages& list, NodeId to, Term term, Body&& body) {
+Body& Raft::Queue(Messages& list, NodeId to, Term term) {
   if (list.capacity() == 0) list.reserve(kUsualMessages);
-  list.emplace_back(options_.id, to, term, std::forward<Body>(body));
+  return std::get<Body>(list.emplace_back(options_.id, to, term, std::in_place_type<Body>).body);
 }
 
 template <typename Body>
-void Raft::SendInTerm(NodeId to, Term term, Body&& body) {
-  Queue(send_now_, to, term, std::forward<Body>(body));
+void Raft::SendInTerm(NodeId to, Term term, Body body) {
+  Queue<Body>(send_now_, to, term) = std::move(body);
 }
 
 template <typename Body>
-void Raft::Send(NodeId to, Body&& body) {
-  Queue(send_now_, to, hard_.term, std::forward<Body>(body));
+void Raft::Send(NodeId to, Body body) {
+  SendInTerm(to, hard_.term, std::move(body));
 }
 
 template <typename Body>
-void Raft::SendAfterPersist(NodeId to, Term term, Body&& body) {
-  Queue(send_after_persist_, to, term, std::forward<Body>(body));
+void Raft::SendAfterPersist(NodeId to, Term term, Body body) {
+  Queue<Body>(send_after_persist_, to, term) = std::move(body);
 }
 
 }  // namespace raftkv::raft

@@ -21,8 +21,7 @@ bool Raft::NeedsTicket() const {
          (installing_ && installing_->ticket == 0) || !own_answers_.empty();
 }
 
-PersistJob Raft::CutJob() {
-  PersistJob job;
+void Raft::CutJob(PersistJob& job) {
   job.ticket = ++last_ticket_;
   ticket_out_ = true;
   ticket_ticks_ = 0;
@@ -31,7 +30,7 @@ PersistJob Raft::CutJob() {
   if (hard_ != disk_hard_) job.hard_state = disk_hard_ = hard_;
   job.commit = commit_;
   ticket_with_log_ = !log_refused_ || std::exchange(retry_log_, false);
-  if (!ticket_with_log_) return job;
+  if (!ticket_with_log_) return;
   // What was said of the log in tickets that could not write it is said again.
   if (log_refused_ && leading() != nullptr)
     ticket_own_answers_.push_back(OwnAppend{hard_.term, log_.last()});
@@ -50,7 +49,6 @@ PersistJob Raft::CutJob() {
   std::swap(disk_before_, disk_);
   disk_ = log_.terms();
   written_ = log_.last();
-  return job;
 }
 
 // Committed entries are handed out once the disk has them or is being given them: applying what
@@ -75,7 +73,7 @@ Ready Raft::TakeReady() {
   ready.failed_reads = std::exchange(failed_reads_, {});
   if (Leader* leader = leading()) leader->queued.clear();
   if (!ticket_out_) {
-    if (NeedsTicket()) ready.persist = CutJob();
+    if (NeedsTicket()) CutJob(ready.persist.emplace());
     // Whoever was to hear it asks again, and hears what is true by then.
     const bool with_log = !log_refused_ || (ready.persist && ticket_with_log_);
     if (!with_log) std::erase_if(send_after_persist_, VouchesForLog);

@@ -697,7 +697,9 @@ bool MayHaveTermZero(const raft::MessageBody& body) {
 }
 
 raft::Message& StartMessage(const fb::Envelope& envelope, PeerBody* out) {
-  raft::Message& message = out->emplace<raft::Message>();
+  // Its body is made anew by the caller; what an earlier message left there goes then.
+  auto* kept = std::get_if<raft::Message>(out);
+  raft::Message& message = kept != nullptr ? *kept : out->emplace<raft::Message>();
   message.from = envelope.from();
   message.to = envelope.to();
   message.term = envelope.term();
