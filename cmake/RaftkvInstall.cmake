@@ -15,7 +15,8 @@ foreach(room raft:core/raft kv:core/kv wire:core/wire replica:core/replica stora
     list(APPEND raftkv_installed_libraries raftkv_${name})
     install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}/" COMPONENT development
       DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/raftkv/${folder}" FILES_MATCHING PATTERN "*.h"
-      PATTERN "flat.h" EXCLUDE)  # shared by the .cc files of core/wire, of no use to others
+      # Shared by the .cc files of core/wire, of no use to others.
+      PATTERN "flat.h" EXCLUDE PATTERN "append_layouts.h" EXCLUDE)
   endif()
 endforeach()
 
