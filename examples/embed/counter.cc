@@ -55,7 +55,7 @@ class Node {
   Node(NodeId id, Disk* disk) : disk_(disk), total_(disk->snapshot.total) {
     Options options;
     options.id = id;
-    Recovered recovered{disk->hard_state, disk->snapshot.meta, disk->log, disk->commit};
+    Recovered recovered{disk->hard_state, disk->snapshot.meta, disk->log, disk->commit, {}};
     auto created = Raft::Create(options, std::move(recovered), /*seed=*/id);
     Require(created.ok(), "the disk contradicts itself");
     raft_.emplace(*std::move(created));
