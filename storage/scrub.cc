@@ -84,7 +84,7 @@ absl::Status Scrubber::Snapshot(const Target& target, ScrubStep* step) {
   }
   while (more && chunk_ < file->chunks()) {
     const uint64_t offset = file->ChunkOffset(chunk_);
-    const uint64_t bytes = file->ChunkOffset(chunk_ + 1) - offset;
+    const uint64_t bytes = std::min(file->ChunkOffset(chunk_ + 1), file->end()) - offset;
     if (step->bytes > kSnapshotHeaderBytes && step->bytes + bytes > kMaxScrubBytes) {
       return absl::OkStatus();
     }

@@ -270,6 +270,7 @@ absl::StatusOr<SnapshotFile> SnapshotFile::Open(Disk& disk, const std::string& n
       position != kSnapshotHeaderBytes + chunks * kChunkHeaderBytes + info.size) {
     return bad(absl::DataLossError("trailer and size of the file disagree"));
   }
+  snapshot.end_ = position;
   return snapshot;
 }
 

@@ -61,6 +61,7 @@ class SnapshotFile {
   const SnapshotInfo& info() const { return info_; }
   uint64_t chunks() const;
   uint64_t ChunkOffset(uint64_t number) const;  // in the file
+  uint64_t end() const { return end_; }         // of the last chunk in it
   // Payload of chunk `number`, verified.
   absl::StatusOr<std::string> ReadChunk(uint64_t number) const;
   // As Storage::ReadSnapshot.
@@ -72,6 +73,7 @@ class SnapshotFile {
   std::string path_;
   std::unique_ptr<File> file_;
   bool from_device_ = false;
+  uint64_t end_ = 0;
   SnapshotHeader header_;
   SnapshotInfo info_;
 };
