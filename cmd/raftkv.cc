@@ -365,6 +365,14 @@ void DefineNode(CLI::App& app, NodeFlags& flags) {
   AddSize(app, "--trailing-log-bytes", replica.trailing_log_bytes,
           "log kept in memory behind a snapshot, for followers that lag a little")
       ->group(disk);
+  AddSize(app, "--snapshot-bytes-per-s", replica.snapshot_bytes_per_s,
+          "a snapshot is sent to a follower at most this fast; 0: no limit")
+      ->group(disk);
+  AddSize(app, "--scrub-bytes-per-s", replica.scrub_bytes_per_s,
+          "the data directory is read through for rot at this pace; 0: never")
+      ->group(disk);
+  AddMs(app, "--scrub-pause-ms", replica.scrub_pause_ms, "before each time that it is read through")
+      ->group(disk);
 }
 
 net::LogLevel LevelNamed(absl::string_view name) {

@@ -306,6 +306,15 @@ void Runtime::LogEvent(const replica::Event& event) {
          {"snapshot_bytes", closed->fetched_snapshot_bytes},
          {"last", closed->last},
          {"suspicion", closed->suspicion ? closed->suspicion->index : 0}});
+  } else if (const auto* found = std::get_if<replica::RotFound>(&event)) {
+    Log(LogLevel::kError, "rot on the disk",
+        {{"file", found->rot.file},
+         {"offset", found->rot.offset},
+         {"entry", found->rot.index},
+         {"what", found->rot.text}});
+  } else if (std::holds_alternative<replica::RotToRepair>(event)) {
+    Log(LogLevel::kWarn, "opening the data directory anew",
+        {{"reason", "what is rotten is repaired from the other nodes"}});
   } else if (const auto* suspects = std::get_if<replica::SuspicionWaiting>(&event)) {
     Log(LogLevel::kWarn, "entries may be lost",
         {{"last", suspects->suspicion.index},

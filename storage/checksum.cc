@@ -20,7 +20,7 @@ uint64_t Checksum(absl::string_view bytes, uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
-Digest::Digest() : state_(XXH3_createState()) { Reset(); }
+Digest::Digest(uint64_t seed) : state_(XXH3_createState()) { Reset(seed); }
 Digest::~Digest() { XXH3_freeState(static_cast<XXH3_state_t*>(state_)); }
 
 void Digest::Add(absl::string_view bytes) {
@@ -31,6 +31,8 @@ uint64_t Digest::value() const {
   return XXH3_64bits_digest(static_cast<const XXH3_state_t*>(state_));
 }
 
-void Digest::Reset() { XXH3_64bits_reset(static_cast<XXH3_state_t*>(state_)); }
+void Digest::Reset(uint64_t seed) {
+  XXH3_64bits_reset_withSeed(static_cast<XXH3_state_t*>(state_), seed);
+}
 
 }  // namespace raftkv::storage

@@ -28,17 +28,17 @@ uint64_t FileSeed(const ClusterId& cluster, FileKind kind, uint64_t number);
 
 uint64_t Checksum(absl::string_view bytes, uint64_t seed);
 
-// The digest of snapshot bytes, fed piece by piece: XXH3, 64 bits, seed 0.
+// The same, fed piece by piece. With seed 0 the digest of snapshot bytes.
 class Digest {
  public:
-  Digest();
+  explicit Digest(uint64_t seed = 0);
   ~Digest();
   Digest(const Digest&) = delete;
   Digest& operator=(const Digest&) = delete;
 
   void Add(absl::string_view bytes);
   uint64_t value() const;
-  void Reset();
+  void Reset(uint64_t seed = 0);
 
  private:
   void* state_;  // XXH3_state_t; its header is large and stays out of ours

@@ -46,6 +46,9 @@ class File {
   // that can promise it.
   virtual absl::Status Allocate(uint64_t size) = 0;
   virtual absl::StatusOr<uint64_t> Size() = 0;
+  // What was synced of these bytes is read from the device next time, not from a cache, as far as
+  // the system can do that.
+  virtual void Forget(uint64_t /*offset*/, uint64_t /*length*/) {}
 };
 
 // Held until destroyed.

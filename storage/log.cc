@@ -52,8 +52,17 @@ absl::Status Final(absl::Status status) {
   return absl::DataLossError(absl::StrCat("in the middle of a write: ", status.message()));
 }
 
-// Reads all of [offset, offset + length), in smaller and smaller pieces around what the device
-// cannot read.
+raft::Entries DeepCopy(const raft::Entry* begin, const raft::Entry* end) {
+  raft::Entries copies;
+  for (const raft::Entry* entry = begin; entry != end; ++entry) {
+    copies.push_back(
+        {entry->term, entry->index, raft::Payload::Copy(entry->payload.view()), entry->type});
+  }
+  return copies;
+}
+
+}  // namespace
+
 absl::Status ReadAround(File& file, uint64_t offset, char* buffer, size_t length,
                         std::vector<LoadedSegment::Range>* unreadable) {
   absl::StatusOr<size_t> got = file.Read(offset, buffer, length);
@@ -78,17 +87,6 @@ absl::Status ReadAround(File& file, uint64_t offset, char* buffer, size_t length
   }
   return absl::OkStatus();
 }
-
-raft::Entries DeepCopy(const raft::Entry* begin, const raft::Entry* end) {
-  raft::Entries copies;
-  for (const raft::Entry* entry = begin; entry != end; ++entry) {
-    copies.push_back(
-        {entry->term, entry->index, raft::Payload::Copy(entry->payload.view()), entry->type});
-  }
-  return copies;
-}
-
-}  // namespace
 
 void TermTable::Reset(raft::Index index, raft::Term term) { runs_ = {{index, term}}; }
 
@@ -641,7 +639,8 @@ void Log::Follow(const Change& change) {
     terms_.Append(entry->index, entry->term);
   }
   last_index_ = change.keep_through + static_cast<raft::Index>(change.end - change.begin);
-  if (suspicion_ && Covers(last_index_, terms_.At(last_index_), *suspicion_)) suspicion_.reset();
+  if (suspicion_ && raft::UpToDate(last_index_, terms_.At(last_index_), *suspicion_))
+    suspicion_.reset();
 }
 
 absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<Change>& change) {
@@ -750,7 +749,7 @@ absl::StatusOr<uint64_t> Log::StartOver(raft::Index base, raft::Term base_term,
     change = Change{base, entries.data(), entries.data() + entries.size(), commit};
   }
   std::optional<raft::Suspicion> carried = suspicion_;
-  if (carried && Covers(base, base_term, *carried)) carried.reset();
+  if (carried && raft::UpToDate(base, base_term, *carried)) carried.reset();
   const TermTable old_terms = terms_;
   terms_.Reset(base, base_term);
   absl::Status status =
@@ -794,6 +793,17 @@ void Log::ZeroAhead(uint64_t end, uint64_t bytes) {
 absl::Status Log::NoteDurable() {
   return Final(marks_.Write(
       {sequence_, last_index_, terms_.At(last_index_), segments_.back().id, segments_.back().end}));
+}
+
+std::vector<LiveSegment> Log::live() const {
+  std::vector<LiveSegment> live;
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    const Segment& segment = segments_[i];
+    // Where the next one begins; the log may have been cut below it since.
+    const raft::Index last = i + 1 < segments_.size() ? segments_[i + 1].base_index : last_index_;
+    live.push_back({segment.id, last, segment.block_bytes, segment.end});
+  }
+  return live;
 }
 
 void Log::AddTo(Stats* stats) const {

@@ -78,6 +78,11 @@ class Marks {
 absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment, bool header_only = false,
                                           uint64_t limit = UINT64_MAX);
 
+// Reads all of [offset, offset + length), in smaller and smaller pieces around what the device
+// cannot read. What is missing is filled with kNotRead.
+absl::Status ReadAround(File& file, uint64_t offset, char* buffer, size_t length,
+                        std::vector<LoadedSegment::Range>* unreadable);
+
 // The terms of a log: a run for each term, so that the term of any entry is known in few bytes.
 class TermTable {
  public:
@@ -95,6 +100,14 @@ class TermTable {
     raft::Term term = 0;
   };
   std::vector<Run> runs_;  // ascending, never empty after Reset
+};
+
+// A segment that counts.
+struct LiveSegment {
+  uint64_t id = 0;
+  raft::Index last_index = 0;  // of the log behind its batches
+  uint32_t block_bytes = 0;
+  uint64_t end = 0;  // of its batches
 };
 
 class Log {
@@ -158,6 +171,7 @@ class Log {
   absl::Status FillReserve() { return reserve_.Fill(); }
   bool reserve_held() const { return reserve_.held(); }
 
+  std::vector<LiveSegment> live() const;  // oldest first
   void AddTo(Stats* stats) const;
 
  private:

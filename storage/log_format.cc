@@ -280,6 +280,28 @@ std::optional<BatchHeader> DecodeBatchHeader(absl::string_view segment, uint64_t
   return header;
 }
 
+uint64_t EntryHeader::padded_bytes() const { return Padded(payload_bytes); }
+
+std::optional<EntryHeader> DecodeEntryHeader(absl::string_view bytes, uint64_t seed,
+                                             uint64_t place) {
+  if (bytes.size() < kEntryHeaderBytes) return std::nullopt;
+  bytes = bytes.substr(0, kEntryHeaderBytes);
+  Reader reader(bytes);
+  EntryHeader header;
+  header.index = reader.U64();
+  header.term = reader.U64();
+  header.payload_bytes = reader.U32();
+  const uint32_t type = reader.U32();
+  header.payload_sum = reader.U64();
+  if (type > static_cast<uint32_t>(raft::EntryType::kMembership) ||
+      header.payload_bytes > kMaxEntryBytes ||
+      reader.U64() != Checksum(bytes.substr(0, kEntryHeaderBytes - 8), seed + place)) {
+    return std::nullopt;
+  }
+  header.type = static_cast<raft::EntryType>(type);
+  return header;
+}
+
 SegmentReader::SegmentReader(absl::string_view segment, const SegmentHeader& header, uint64_t end,
                              std::optional<Note> behind)
     : segment_(segment.substr(0, end)),
@@ -328,27 +350,22 @@ std::optional<Note> SegmentReader::NoteAt(uint64_t at) const {
 std::optional<EntryView> SegmentReader::EntryAt(uint64_t place, uint64_t end, raft::Index low,
                                                 raft::Index high, uint64_t* next) const {
   if (place > end || end - place < kEntryHeaderBytes) return std::nullopt;
-  const absl::string_view bytes = segment_.substr(place, kEntryHeaderBytes);
-  Reader reader(bytes);
-  EntryView entry;
-  entry.index = reader.U64();
-  if (entry.index < low || entry.index > high) return std::nullopt;
-  entry.term = reader.U64();
-  const uint32_t length = reader.U32();
-  const uint32_t type = reader.U32();
-  const uint64_t payload_sum = reader.U64();
-  if (type > static_cast<uint32_t>(raft::EntryType::kMembership) || length > kMaxEntryBytes ||
-      Padded(length) > end - place - kEntryHeaderBytes ||
-      reader.U64() != Checksum(bytes.substr(0, kEntryHeaderBytes - 8), seed_ + place)) {
+  const std::optional<EntryHeader> header = DecodeEntryHeader(segment_.substr(place), seed_, place);
+  if (!header || header->index < low || header->index > high ||
+      header->padded_bytes() > end - place - kEntryHeaderBytes) {
     return std::nullopt;
   }
-  const absl::string_view payload = segment_.substr(place + kEntryHeaderBytes, length);
-  entry.intact = payload_sum == Checksum(payload, seed_ + place + kEntryHeaderBytes);
+  EntryView entry;
+  entry.index = header->index;
+  entry.term = header->term;
+  const uint64_t begin = place + kEntryHeaderBytes;
+  const absl::string_view payload = segment_.substr(begin, header->payload_bytes);
+  entry.intact = header->payload_sum == Checksum(payload, seed_ + begin);
   if (entry.intact) {
-    entry.type = static_cast<raft::EntryType>(type);
+    entry.type = header->type;
     entry.payload = payload;
   }
-  *next = place + kEntryHeaderBytes + Padded(length);
+  *next = begin + header->padded_bytes();
   return entry;
 }
 

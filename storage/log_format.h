@@ -123,9 +123,22 @@ void AppendFoot(std::string& out, uint64_t seed, uint64_t offset, uint32_t block
 
 // nullopt when there is no intact one at `offset` of the segment.
 std::optional<Note> DecodeNote(absl::string_view segment, uint64_t seed, uint64_t offset);
-// The header of the batch that begins at `offset`.
+// The header of the batch that begins at `offset` of the segment.
 std::optional<BatchHeader> DecodeBatchHeader(absl::string_view segment, uint64_t seed,
                                              uint64_t offset);
+
+struct EntryHeader {
+  raft::Index index = 0;
+  raft::Term term = 0;
+  raft::EntryType type = raft::EntryType::kCommand;
+  uint32_t payload_bytes = 0;
+  uint64_t payload_sum = 0;  // its checksum, seeded with the place of the payload
+
+  uint64_t padded_bytes() const;  // of the payload in the batch
+};
+// `bytes` are those at `place` of the segment. nullopt: no intact header.
+std::optional<EntryHeader> DecodeEntryHeader(absl::string_view bytes, uint64_t seed,
+                                             uint64_t place);
 
 struct EntryView {
   raft::Term term = 0;  // of a bad entry: 0 when not known

@@ -15,17 +15,13 @@ constexpr uint64_t kMaxLost = kMaxSegmentBytes / kEntryHeaderBytes;
 
 }  // namespace
 
-bool Covers(raft::Index index, raft::Term term, const raft::Suspicion& suspicion) {
-  return term > suspicion.term || (term == suspicion.term && index >= suspicion.index);
-}
-
 void Merge(const raft::Suspicion& other, std::optional<raft::Suspicion>* suspicion) {
   if (!*suspicion) {
     *suspicion = other;
     return;
   }
   const Evidence evidence = std::max((*suspicion)->evidence, other.evidence);
-  if (Covers(other.index, other.term, **suspicion)) *suspicion = other;
+  if (raft::UpToDate(other.index, other.term, **suspicion)) *suspicion = other;
   (*suspicion)->evidence = evidence;
 }
 
@@ -191,7 +187,7 @@ void LogReplay::ReadBatch(const SegmentReader& reader, bool newest) {
     }
   }
   if (inherited_ && (bad_.empty() || bad_.rbegin()->first != last_index_) &&
-      Covers(last_index_, TermAt(last_index_), *inherited_)) {
+      raft::UpToDate(last_index_, TermAt(last_index_), *inherited_)) {
     inherited_.reset();
   }
   MoveTo(end_.segment, reader.offset(), reader.next_sequence(), reader.note());
@@ -362,7 +358,7 @@ LogReplay::Result LogReplay::Finish(const Knowledge& knowledge) {
           EvidenceOf(pieces_[bad.piece], durable));
   }
   if (inherited_ && (bad_.empty() || bad_.rbegin()->first != last_index_) &&
-      Covers(last_index_, TermAt(last_index_), *inherited_)) {
+      raft::UpToDate(last_index_, TermAt(last_index_), *inherited_)) {
     inherited_.reset();
   }
   if (inherited_) Merge(*inherited_, &lost_);

@@ -34,8 +34,6 @@ struct LoadedSegment {
 };
 inline constexpr char kNotRead = '\xee';
 
-// True if a log that ends with (index, term) is at least as up to date as `suspicion` asks.
-bool Covers(raft::Index index, raft::Term term, const raft::Suspicion& suspicion);
 // The one that asks for more, with the evidence that gives up less.
 void Merge(const raft::Suspicion& other, std::optional<raft::Suspicion>* suspicion);
 

@@ -120,6 +120,11 @@ class PosixFile final : public File {
     return static_cast<uint64_t>(info.st_size);
   }
 
+  void Forget(uint64_t offset, uint64_t length) override {
+    (void)::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(length),
+                          POSIX_FADV_DONTNEED);
+  }
+
  private:
   absl::Status Failed(absl::string_view doing) const { return ErrnoStatus(errno, path_, doing); }
 

@@ -70,6 +70,20 @@ class JobRunner {
     return storage_.Settle(job.entries, job.suspicion);
   }
 
+  absl::Status operator()(const replica::Scrub&) {
+    absl::StatusOr<ScrubStep> step = storage_.Scrub();
+    if (!step.ok()) return step.status();
+    replica::Scrubbed& scrubbed = result_.scrubbed;
+    scrubbed.bytes = step->bytes;
+    scrubbed.pass_finished = step->finished;
+    scrubbed.repairable = step->repairable;
+    for (ScrubFinding& finding : step->findings) {
+      scrubbed.found.push_back(
+          {std::move(finding.file), finding.offset, finding.index, std::move(finding.text)});
+    }
+    return absl::OkStatus();
+  }
+
  private:
   Storage& storage_;
   replica::JobResult& result_;

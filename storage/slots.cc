@@ -160,6 +160,24 @@ absl::Status SlotPair::Write(absl::string_view payload) {
   return WriteSlot(1);
 }
 
+absl::StatusOr<std::vector<SlotPair::BadCopy>> SlotPair::Scrub() {
+  std::vector<BadCopy> bad;
+  handle_->Forget(0, 2 * kSlotBytes);
+  for (const uint64_t number : {uint64_t{0}, uint64_t{1}}) {
+    const uint64_t offset = number * kSlotBytes;
+    absl::StatusOr<std::string> bytes = ReadSlotBytes(*handle_, offset);
+    if (!bytes.ok() && !absl::IsDataLoss(bytes.status())) return bytes.status();
+    const absl::StatusOr<Slot> slot =
+        bytes.ok() ? DecodeSlot(file_, offset, *bytes) : absl::StatusOr<Slot>(bytes.status());
+    if (slot.ok() && *slot == current_) continue;
+    BadCopy copy{number, handle_->Write(offset, EncodeSlot(file_, offset, current_))};
+    if (!copy.written.ok() && !absl::IsDataLoss(copy.written)) return copy.written;
+    if (absl::Status status = handle_->Sync(); !status.ok()) return status;
+    bad.push_back(std::move(copy));
+  }
+  return bad;
+}
+
 absl::Status SlotPair::WriteSlot(uint64_t number) {
   const uint64_t offset = number * kSlotBytes;
   absl::Status status = handle_->Write(offset, EncodeSlot(file_, offset, current_));

@@ -80,6 +80,16 @@ class SlotPair {
   // this object must not be used again.
   absl::Status Write(absl::string_view payload);
 
+  // Reads both copies from the device. One that is not what was written is written again, from
+  // memory: the other copy, or the memory alone, holds all of it meanwhile.
+  struct BadCopy {
+    uint64_t number = 0;
+    absl::Status written;  // DataLoss: the device takes it no more, and it stays bad
+  };
+  // An error is a failed sync.
+  absl::StatusOr<std::vector<BadCopy>> Scrub();
+  const std::string& name() const { return file_.name; }
+
  private:
   SlotPair(SlotFile file, std::unique_ptr<File> handle, Slot current);
   absl::Status WriteSlot(uint64_t number);

@@ -219,8 +219,9 @@ uint64_t SnapshotHeader::seed() const {
 }
 
 absl::StatusOr<SnapshotFile> SnapshotFile::Open(Disk& disk, const std::string& name,
-                                                const ClusterId& cluster) {
+                                                const ClusterId& cluster, bool from_device) {
   SnapshotFile snapshot;
+  snapshot.from_device_ = from_device;
   snapshot.path_ = absl::StrCat(disk.Describe(), "/", name);
   auto bad = [&](const absl::Status& status) {
     return absl::Status(status.code(), absl::StrCat(snapshot.path_, ": ", status.message()));
@@ -232,6 +233,10 @@ absl::StatusOr<SnapshotFile> SnapshotFile::Open(Disk& disk, const std::string& n
   if (!size.ok()) return size.status();
   if (*size < kSnapshotHeaderBytes + kTrailerBytes) {
     return bad(absl::DataLossError(absl::StrCat(*size, " bytes are too few for a snapshot")));
+  }
+  if (from_device) {
+    snapshot.file_->Forget(0, kSnapshotHeaderBytes);
+    snapshot.file_->Forget(*size - kTrailerBytes, kTrailerBytes);
   }
   absl::StatusOr<std::string> head = ReadExactly(*snapshot.file_, 0, kSnapshotHeaderBytes);
   if (!head.ok()) return bad(head.status());
@@ -265,6 +270,7 @@ absl::StatusOr<SnapshotFile> SnapshotFile::Open(Disk& disk, const std::string& n
       position != kSnapshotHeaderBytes + chunks * kChunkHeaderBytes + info.size) {
     return bad(absl::DataLossError("trailer and size of the file disagree"));
   }
+  snapshot.end_ = position;
   return snapshot;
 }
 
@@ -272,10 +278,15 @@ uint64_t SnapshotFile::chunks() const {
   return (info_.size + header_.chunk_bytes - 1) / header_.chunk_bytes;
 }
 
+uint64_t SnapshotFile::ChunkOffset(uint64_t number) const {
+  return ChunkPosition(header_.chunk_bytes, number);
+}
+
 absl::StatusOr<std::string> SnapshotFile::ReadChunk(uint64_t number) const {
-  const uint64_t position = ChunkPosition(header_.chunk_bytes, number);
+  const uint64_t position = ChunkOffset(number);
   const uint64_t begin = number * header_.chunk_bytes;
   const size_t length = std::min<uint64_t>(header_.chunk_bytes, info_.size - begin);
+  if (from_device_) file_->Forget(position, kChunkHeaderBytes + length);
   absl::StatusOr<std::string> record = ReadExactly(*file_, position, kChunkHeaderBytes + length);
   if (absl::IsAborted(record.status())) return record.status();
   auto bad = [&](absl::string_view text) {

@@ -53,12 +53,15 @@ inline constexpr uint64_t kSnapshotHeaderBytes = 4096;
 class SnapshotFile {
  public:
   // Reads and verifies header and trailer. DataLoss and Unimplemented name the file.
+  // `from_device`: this and all later reads see what the device has, not a cache.
   static absl::StatusOr<SnapshotFile> Open(Disk& disk, const std::string& name,
-                                           const ClusterId& cluster);
+                                           const ClusterId& cluster, bool from_device = false);
 
   const SnapshotHeader& header() const { return header_; }
   const SnapshotInfo& info() const { return info_; }
   uint64_t chunks() const;
+  uint64_t ChunkOffset(uint64_t number) const;  // in the file
+  uint64_t end() const { return end_; }         // of the last chunk in it
   // Payload of chunk `number`, verified.
   absl::StatusOr<std::string> ReadChunk(uint64_t number) const;
   // As Storage::ReadSnapshot.
@@ -69,6 +72,8 @@ class SnapshotFile {
 
   std::string path_;
   std::unique_ptr<File> file_;
+  bool from_device_ = false;
+  uint64_t end_ = 0;
   SnapshotHeader header_;
   SnapshotInfo info_;
 };

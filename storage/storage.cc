@@ -8,6 +8,7 @@
 #include "core/raft/check.h"
 #include "storage/log.h"
 #include "storage/records.h"
+#include "storage/scrub.h"
 #include "storage/slots.h"
 #include "storage/snapshot_store.h"
 
@@ -142,11 +143,12 @@ absl::Status Options::Validate() const {
 class Storage::Impl {
  public:
   Impl(Disk& disk, const Options& options, std::unique_ptr<DirectoryLock> lock,
-       const Identity& identity, SlotPair vote, SlotPair manifest)
+       const Identity& identity, SlotPair identity_slots, SlotPair vote, SlotPair manifest)
       : disk_(disk),
         options_(options),
         lock_(std::move(lock)),
         identity_(identity),
+        identity_slots_(std::move(identity_slots)),
         vote_(std::move(vote)),
         manifest_slots_(std::move(manifest)) {}
 
@@ -164,6 +166,7 @@ class Storage::Impl {
   absl::Status Settle(const raft::Entries& entries,
                       const std::optional<raft::Suspicion>& suspicion);
   absl::Status ReserveSpace();
+  absl::StatusOr<ScrubStep> Scrub();
 
   std::unique_ptr<SnapshotWriter>& writer(SnapshotSource source) {
     return writers_[source == SnapshotSource::kLocal ? 0 : 1];
@@ -208,6 +211,7 @@ class Storage::Impl {
   Options options_;
   std::unique_ptr<DirectoryLock> lock_;
   Identity identity_;
+  SlotPair identity_slots_;
   SlotPair vote_;
   SlotPair manifest_slots_;
   raft::HardState hard_state_;
@@ -218,6 +222,7 @@ class Storage::Impl {
   std::optional<SnapshotFile> previous_;  // readable until the next switch
   std::unique_ptr<SnapshotWriter> writers_[2];
   std::optional<Recovered> recovered_;
+  Scrubber scrubber_;
   uint64_t vote_syncs_ = 0;
   absl::Status health_;
 };
@@ -535,6 +540,20 @@ absl::Status Storage::Impl::ReserveSpace() {
   return Fail(log_->FillReserve());
 }
 
+absl::StatusOr<ScrubStep> Storage::Impl::Scrub() {
+  if (absl::Status status = Writable(); !status.ok()) return status;
+  ScrubStep step;
+  absl::Status status = scrubber_.Step({disk_,
+                                        identity_,
+                                        {&identity_slots_, &vote_, &manifest_slots_},
+                                        manifest_.snapshot,
+                                        log_->live()},
+                                       &step);
+  if (absl::IsUnavailable(status)) return status;
+  if (!status.ok()) return Poison(std::move(status));
+  return step;
+}
+
 absl::Status Storage::Init(Disk& disk, const Identity& identity, const Founding& founding) {
   if (!DecodeIdentity(EncodeIdentity(identity))) {
     return absl::InvalidArgumentError("identity: cluster, node and incarnation must not be zero");
@@ -595,14 +614,15 @@ absl::StatusOr<std::unique_ptr<Storage>> Storage::Open(Disk& disk, const Options
   if (!lock.ok()) return lock.status();
 
   std::vector<RecoveryEvent> events;
-  absl::StatusOr<SlotPair> slots = OpenSlots(disk, IdentityFile(), &events);
-  if (!slots.ok()) return slots.status();
+  absl::StatusOr<SlotPair> identity_slots = OpenSlots(disk, IdentityFile(), &events);
+  if (!identity_slots.ok()) return identity_slots.status();
   absl::StatusOr<SlotPair> vote = OpenSlots(disk, VoteFile(identity->cluster), &events);
   if (!vote.ok()) return vote.status();
   absl::StatusOr<SlotPair> manifest = OpenSlots(disk, ManifestFile(identity->cluster), &events);
   if (!manifest.ok()) return manifest.status();
-  auto impl = std::make_unique<Impl>(disk, options, *std::move(lock), *identity, *std::move(vote),
-                                     *std::move(manifest));
+  auto impl =
+      std::make_unique<Impl>(disk, options, *std::move(lock), *identity, *std::move(identity_slots),
+                             *std::move(vote), *std::move(manifest));
   status = impl->Recover(std::move(events));
   if (!status.ok()) return status;
   return std::unique_ptr<Storage>(new Storage(std::move(impl)));
@@ -665,6 +685,7 @@ const std::optional<raft::Suspicion>& Storage::suspicion() const {
 }
 absl::Status Storage::CompactLog(raft::Index index) { return impl_->CompactLog(index); }
 absl::Status Storage::ReserveSpace() { return impl_->ReserveSpace(); }
+absl::StatusOr<ScrubStep> Storage::Scrub() { return impl_->Scrub(); }
 bool Storage::short_of_space() const { return !impl_->log_->reserve_held(); }
 
 }  // namespace raftkv::storage

@@ -151,6 +151,26 @@ struct Stats {
   uint64_t segments = 0;    // live segments
 };
 
+// One step of the scrubber reads at most so many bytes, and what tells where they belong (a few
+// KiB).
+inline constexpr uint64_t kMaxScrubBytes = 256 * 1024;
+
+struct ScrubFinding {
+  std::string file;
+  uint64_t offset = 0;
+  raft::Index index = 0;  // the first entry it has to do with, or the snapshot's; 0: none
+  std::string text;       // one sentence for a person
+};
+
+struct ScrubStep {
+  uint64_t bytes = 0;  // read
+  std::vector<ScrubFinding> findings;
+  bool finished = false;  // a pass
+  // With that: of what the pass has found, the log or the snapshot misses something. Open would
+  // name it, for peers to repair.
+  bool repairable = false;
+};
+
 class Storage {
  public:
   // Makes an empty directory the home of `identity`. Safe to repeat after a crash in the middle.
@@ -244,6 +264,10 @@ class Storage {
   // Removes segments whose entries are all at or below `index` and below the current snapshot;
   // whole segments only, so entries below `index` may stay. No effect when nothing qualifies.
   absl::Status CompactLog(raft::Index index);
+
+  // Reads a little more of what a restart would rely on, from the device (scrub.h). What is
+  // unreadable is a finding. FailedPrecondition with damage; Unavailable: try again later.
+  absl::StatusOr<ScrubStep> Scrub();
 
   // --- Space ---
   // True when the space kept back for one more segment (reserve.h) is used up: what is on its way

@@ -95,6 +95,13 @@ Request ParseCommand(absl::Span<const absl::string_view> words, ConnectionState*
 void ParseCommand(absl::Span<const absl::string_view> words, ConnectionState* connection,
                   Request* request);
 
+// Since the start of the node, or its last repair.
+struct ScrubCounters {
+  uint64_t passes = 0;    // complete ones
+  uint64_t bytes = 0;     // read
+  uint64_t findings = 0;  // places that were not what was written
+};
+
 // Everything a client can ask about a node.
 struct NodeStatus {
   raft::NodeId node = raft::kNoNode;
@@ -112,6 +119,7 @@ struct NodeStatus {
   // "repairing: waits for ..." or "suspicion: ...": what the disk lost and what is done about it.
   // Empty when nothing is lost.
   std::string repair;
+  ScrubCounters scrub;
   raft::ConfState conf;
   const Members* members = nullptr;
 };

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "core/raft/damage.h"
@@ -61,9 +62,13 @@ struct SettleLog {
 // Tries to keep space back for bad times again; the result says how that went.
 struct ReserveSpace {};
 
+// Reads a little more of what is on the disk, looking for rot. Its error Unavailable means nothing:
+// another time.
+struct Scrub {};
+
 using JobBody = std::variant<raft::PersistJob, BeginSnapshot, AppendSnapshot, FinishSnapshot,
                              AbortSnapshot, SwitchSnapshot, RestoreSnapshot, ReadSnapshot,
-                             CompactLog, SettleLog, ReserveSpace>;
+                             CompactLog, SettleLog, ReserveSpace, Scrub>;
 
 struct Job {
   uint64_t id = 0;  // unique within a run of the process
@@ -77,6 +82,23 @@ struct FinishedSnapshot {
   uint64_t digest = 0;
 };
 
+// Something on the disk that is not what was written.
+struct Rot {
+  std::string file;
+  uint64_t offset = 0;
+  raft::Index index = 0;  // the first entry it has to do with, or the snapshot's; 0: none
+  std::string text;
+};
+
+struct Scrubbed {
+  uint64_t bytes = 0;  // read
+  std::vector<Rot> found;
+  bool pass_finished = false;
+  // With that: the log or the snapshot misses something of what the pass has found. To open the
+  // data directory anew names it, for peers to repair.
+  bool repairable = false;
+};
+
 struct JobResult {
   uint64_t id = 0;
   absl::Status status;
@@ -84,6 +106,7 @@ struct JobResult {
   bool short_of_space = false;
   std::string bytes;                         // ReadSnapshot
   std::optional<FinishedSnapshot> finished;  // FinishSnapshot
+  Scrubbed scrubbed;                         // Scrub
 };
 
 }  // namespace raftkv::replica

@@ -21,6 +21,7 @@ absl::Status ValidateOptions(const Options& options) {
   status.Update(at_least("read_retry_ms", options.read_retry_ms, 1));
   status.Update(at_least("snapshot_chunk_bytes", options.snapshot_chunk_bytes, 64));
   status.Update(at_least("snapshot_resend_ms", options.snapshot_resend_ms, 1));
+  status.Update(at_least("scrub_pause_ms", options.scrub_pause_ms, 1));
   status.Update(at_least("repair_patience_ticks", options.repair_patience_ticks, 1));
   status.Update(at_least("max_store_bytes", options.max_store_bytes, 1));
   status.Update(at_least("max_waiting_bytes", options.max_waiting_bytes, 1));

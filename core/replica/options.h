@@ -31,6 +31,12 @@ struct Options {
   uint32_t snapshot_chunk_bytes = 256 << 10;
   uint64_t snapshot_resend_ms = 1'000;  // a chunk without an answer is sent again after this,
   uint32_t snapshot_resends = 10;       // and given up after so many times
+  // To each follower; 0: as fast as it acknowledges. What one tick may send is sent at once.
+  uint64_t snapshot_bytes_per_s = 64 << 20;
+  // The disk is read through for rot at this pace, at most one step of 256 KiB in a tick (0: not at
+  // all), and then again after a pause. A start reads everything, so the first pass waits, too.
+  uint64_t scrub_bytes_per_s = 4 << 20;
+  uint64_t scrub_pause_ms = 3'600'000;
   // Repair: what peers do not answer is asked again after so many ticks, and so many bytes of
   // entries are in one answer (one entry always).
   uint32_t repair_patience_ticks = 50;

@@ -80,6 +80,7 @@ void Replica::Tick() {
   TickSending();
   ExpirePending();
   ReviewSuspicion();
+  TickScrub();
 }
 
 void Replica::ReceivePeer(absl::string_view body) {
@@ -206,6 +207,8 @@ void Replica::GoOn(const JobOwner& owner, const JobResult& result) {
     case JobKind::kRepair:
       repair_mode_->OnJob(result);
       return Fail(repair_mode_->health());
+    case JobKind::kScrub:
+      return ScrubStep(result);
     case JobKind::kHousekeeping:
       // Some file systems need space to remove a file; the next start sees to what stays.
       if (!result.status.ok() && !absl::IsResourceExhausted(result.status)) Fail(result.status);
@@ -214,6 +217,11 @@ void Replica::GoOn(const JobOwner& owner, const JobResult& result) {
 }
 
 void Replica::Stop() {
+  rot_to_repair_ = false;  // the next start sees to it
+  StopServing();
+}
+
+void Replica::StopServing() {
   if (stopping_) return;
   stopping_ = true;
   while (!parked_.empty())
@@ -232,6 +240,7 @@ bool Replica::Stopped() const {
 Work Replica::TakeWork() {
   Parse();  // 1 parse, 2 admit
   if (repairing()) Mend();
+  if (rot_to_repair_) GoToRepair();
   while (!repairing()) {
     NoticeRole();
     AdvanceTurns();
@@ -556,6 +565,7 @@ NodeStatus Replica::Status() const {
   status.stopping = stopping_;
   status.disk_full = disk_full_;
   status.repair = RepairText();
+  status.scrub = scrubbed_;
   status.conf = raft_.conf();
   status.members = &members();
   return status;

@@ -70,6 +70,11 @@ struct PeerRefused {  // a frame that is not for us, or not from whom it says
 struct DiskSpace {  // whether the disk is full, when that changes
   bool full;
 };
+struct RotFound {
+  Rot rot;
+};
+// Rot that peers can repair: the node is going to open its data directory anew.
+struct RotToRepair {};
 struct SuspicionWaiting {  // said again when it changes
   raft::Suspicion suspicion;
   std::string what;
@@ -80,7 +85,7 @@ struct SuspicionDropped {  // everybody lost it: it is given up
 };
 using Event = std::variant<RoleChanged, EntryApplied, SnapshotTaken, SnapshotInstalled,
                            MembershipApplied, PeerRefused, DiskSpace, RepairStarted, RepairWaiting,
-                           RepairClosed, SuspicionWaiting, SuspicionDropped>;
+                           RepairClosed, SuspicionWaiting, SuspicionDropped, RotFound, RotToRepair>;
 
 struct Work {
   struct Frame {
@@ -101,8 +106,9 @@ struct Work {
   std::vector<std::pair<ClientId, bool>> pause;
   std::vector<Event> events;
   bool members_changed = false;  // members() differs from before: links have to be made or dropped
-  // A repair is complete: this object does nothing any more. The data directory is to be opened
-  // anew, by the same process, and a new Replica made of what is found.
+  // A repair is complete, or rot was found that needs one: this object does nothing any more. The
+  // data directory is to be opened anew, by the same process, and a new Replica made of what is
+  // found.
   bool restart = false;
 
   bool empty() const {
@@ -239,7 +245,8 @@ class Replica {
     kLoadSnapshot,
     kHousekeeping,
     kServePiece,
-    kRepair
+    kRepair,
+    kScrub
   };
   struct JobOwner {
     JobKind kind;
@@ -320,6 +327,7 @@ class Replica {
   void SnapshotBecameCurrent(const raft::SnapshotMeta& meta, const FinishedSnapshot& finished);
   void StartSending(raft::NodeId peer, const raft::SnapshotMeta& meta);
   void ReadNextChunk(raft::NodeId peer);
+  void ReadNextChunkInTime(raft::NodeId peer);
   void ChunkRead(raft::NodeId peer, uint64_t transfer, const JobResult& result);
   void OnSnapshotAck(raft::NodeId from, const wire::SnapshotAck& ack);
   void EndSending(raft::NodeId peer, bool delivered);
@@ -329,6 +337,12 @@ class Replica {
   void AckChunk(wire::SnapshotAckStatus status);
   void StartLoading(raft::Index index);
   void LoadStep(const JobResult& result);
+
+  // scrubbing.cc: looking for rot
+  void TickScrub();
+  void ScrubStep(const JobResult& result);
+  void GoToRepair();
+  void StopServing();
 
   // repairing.cc: a damaged disk, this node's or a peer's
   static absl::StatusOr<bool> LoadAtStart(const Options& options, const Boot& boot,
@@ -359,6 +373,8 @@ class Replica {
     bool reading = false;         // a chunk is being read,
     uint64_t reading_offset = 0;  // this one
     uint64_t sent_us = 0;         // when the chunk at `offset` was sent last
+    uint64_t next_us = 0;         // when the pace allows the next one
+    bool paced = false;           // it waits for that
     uint32_t resends = 0;
   };
   struct Receiving {
@@ -463,6 +479,11 @@ class Replica {
   std::optional<Receiving> receiving_;
   std::optional<Loading> loading_;
 
+  ScrubCounters scrubbed_;
+  uint64_t next_scrub_us_ = 0;  // 0: not decided yet
+  bool scrub_out_ = false;
+  bool rot_to_repair_ = false;
+  uint64_t next_hand_over_us_ = 0;  // while rot_to_repair_
   std::unique_ptr<RepairMode> repair_mode_;
   SuspicionReview suspicion_review_;
   std::string suspicion_waits_for_;

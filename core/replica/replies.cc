@@ -195,6 +195,9 @@ void WriteStatusMap(const NodeStatus& status, wire::RespWriter* writer) {
       {"stopping", uint64_t{status.stopping}},
       {"disk_full", uint64_t{status.disk_full}},
       {"repair", status.repair},
+      {"scrub_passes", status.scrub.passes},
+      {"scrub_bytes", status.scrub.bytes},
+      {"scrub_findings", status.scrub.findings},
   };
   writer->Map(std::size(fields));
   for (const Field& field : fields) {
@@ -246,7 +249,9 @@ void WriteInfo(StatusRequest what, const NodeStatus& status, wire::RespWriter* w
           absl::StrCat("used_memory_dataset:", status.store_bytes, "\r\n"));
   section(StatusRequest::kInfoPersistence, "Persistence",
           absl::StrCat("loading:0\r\naof_enabled:1\r\naof_last_write_status:",
-                       status.disk_full ? "err" : "ok", "\r\nrepair:", status.repair, "\r\n"));
+                       status.disk_full ? "err" : "ok", "\r\nrepair:", status.repair,
+                       "\r\nscrub_passes:", status.scrub.passes, "\r\nscrub_bytes:",
+                       status.scrub.bytes, "\r\nscrub_findings:", status.scrub.findings, "\r\n"));
   // Every node takes writes (followers forward them), so to a Redis client each one is a master.
   section(StatusRequest::kInfoReplication, "Replication",
           absl::StrCat("role:master\r\nconnected_slaves:0\r\nmaster_repl_offset:", status.commit,

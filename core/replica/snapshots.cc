@@ -4,6 +4,7 @@
 // All four are chains of small jobs: each step's completion starts the next, so that a log batch
 // can go between any two.
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -118,6 +119,10 @@ void Replica::ChunkRead(raft::NodeId peer, uint64_t transfer, const JobResult& r
   // An answer to an earlier copy came while this one was read again.
   if (sending.reading_offset != sending.offset) return ReadNextChunk(peer);
   sending.sent_us = now_us_;
+  if (options_.snapshot_bytes_per_s != 0) {
+    sending.next_us = std::max(sending.next_us, now_us_) +
+                      result.bytes.size() * 1'000'000 / options_.snapshot_bytes_per_s;
+  }
   SendFrame(peer, wire::SnapshotChunk{.term = raft_.term(),
                                       .meta = sending.meta,
                                       .transfer = sending.transfer,
@@ -147,8 +152,15 @@ void Replica::OnSnapshotAck(raft::NodeId from, const wire::SnapshotAck& ack) {
       if (ack.next_offset == sending.offset) return;
       sending.offset = ack.next_offset;
       sending.resends = 0;
-      return ReadNextChunk(from);
+      return ReadNextChunkInTime(from);
   }
+}
+
+// A tick's worth is sent ahead, because the next look at the time may be as far away.
+void Replica::ReadNextChunkInTime(raft::NodeId peer) {
+  Sending& sending = sending_.at(peer);
+  sending.paced = sending.next_us > now_us_ + options_.tick_us;
+  if (!sending.paced) ReadNextChunk(peer);
 }
 
 void Replica::EndSending(raft::NodeId peer, bool delivered) {
@@ -165,7 +177,10 @@ void Replica::TickSending() {
       it = sending_.erase(it);  // no longer needed
       continue;
     }
-    if (!sending.reading && now_us_ - sending.sent_us >= options_.snapshot_resend_ms * 1000) {
+    if (sending.paced) {
+      ReadNextChunkInTime(peer);
+    } else if (!sending.reading &&
+               now_us_ - sending.sent_us >= options_.snapshot_resend_ms * 1000) {
       if (++sending.resends > options_.snapshot_resends) {
         lost.push_back(peer);
       } else {
@@ -193,7 +208,14 @@ void Replica::OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk) {
   const auto order = std::pair(chunk.term, chunk.transfer);
   const bool current = receiving_ && order == std::pair(receiving_->term, receiving_->transfer);
   if (receiving_ && !current && order < std::pair(receiving_->term, receiving_->transfer)) return;
-  if (!current) {
+  const bool resumed = receiving_ && !current && receiving_->stage == Receiving::Stage::kIdle &&
+                       receiving_->meta == chunk.meta && receiving_->size == chunk.total_size &&
+                       receiving_->digest == chunk.digest;
+  if (resumed) {
+    // The same bytes again, after a broken link or from a new leader: what is here stays.
+    receiving_->from = from;
+    std::tie(receiving_->term, receiving_->transfer) = order;
+  } else if (!current) {
     if (chunk.offset != 0) return answer(wire::SnapshotAckStatus::kContinue, 0);
     receiving_ = Receiving{.from = from,
                            .term = chunk.term,

@@ -38,7 +38,7 @@ bool Matches(const DurableState& wanted, const DurableState& found) {
       return false;
     }
     if (found.suspicion->evidence != Evidence::kBlank &&
-        !storage::Covers(found.suspicion->index, found.suspicion->term, *wanted.suspicion)) {
+        !raft::UpToDate(found.suspicion->index, found.suspicion->term, *wanted.suspicion)) {
       return false;
     }
   }
@@ -75,7 +75,7 @@ void EndSuspicion(DurableState* state) {
   if (!state->suspicion) return;
   const raft::Term term =
       state->entries.empty() ? state->snapshot.term : state->entries.back().term;
-  if (storage::Covers(state->last_index(), term, *state->suspicion)) state->suspicion.reset();
+  if (raft::UpToDate(state->last_index(), term, *state->suspicion)) state->suspicion.reset();
 }
 
 absl::StatusOr<DurableState> WhatWasFound(storage::Storage& storage) {

@@ -119,10 +119,11 @@ void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) 
   inode.platter_size = size;
 }
 
-void SimDisk::Platter::DropCache(Inode& inode) const {
-  for (auto at = inode.dirty.begin(); at != inode.dirty.end();) {
+void SimDisk::Platter::DropCache(Inode& inode, uint64_t begin, uint64_t end) const {
+  auto at = inode.dirty.lower_bound(begin / options.sector_bytes);
+  while (at != inode.dirty.end() && at->first < end / options.sector_bytes + 1) {
     const auto& [number, sector] = *at;
-    if (sector.lost == Sector::Lost::kNo) {
+    if (sector.lost == Sector::Lost::kNo || number * options.sector_bytes >= end) {
       ++at;
       continue;
     }

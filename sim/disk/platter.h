@@ -110,8 +110,9 @@ struct SimDisk::Platter {
   // --- crash.cc ---
   std::vector<Item> Items() const;
   void CrashFile(Inode& inode, Random& chance, Tearing tearing);
-  // Forgets the sectors of the cache that the device lied about, so that reads see the platter.
-  void DropCache(Inode& inode) const;
+  // Forgets the sectors of the cache that the device lied about, so that reads see the platter:
+  // those with a byte of [begin, end).
+  void DropCache(Inode& inode, uint64_t begin = 0, uint64_t end = UINT64_MAX) const;
 
   // --- faults.cc ---
   // The place, cut to what the file has of it; nullopt when that is nothing.

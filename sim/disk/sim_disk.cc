@@ -103,6 +103,10 @@ class SimDisk::OpenFile final : public storage::File {
     return inode_->cache.size();
   }
 
+  void Forget(uint64_t offset, uint64_t length) override {
+    if (!Dead()) platter_->DropCache(*inode_, offset, offset + length);
+  }
+
  private:
   bool Dead() const { return platter_->off || epoch_ != platter_->epoch; }
 

@@ -243,6 +243,10 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   DrawLease(random.Split("lease"), &run.cluster);
   Random ranks = random.Split("ranks");
   run.cluster.most_election_rank = static_cast<uint32_t>(OneOf(ranks, {0, 0, 0, 0, 1, 2}));
+  Random scrub = random.Split("scrub");
+  run.cluster.replica.scrub_bytes_per_s = OneOf(scrub, {0, 20'000, 500'000, 4 << 20});
+  run.cluster.replica.scrub_pause_ms = OneOf(scrub, {20, 300, 2'000});
+  run.cluster.replica.snapshot_bytes_per_s = OneOf(scrub, {0, 100'000, 64 << 20});
   Random length = random.Split("length");
   run.chaos = length.Between(6, 12) * kSecond;
   return run;

@@ -383,8 +383,9 @@ TEST_F(FullDisk, AllNodesRefuseWritesServeReadsAndGoOnWhenThereIsSpace) {
       const auto client = cluster.Client(id);
       ASSERT_NE(client, nullptr);
       const std::string value = Show(client->Call({"GET", "k"}));
-      if (!absl::StartsWith(value, "-NOTAPPLIED the disk of this node is full"))
+      if (!absl::StartsWith(value, "-NOTAPPLIED the disk of this node is full")) {
         EXPECT_EQ(value, absl::StrCat(round)) << "through node " << id;
+      }
     }
     EXPECT_EQ(cluster.Ask(cluster.WaitForLeader(), {"GET", "k"}), absl::StrCat(round));
     for (const uint64_t id : cluster.ids()) Free(cluster.node(id));

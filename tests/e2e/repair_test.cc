@@ -1,5 +1,6 @@
-// Bytes of real files rot while their node is stopped.
+// Bytes of real files rot, while their node is stopped or under it.
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -18,9 +19,11 @@ bool Rot(const std::string& data, const std::string& prefix, const std::string& 
     std::string bytes = ReadFile(entry.path().string());
     const size_t at = bytes.find(text);
     if (at == std::string::npos) continue;
-    bytes[at] = static_cast<char>(bytes[at] ^ 1);
-    WriteFile(entry.path().string(), bytes);
-    return true;
+    // In place: the node may have it open.
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put(static_cast<char>(bytes[at] ^ 1));
+    return file.flush().good();
   }
   return false;
 }
@@ -68,6 +71,36 @@ TEST(Repair, ASingleVoterRefusesWhatNobodyElseHas) {
   const Finished end = RunToEnd({NodeProgram(), "--data", cluster.node(1).data});
   EXPECT_EQ(end.code, kExitLost) << end.output;
   EXPECT_TRUE(absl::StrContains(end.output, "no other member has a copy")) << end.output;
+}
+
+// Found by the scrubber of a node that nobody stops, leader or not.
+TEST(Scrub, RotUnderARunningNodeIsRepaired) {
+  Cluster cluster(3, {"--scrub-pause-ms", "300"});
+  cluster.StartAll();
+  const uint64_t leader = cluster.WaitForLeader();
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_EQ(cluster.Ask(leader, {"SET", absl::StrCat("key", i), absl::StrCat("value<", i, ">")}),
+              "OK");
+  }
+  for (const uint64_t node : {cluster.OtherThan(leader), leader}) {
+    SCOPED_TRACE(absl::StrCat("node ", node, ", leader ", leader));
+    ASSERT_TRUE(Rot(cluster.node(node).data, "log-", "value<10>"));
+    EXPECT_TRUE(Eventually(
+        [&] {
+          return absl::StrContains(ReadFile(cluster.node(node).log), "event=repaired entries=1");
+        },
+        20));
+    EXPECT_EQ(cluster.Ask(node, {"GET", "key10"}), "value<10>");
+    const std::string log = ReadFile(cluster.node(node).log);
+    EXPECT_TRUE(absl::StrContains(log, "rot on the disk")) << log;
+    EXPECT_TRUE(cluster.node(node).process->running());
+  }
+  EXPECT_TRUE(Eventually(
+      [&] {
+        return cluster.Status(leader, "scrub_passes") > "1" &&
+               cluster.Status(leader, "scrub_findings") == "0";
+      },
+      20));
 }
 
 }  // namespace

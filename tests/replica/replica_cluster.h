@@ -54,6 +54,7 @@ class Cluster {
     std::vector<Event> events;
     uint64_t life = 0;
     Damage damage;
+    bool made_up = false;  // what it found at its last start was
     raft::Entries whole;   // the log as it is in truth
     std::string received;  // of a snapshot that is to repair one
   };
@@ -96,7 +97,10 @@ class Cluster {
     storage::Recovered found = node.storage->TakeRecovered();
     Boot boot;
     boot.recovered = {found.hard_state, found.snapshot.meta, found.entries, found.commit,
-                      node.damage.suspicion};
+                      node.damage.suspicion ? node.damage.suspicion : found.suspicion};
+    boot.damage = found.damage;
+    boot.snapshot_damaged = found.snapshot_damaged;
+    node.made_up = !node.damage.bad.empty() || !node.damage.bad_pieces.empty();
     boot.snapshot_size = found.snapshot.size;
     boot.snapshot_digest = found.snapshot.digest;
     boot.read_snapshot = [&](uint64_t offset, uint64_t length) -> absl::StatusOr<std::string> {
@@ -286,7 +290,7 @@ class Cluster {
 
   // What repairs something has to be made up like the damage.
   JobResult Run(Node& node, const Job& job) {
-    if (!node.replica->repairing()) return storage::RunJob(*node.storage, job);
+    if (!node.replica->repairing() || !node.made_up) return storage::RunJob(*node.storage, job);
     JobResult result;
     result.id = job.id;
     const raft::SnapshotMeta& own = node.storage->current_snapshot().meta;

@@ -237,6 +237,95 @@ TEST(ReplicaTest, ANodeThatMissedTooMuchGetsASnapshot) {
       << "sessions travel with snapshots";
 }
 
+template <typename Kind>
+size_t Count(const Cluster::Node& node) {
+  size_t count = 0;
+  for (const Event& event : node.events) count += std::holds_alternative<Kind>(event);
+  return count;
+}
+
+// A follower that has missed so much that it needs a snapshot of 100 chunks or more.
+class SnapshotSendingTest : public ::testing::Test {
+ protected:
+  void Lag(std::function<void(Options&)> tune) {
+    cluster_ = std::make_unique<Cluster>(3, [tune](Options& options) {
+      SmallSnapshots(options);
+      options.snapshots.minimum_bytes = 20'000;
+      options.snapshot_resend_ms = 100;
+      if (tune) tune(options);
+    });
+    lagging_ = cluster_->Follower();
+    cluster_->Kill(lagging_);
+    leader_ = cluster_->Leader();
+    for (int i = 1; i <= 400; ++i) {
+      ASSERT_EQ(cluster_->Ask(leader_, {"SET", absl::StrCat("key", i), std::string(150, 'a')}),
+                "+OK\r\n");
+    }
+    cluster_->Run(200);
+  }
+  const Cluster::Node& node() const { return cluster_->nodes.at(lagging_); }
+  // Bytes of the snapshot that the follower has written, if it is receiving one.
+  uint64_t Written() const {
+    return node().storage->SnapshotOffset(storage::SnapshotSource::kReceived).value_or(0);
+  }
+  uint64_t Size() const { return cluster_->nodes.at(leader_).storage->current_snapshot().size; }
+  bool Installed() const { return Count<SnapshotInstalled>(node()) > 0; }
+
+  std::unique_ptr<Cluster> cluster_;
+  raft::NodeId lagging_ = 0, leader_ = 0;
+};
+
+TEST_F(SnapshotSendingTest, TheRateIsKept) {
+  Lag([](Options& options) { options.snapshot_bytes_per_s = 20'000; });
+  ASSERT_GT(Size(), 40'000u);
+  cluster_->Start(lagging_);
+  cluster_->Run(1'000);
+  EXPECT_FALSE(Installed());
+  EXPECT_GT(Written(), 15'000u);
+  EXPECT_LT(Written(), 20'700u);
+  cluster_->Run(Size() * 1'000 / 20'000);
+  EXPECT_TRUE(Installed());
+}
+
+TEST_F(SnapshotSendingTest, WithoutARateItGoesAtOnce) {
+  Lag([](Options& options) { options.snapshot_bytes_per_s = 0; });
+  cluster_->Start(lagging_);
+  cluster_->Run(200);
+  EXPECT_TRUE(Installed());
+}
+
+// Frames in both directions are lost for a while: what was acknowledged is not sent again, neither
+// when the same transfer goes on nor when it was given up and a new one begins.
+TEST_F(SnapshotSendingTest, ABrokenLinkResumesBehindWhatIsThere) {
+  for (const uint64_t broken_ms : {uint64_t{300}, uint64_t{5'000}}) {
+    SCOPED_TRACE(broken_ms);
+    Lag([](Options& options) {
+      options.snapshot_bytes_per_s = 20'000;
+      options.snapshot_resends = 5;
+      options.raft.pre_vote = true;
+    });
+    cluster_->Start(lagging_);
+    cluster_->Run(1'500);
+    const uint64_t before = Written();
+    ASSERT_GT(before, 20'000u);
+    cluster_->drop = [this](raft::NodeId from, raft::NodeId to) {
+      return from == lagging_ || to == lagging_;
+    };
+    cluster_->Run(broken_ms);
+    EXPECT_EQ(Written(), before);
+    cluster_->drop = nullptr;
+    uint64_t least = before;
+    uint64_t run_ms = 0;
+    for (; run_ms < 20'000 && !Installed(); run_ms += 10) {
+      cluster_->Run(10);
+      if (!Installed()) least = std::min(least, Written());
+    }
+    EXPECT_TRUE(Installed());
+    EXPECT_EQ(least, before) << "it never began anew";
+    EXPECT_LT(run_ms, (Size() - before) * 1'000 / 20'000 + 600);
+  }
+}
+
 TEST(ReplicaTest, EverybodyCrashesAndNothingIsLost) {
   Cluster cluster(3, SmallSnapshots);
   for (int round = 0; round < 5; ++round) {
@@ -342,13 +431,6 @@ void WriteUntilFull(Cluster& cluster, raft::NodeId via, raft::NodeId node,
   }
   EXPECT_TRUE(full());
   cluster[via].ClientClosed(client);
-}
-
-template <typename Kind>
-size_t Count(const Cluster::Node& node) {
-  size_t count = 0;
-  for (const Event& event : node.events) count += std::holds_alternative<Kind>(event);
-  return count;
 }
 
 TEST(FullDisk, ALeaderHandsOverAndTheClusterGoesOn) {

@@ -597,7 +597,8 @@ class SegmentFileTest : public DamageTest {
     EXPECT_EQ(Holes(), "-");
     EXPECT_LT(recovered_.entries.size(), 60u);
     ASSERT_TRUE(recovered_.suspicion);
-    EXPECT_TRUE(Covers(recovered_.suspicion->index, recovered_.suspicion->term, {60, 1, {}}));
+    EXPECT_TRUE(
+        raft::UpToDate(recovered_.suspicion->index, recovered_.suspicion->term, {60, 1, {}}));
     EXPECT_EQ(recovered_.suspicion->evidence, Evidence::kProven);
     const std::string suspected = Suspected();
     Crash();
@@ -820,7 +821,7 @@ class ManyFaultsTest : public DamageTest {
     for (const raft::Entry& entry : read) known.push_back({entry.index, entry.term});
     raft::DamagedEntry last;
     for (const raft::DamagedEntry& id : known) last = id.index > last.index ? id : last;
-    beyond_ = promise && !Covers(last.index, last.term, *promise);
+    beyond_ = promise && !raft::UpToDate(last.index, last.term, *promise);
     for (const raft::Entry& entry : read) {
       const std::pair id(entry.index, entry.term);
       EXPECT_EQ(entry, written_[id]);
@@ -832,7 +833,7 @@ class ManyFaultsTest : public DamageTest {
     }
     if (last.index == log_.size() && last.term == log_.back().term) return;
     ASSERT_TRUE(promise);
-    EXPECT_TRUE(Covers(promise->index, promise->term, {log_.size(), log_.back().term, {}}))
+    EXPECT_TRUE(raft::UpToDate(promise->index, promise->term, {log_.size(), log_.back().term, {}}))
         << Text(promise) << " for " << log_.size() << "@" << log_.back().term;
     EXPECT_NE(promise->evidence, Evidence::kBlank);
   }
