@@ -149,7 +149,10 @@ TEST(ReplicaScrubTest, ALeaderHandsOverFirst) {
 }
 
 TEST(ReplicaScrubTest, ALeaderWithoutAnybodyToHandOverToGoesOn) {
-  Cluster cluster(3, Scrubbing);
+  Cluster cluster(3, [](Options& options) {
+    Scrubbing(options);
+    options.raft.check_quorum = false;
+  });
   Writes writes(cluster);
   const raft::NodeId leader = cluster.Leader();
   for (raft::NodeId id = 1; id <= 3; ++id) {
@@ -158,7 +161,10 @@ TEST(ReplicaScrubTest, ALeaderWithoutAnybodyToHandOverToGoesOn) {
   cluster.Run(200);
   ASSERT_TRUE(Spoil(cluster.nodes[leader], "log-", "precious-3"));
   cluster.Run(4'000);
-  // With nobody else there it does not lead for long; it must come back to itself all the same.
+  EXPECT_EQ(Events<RotToRepair>(cluster.nodes[leader]).size(), 1u);
+  EXPECT_TRUE(cluster[leader].raft().is_leader());
+  EXPECT_FALSE(cluster[leader].Status().stopping);
+  EXPECT_TRUE(cluster.restarts.empty());
   for (raft::NodeId id = 1; id <= 3; ++id) {
     if (id != leader && cluster.nodes[id].replica == nullptr) cluster.Start(id);
   }
