@@ -103,7 +103,8 @@ absl::Status FaultAtlas::Judge(raft::NodeId node, SimDisk& changed) const {
     const size_t copies = count([&](const Holding& other) { return other.Has(index, term); });
     const size_t promises =
         count([&](const Holding& other) { return other.Promises(index, term); });
-    if (copies == 0 && promises > 0) return refuse("has the last copy of entry ", index);
+    if (copies == 0 && (promises > 0 || Majority() == 1))
+      return refuse("has the last copy of entry ", index);
     if (!knows && promises < Majority()) {
       return refuse("would forget entry ", index, ", which no majority of the others promises");
     }

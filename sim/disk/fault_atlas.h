@@ -12,7 +12,7 @@
 //
 //   1. a majority of the members still starts, with term and vote;
 //   2. each entry that it takes is intact on another member that starts, or nobody else has ever
-//      promised it (then it is not committed and nobody needs it);
+//      promised it (then it is not committed and nobody needs it, unless the member is alone);
 //   3. if the member does not know that it lost entries, a majority of the *others* promises each
 //      of them: every quorum of an election then has a voter who refuses a log without them. The
 //      same holds for the next such fault, so lies, stale files and amnesia stay on a minority and
