@@ -66,18 +66,22 @@ class Script {
   }
 
   void Say(const Process& victim, absl::string_view what) {
-    struck_ = cluster_->scheduler().now();
     if (!cluster_->trace().reading()) return;
     cluster_->trace().Say(absl::StrCat("fault on node ", victim.id(), ": ", what));
   }
 
+  void Restart(raft::NodeId node) {
+    cluster_->Die(node, Process::Death::kKilled);
+    cluster_->Restart(node, kRestartAfter, /*die_in_recovery=*/false);
+  }
+
   // The job that is cut off may still write, so the block is looked for again.
   void Spoil(Process& victim) {
-    cluster_->Die(victim.id(), Process::Death::kKilled);
-    cluster_->Restart(victim.id(), kRestartAfter, /*die_in_recovery=*/false);
+    Restart(victim.id());
     const std::optional<DiskPlace> place = Locate(victim.disk(), cell_.block);
     if (!place) return;
     const DiskFault fault = Inflicted(cell_.fault, *place, seed_);
+    struck_ = cluster_->scheduler().now();
     effect_ = victim.disk().Inject(fault);
     Say(victim, Describe(fault));
   }
@@ -89,13 +93,18 @@ class Script {
     victim.disk().Refuse(SimDisk::Refusal{full ? Kind::kFull : Kind::kError, place});
     Say(victim,
         absl::StrCat(full ? "no space for " : "no writes to ", place.file, " from ", place.offset));
+    struck_ = cluster_->scheduler().now();
     const uint64_t before = Errors(victim.disk());
     cluster_->scheduler().After(kInPlace, Actor::kScript, [this, &victim, before] {
       effect_ = Errors(victim.disk()) > before;
       victim.disk().Refuse(std::nullopt);
       Say(victim, "is over");
-      struck_ = *struck_ - kInPlace;
     });
+    // These are written seldom: by a recovery, and by an election.
+    if (cell_.block <= Block::kIdentity1) Restart(victim.id());
+    if (cell_.block == Block::kVote0 || cell_.block == Block::kVote1) {
+      Restart(cluster_->Leader()->id());
+    }
   }
 
   static uint64_t Errors(const SimDisk& disk) {
