@@ -6,6 +6,7 @@
 //   check    is this history linearizable?
 //   crash-points   every crash in every job of the storage
 //   disk-table     every combination of lost entries, recovered or waiting
+//   fault-table    one fault in every kind of block: no loss, and writes go on
 //
 // Exit codes: 0 nothing wrong, 1 a violation (or a history that is not linearizable, or undecided),
 // 2 it could not be done.
@@ -25,6 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cmd/sim/disk_table.h"
+#include "cmd/sim/fault_table.h"
 #include "cmd/sim/sweep.h"
 #include "cmd/sim/worker.h"
 #include "sim/check/check_command.h"
@@ -214,14 +216,8 @@ int ListCrashPoints() {
   return code;
 }
 
-int ListDiskTable(DiskTableArguments table, const Arguments& arguments) {
-  if (table.nodes * table.entries > 20) {
-    absl::FPrintF(stderr, "raftkv-sim: nodes times entries must not be above 20\n");
-    return kCannot;
-  }
-  table.jobs = arguments.jobs;
-  table.progress = isatty(STDOUT_FILENO) != 0;
-  switch (PrintDiskTable(table)) {
+int ExitCode(DiskTableResult result) {
+  switch (result) {
     case DiskTableResult::kExact:
       return kFine;
     case DiskTableResult::kWrong:
@@ -231,6 +227,23 @@ int ListDiskTable(DiskTableArguments table, const Arguments& arguments) {
   }
   absl::FPrintF(stderr, "raftkv-sim: the system has no more processes or pipes to give\n");
   return kCannot;
+}
+
+int ListFaultTable(FaultTableArguments table, const Arguments& arguments) {
+  table.seeds = *ParseSeedRange(arguments.seeds);
+  table.jobs = arguments.jobs;
+  table.progress = isatty(STDOUT_FILENO) != 0;
+  return ExitCode(PrintFaultTable(table));
+}
+
+int ListDiskTable(DiskTableArguments table, const Arguments& arguments) {
+  if (table.nodes * table.entries > 20) {
+    absl::FPrintF(stderr, "raftkv-sim: nodes times entries must not be above 20\n");
+    return kCannot;
+  }
+  table.jobs = arguments.jobs;
+  table.progress = isatty(STDOUT_FILENO) != 0;
+  return ExitCode(PrintDiskTable(table));
 }
 
 int Main(int argc, char** argv) {
@@ -320,6 +333,19 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
 
+  FaultTableArguments fault;
+  std::string fault_seeds = "1..2";
+  CLI::App* fault_table = app.add_subcommand(
+      "fault-table", "One fault on one node, in every kind of block: no loss, and writes go on");
+  fault_table->add_option("--seeds", fault_seeds, "Seeds A..B, both included, for each cell")
+      ->check(seed_range)
+      ->capture_default_str();
+  fault_table->add_option("--only", fault.only,
+                          "Play one cell, as 'vote, copy 1/zeros/leader', and tell its story");
+  fault_table->add_option("--jobs", arguments.jobs, "Processes at once")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -329,6 +355,10 @@ int Main(int argc, char** argv) {
   if (sweep->parsed()) return RunSweep(arguments);
   if (hash->parsed()) return PrintHashes(arguments);
   if (crash_points->parsed()) return ListCrashPoints();
+  if (fault_table->parsed()) {
+    arguments.seeds = fault_seeds;
+    return ListFaultTable(std::move(fault), arguments);
+  }
   if (disk_table->parsed()) {
     table.with_marks = marks != "without";
     table.without_marks = marks != "with";

@@ -13,7 +13,6 @@ namespace {
 
 constexpr uint32_t kSlotVersion = 1;
 constexpr size_t kHeaderBytes = 32;
-constexpr uint64_t kSectorBytes = 512;
 
 absl::StatusOr<std::string> ReadSlotBytes(File& handle, uint64_t offset) {
   std::string bytes(kSlotBytes, '\0');
@@ -70,7 +69,7 @@ std::string EncodeSlot(const SlotFile& file, uint64_t offset, const Slot& slot) 
   PutU32(bytes, 0);
   bytes.append(slot.payload);
   PutU64(bytes, Checksum(bytes, file.seed + offset));
-  bytes.resize((bytes.size() + kSectorBytes - 1) / kSectorBytes * kSectorBytes, '\0');
+  bytes.resize(kSlotBytes, '\0');
   return bytes;
 }
 

@@ -504,6 +504,12 @@ absl::Status Storage::Impl::RestoreSnapshot(const raft::SnapshotMeta& meta) {
     return absl::FailedPreconditionError(
         absl::StrCat("no finished received snapshot of entry ", meta.index, " to restore"));
   }
+  // Nothing on a disk is of a later term than the node's own. This snapshot did not come from a
+  // leader, whose term would have been written first.
+  if (meta.term > hard_state_.term) {
+    absl::Status status = WriteHardState({meta.term, raft::kNoNode});
+    if (!status.ok()) return status;
+  }
   // The log goes on behind the snapshot if it has the very entry that the snapshot ends with.
   if (again || log_->Holds(meta.index, meta.term)) {
     return MakeCurrent(SnapshotSource::kReceived, manifest_.first_segment);

@@ -86,8 +86,12 @@ void Repair::Bound() {
       next_index = behind->index;
       next_term = behind->term;
     }
-    hole->known_index = next_index;
-    hole->known_term = next_term;
+    // What peers are asked about stays what it is: they answer for that entry, and an answer may be
+    // old when a nearer one is known.
+    if (!asked_) {
+      hole->known_index = next_index;
+      hole->known_term = next_term;
+    }
     if (!known(*hole)) {
       hole->highest = std::max(hole->lowest, next_index != 0 ? next_term : damage_.last.term);
     }
@@ -96,6 +100,7 @@ void Repair::Bound() {
       next_term = hole->lowest;
     }
   }
+  asked_ = true;
 }
 
 void Repair::Tick() {

@@ -105,6 +105,7 @@ class Repair {
   raft::Entries memberships_;  // the membership entries of the log
 
   std::vector<Hole> holes_;  // by index, as in damage_.bad
+  bool asked_ = false;       // known_index of every hole is chosen
   std::vector<raft::NodeId> peers_;
   uint64_t round_ = 0;  // of questions to all
   uint32_t ticks_ = 0;  // in this round

@@ -36,7 +36,8 @@ FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk) const {
   const storage::Recovered found = (*opened)->TakeRecovered();
   holding.starts = true;
   holding.hard_state = found.hard_state;
-  holding.snapshot = found.snapshot.meta.index;
+  holding.snapshot = found.snapshot_damaged ? 0 : found.snapshot.meta.index;
+  holding.whole = !found.suspicion && !found.damage && !found.snapshot_damaged;
   holding.promised = found.snapshot.meta.index;
   holding.promised_term = found.snapshot.meta.term;
   const auto keep = [&holding](const raft::Entries& entries) {
@@ -74,6 +75,18 @@ bool FaultAtlas::MayTear(const std::vector<raft::NodeId>& nodes) const {
   return nodes.size() < Majority();
 }
 
+bool FaultAtlas::SomebodyCanLead(const std::vector<Holding>& members) const {
+  return std::any_of(members.begin(), members.end(), [&](const Holding& candidate) {
+    if (!candidate.whole) return false;
+    const auto votes =
+        std::count_if(members.begin(), members.end(), [&candidate](const Holding& voter) {
+          return voter.starts && std::tie(candidate.promised_term, candidate.promised) >=
+                                     std::tie(voter.promised_term, voter.promised);
+        });
+    return static_cast<size_t>(votes) >= Majority();
+  });
+}
+
 absl::Status FaultAtlas::Judge(raft::NodeId node, SimDisk& changed) const {
   const Holding before = Survey(*members_.at(node)->Clone());
   const Holding after = Survey(changed);
@@ -96,6 +109,9 @@ absl::Status FaultAtlas::Judge(raft::NodeId node, SimDisk& changed) const {
   if (starting + (after.starts ? 1 : 0) < Majority()) {
     return refuse("is needed for a majority that starts");
   }
+  std::vector<Holding> members = others;
+  members.push_back(after);
+  if (!SomebodyCanLead(members)) return refuse("would leave nobody whom a majority can elect");
   const bool knows = !after.starts || std::tie(after.promised_term, after.promised) >=
                                           std::tie(before.promised_term, before.promised);
   const auto taken = [&](raft::Index index, raft::Term term) -> absl::Status {
@@ -103,7 +119,8 @@ absl::Status FaultAtlas::Judge(raft::NodeId node, SimDisk& changed) const {
     const size_t copies = count([&](const Holding& other) { return other.Has(index, term); });
     const size_t promises =
         count([&](const Holding& other) { return other.Promises(index, term); });
-    if (copies == 0 && promises > 0) return refuse("has the last copy of entry ", index);
+    if (copies == 0 && (promises > 0 || Majority() == 1))
+      return refuse("has the last copy of entry ", index);
     if (!knows && promises < Majority()) {
       return refuse("would forget entry ", index, ", which no majority of the others promises");
     }

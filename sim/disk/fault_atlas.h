@@ -12,14 +12,17 @@
 //
 //   1. a majority of the members still starts, with term and vote;
 //   2. each entry that it takes is intact on another member that starts, or nobody else has ever
-//      promised it (then it is not committed and nobody needs it);
+//      promised it (then it is not committed and nobody needs it, unless the member is alone);
 //   3. if the member does not know that it lost entries, a majority of the *others* promises each
 //      of them: every quorum of an election then has a voter who refuses a log without them. The
 //      same holds for the next such fault, so lies, stale files and amnesia stay on a minority and
 //      never meet in one entry;
 //   4. if the member does not know that it voted, nobody can win an election in a forgotten term
 //      any more: a majority of the others is in a later term, or has voted in the same one for the
-//      same third node.
+//      same third node;
+//   5. a member that starts and has lost nothing has a log as up to date as what a majority
+//      promises, itself included. A suspicion may be about more than there ever was (no bound but
+//      the node's term is left), and when a majority holds such ones the cluster waits for ever.
 //
 // A lie (LostWrite, MisdirectedWrite) cannot be judged when it is armed: nobody knows yet which
 // bytes it will take. It is judged when it would come to light, that is before a power loss or
@@ -62,6 +65,7 @@ class FaultAtlas {
     std::map<raft::Index, raft::Term> intact;
     raft::Index promised = 0;  // last entry promised, and its term
     raft::Term promised_term = 0;
+    bool whole = false;  // it has lost nothing, so its log ends with what it promises
 
     bool Has(raft::Index index, raft::Term term) const;
     bool Promises(raft::Index index, raft::Term term) const;
@@ -70,6 +74,7 @@ class FaultAtlas {
   // `disk` is used up.
   Holding Survey(SimDisk& disk) const;
   absl::Status Judge(raft::NodeId node, SimDisk& after) const;
+  bool SomebodyCanLead(const std::vector<Holding>& members) const;
   size_t Majority() const { return members_.size() / 2 + 1; }
 
   std::map<raft::NodeId, const SimDisk*> members_;

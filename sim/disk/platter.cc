@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
 
 namespace raftkv::sim {
 namespace {
@@ -109,12 +110,25 @@ std::vector<std::pair<std::string, SimDisk::Inode*>> SimDisk::Platter::Files() c
   return files;
 }
 
-bool SimDisk::Platter::Full(uint64_t more) {
+bool SimDisk::Platter::Full(absl::string_view file, uint64_t more) {
+  if (refusal && refusal->kind == Refusal::Kind::kFull &&
+      absl::StartsWith(file, refusal->at.file)) {
+    ++counters.full_errors;
+    return true;
+  }
   if (options.capacity_bytes == UINT64_MAX) return false;
   for (const auto& [name, inode] : names) more += inode->cache.size();
   if (more <= options.capacity_bytes) return false;
   ++counters.full_errors;
   return true;
+}
+
+bool SimDisk::Platter::Refuses(absl::string_view file, uint64_t begin, uint64_t end) const {
+  if (!refusal || refusal->kind != Refusal::Kind::kError) return false;
+  const DiskPlace& at = refusal->at;
+  const bool before = end <= at.offset;
+  const bool behind = begin >= at.offset && begin - at.offset >= at.length;
+  return absl::StartsWith(file, at.file) && !before && !behind;
 }
 
 std::string SimDisk::Platter::CachedSector(const Inode& inode, uint64_t number) const {

@@ -63,6 +63,7 @@ struct SimDisk::Platter {
   DiskFaultCounters effects = {};
   std::map<Operation, std::vector<uint64_t>> injected;
   std::vector<DiskFault> armed;
+  std::optional<Refusal> refusal;
   std::shared_ptr<const SimDisk> remembered;  // null: never
   std::optional<uint64_t> budget;
   bool off = false;
@@ -88,7 +89,9 @@ struct SimDisk::Platter {
   std::vector<std::pair<std::string, Inode*>> Files() const;
 
   // --- bytes ---
-  bool Full(uint64_t more);
+  bool Full(absl::string_view file, uint64_t more);
+  // A write to [begin, end) of the file is refused with an error.
+  bool Refuses(absl::string_view file, uint64_t begin, uint64_t end) const;
   // The sector as reads see it, padded with zeros behind the end of the file.
   std::string CachedSector(const Inode& inode, uint64_t number) const;
   static uint64_t ContentHashOf(const Names& names);

@@ -37,10 +37,14 @@ class SimDisk::OpenFile final : public storage::File {
     absl::Status status = Begin();
     if (!status.ok() && !in_flight_) return status;
     const uint64_t end = offset + bytes.size();
-    if (end > inode_->cache.size() && platter_->Full(end - inode_->cache.size())) {
+    if (end > inode_->cache.size() && platter_->Full(name_, end - inode_->cache.size())) {
       return status.ok() ? Full() : status;
     }
     if (platter_->Unwritable(*inode_, offset, end)) return status.ok() ? Unreadable() : status;
+    if (platter_->Refuses(name_, offset, end)) {
+      ++platter_->counters.injected_write_errors;
+      return status.ok() ? Injected("write") : status;
+    }
     const bool ordered = platter_->Strikes(Operation::kWrite);
     const bool fails =
         platter_->random.PerMille(platter_->options.write_error_per_mille) || ordered;
@@ -81,7 +85,8 @@ class SimDisk::OpenFile final : public storage::File {
     absl::Status status = Begin();
     if (!status.ok() && !in_flight_) return status;
     if (status.ok() && platter_->Strikes(Operation::kTruncate)) return Injected("truncate");
-    if (size > inode_->cache.size() && platter_->Full(size - inode_->cache.size())) return Full();
+    if (size > inode_->cache.size() && platter_->Full(name_, size - inode_->cache.size()))
+      return Full();
     platter_->Touch(*inode_, size, inode_->cache.size());
     platter_->Resize(*inode_, size);
     return status;
@@ -92,7 +97,7 @@ class SimDisk::OpenFile final : public storage::File {
     if (!status.ok() && !in_flight_) return status;
     if (status.ok() && platter_->Strikes(Operation::kAllocate)) return Full();
     if (size > inode_->cache.size()) {
-      if (platter_->Full(size - inode_->cache.size())) return status.ok() ? Full() : status;
+      if (platter_->Full(name_, size - inode_->cache.size())) return status.ok() ? Full() : status;
       platter_->Resize(*inode_, size);
     }
     return status;
@@ -204,7 +209,8 @@ absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Create(absl::string_view
   if (platter_->names.contains(std::string(name))) {
     return absl::AlreadyExistsError(absl::StrCat(name, ": exists"));
   }
-  if (platter_->Strikes(Operation::kCreate)) {
+  if (platter_->Strikes(Operation::kCreate) ||
+      (platter_->refusal && platter_->Full(name, /*more=*/0))) {
     return absl::ResourceExhaustedError(absl::StrCat(name, ": no space left on simulated disk"));
   }
   auto inode = std::make_shared<Inode>();
@@ -268,6 +274,7 @@ std::string SimDisk::Describe() const { return "simulated disk"; }
 void SimDisk::InjectFault(Operation operation, uint64_t nth) {
   platter_->injected[operation].push_back(nth);
 }
+void SimDisk::Refuse(std::optional<Refusal> refusal) { platter_->refusal = std::move(refusal); }
 void SimDisk::set_options(const Options& options) { platter_->options = options; }
 const SimDisk::Options& SimDisk::options() const { return platter_->options; }
 

@@ -149,7 +149,16 @@ class SimDisk final : public storage::Disk {
   // The `nth` (0: the next) operation of that kind from now fails once: DataLoss, or
   // ResourceExhausted for kAllocate and kCreate.
   void InjectFault(Operation operation, uint64_t nth);
-  void set_options(const Options& options);  // new error rates and capacity from now on
+  // A part of the device that takes no writes until it is told otherwise, also after crashes.
+  // kError: a write that touches the place in a file whose name begins with at.file fails with
+  // DataLoss and changes nothing. kFull: such a file is not made, nor made longer.
+  struct Refusal {
+    enum class Kind : uint8_t { kError, kFull };
+    Kind kind = Kind::kError;
+    DiskPlace at;
+  };
+  void Refuse(std::optional<Refusal> refusal);  // instead of the one before; nullopt: none
+  void set_options(const Options& options);     // new error rates and capacity from now on
   const Options& options() const;
   // Injects a fault now, or arms a lie. False when it changed nothing.
   bool Inject(const DiskFault& fault);

@@ -7,20 +7,60 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
+#include "sim/disk/disk_fault.h"
+#include "sim/disk/fault_atlas.h"
 
 namespace raftkv::sim {
 namespace {
 
 constexpr absl::string_view kNames[] = {
-    "partitions",   "isolations", "one-way partitions",  "clogs",     "storms",
-    "power losses", "kills",      "power losses of all", "pauses",    "slow disks",
-    "sync errors",  "full disks", "clock jumps",         "transfers", "membership requests",
+    "partitions",   "isolations",  "one-way partitions",  "clogs",     "storms",
+    "power losses", "kills",       "power losses of all", "pauses",    "slow disks",
+    "sync errors",  "full disks",  "clock jumps",         "transfers", "membership requests",
+    "rot",          "read errors", "hung disks",
 };
 static_assert(std::size(kNames) == kFaultKinds);
 
 // A removed node is switched off by its operator after this.
 constexpr Time kSweepUpEvery = 250 * kMillisecond;
 constexpr Time kSweepUpAfter = kSecond;
+
+// Some place in some file: a byte, a few, a block, or what is left of the file.
+DiskFault PickDamage(Fault fault, SimDisk& disk, Random& random) {
+  const std::vector<std::string> files = *disk.List();
+  const std::string& file = files[random.Below(files.size())];
+  const auto opened = disk.Open(file, storage::Disk::Mode::kRead);
+  const uint64_t size = opened.ok() ? *(*opened)->Size() : 0;
+  DiskPlace place{file, random.Below(size + 1), 0};
+  switch (random.Below(4)) {
+    case 0:
+      place.length = 1;
+      break;
+    case 1:
+      place.length = random.Between(2, 100);
+      break;
+    case 2:
+      place.offset = place.offset / 512 * 512;
+      place.length = 512 * random.Between(1, 8);
+      break;
+    default:
+      place.length = kToTheEnd;
+      break;
+  }
+  const uint64_t how = random.Below(3);
+  const uint64_t seed = random.Next();
+  if (fault == Fault::kReadErrors) return ReadError{place};
+  if (how == 0) return BitRot{place, 1 + seed % 8, seed};
+  if (how == 1) return Garbage{place, seed};
+  return Zeros{place};
+}
+
+absl::Status StartsWith(const SimDisk& disk, const DiskFault& fault,
+                        const storage::Options& options) {
+  const std::unique_ptr<SimDisk> after = disk.Clone();
+  after->Inject(fault);
+  return storage::Storage::Open(*after, options).status();
+}
 
 }  // namespace
 
@@ -32,6 +72,9 @@ Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, const Omnisc
       cluster_(cluster),
       omniscience_(omniscience),
       random_(random),
+      disk_random_(random.Split("disk faults")),
+      faults_{0, kFirstDiskFault, settings.between, &random_},
+      disk_faults_{kFirstDiskFault, kFaultKinds, settings.between_disk_faults, &disk_random_},
       operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
       calm_network_(cluster->network().options()) {}
 
@@ -45,26 +88,35 @@ void Nemesis::Say(absl::string_view text) {
 
 void Nemesis::Start() {
   SweepUp();
-  Next();
+  Next(faults_);
+  Next(disk_faults_);
 }
 
-void Nemesis::Next() {
-  const uint32_t shares = std::accumulate(settings_.shares.begin(), settings_.shares.end(), 0u);
+void Nemesis::Next(Course& course) {
+  const auto begin = settings_.shares.begin();
+  const uint32_t shares = std::accumulate(begin + course.begin, begin + course.end, 0u);
   if (shares == 0) return;
-  cluster_->scheduler().After(Draw(settings_.between, random_), Actor::kScript, [this, shares] {
-    if (ended_) return;
-    uint64_t draw = random_.Below(shares);
-    size_t kind = 0;
-    while (draw >= settings_.shares[kind]) draw -= settings_.shares[kind++];
-    Cause(static_cast<Fault>(kind));
-    Next();
-  });
+  cluster_->scheduler().After(Draw(course.between, *course.random), Actor::kScript,
+                              [this, &course, shares] {
+                                if (ended_) return;
+                                uint64_t draw = course.random->Below(shares);
+                                size_t kind = course.begin;
+                                while (draw >= settings_.shares[kind])
+                                  draw -= settings_.shares[kind++];
+                                const auto fault = static_cast<Fault>(kind);
+                                if (kind < kFirstDiskFault) {
+                                  Cause(fault);
+                                } else {
+                                  CauseDiskFault(fault, *course.random);
+                                }
+                                Next(course);
+                              });
 }
 
 void Nemesis::Cause(Fault fault) {
   using Links = std::vector<std::pair<raft::NodeId, raft::NodeId>>;
   const std::vector<raft::NodeId> nodes = cluster_->InUse();
-  const raft::NodeId victim = PickUp();
+  const raft::NodeId victim = PickUp(random_);
   if (victim == raft::kNoNode) return;
   const auto both_ways = [&](const std::vector<raft::NodeId>& group) {
     Links links;
@@ -137,15 +189,19 @@ void Nemesis::Cause(Fault fault) {
       return Transfer();
     case Fault::kMembership:
       return ChangeMembership();
+    case Fault::kRot:
+    case Fault::kReadErrors:
+    case Fault::kHungDisk:
+      return;
   }
 }
 
-raft::NodeId Nemesis::PickUp() {
+raft::NodeId Nemesis::PickUp(Random& random) {
   const std::vector<raft::NodeId> up = cluster_->Up();
   if (up.empty()) return raft::kNoNode;
-  const raft::NodeId any = up[random_.Below(up.size())];
+  const raft::NodeId any = up[random.Below(up.size())];
   Process* leader = cluster_->Leader();
-  const bool at_leader = random_.Chance(settings_.at_leader_percent, 100);
+  const bool at_leader = random.Chance(settings_.at_leader_percent, 100);
   return at_leader && leader != nullptr ? leader->id() : any;
 }
 
@@ -160,11 +216,15 @@ std::vector<raft::NodeId> Nemesis::PickGroup(const std::vector<raft::NodeId>& no
 // --- Faults that last
 
 void Nemesis::Hold(Fault fault, std::function<uint64_t()> effect, std::function<void()> take_back) {
+  Hold(fault, Draw(settings_.lasts, random_), std::move(effect), std::move(take_back));
+}
+
+void Nemesis::Hold(Fault fault, Time lasts, std::function<uint64_t()> effect,
+                   std::function<void()> take_back) {
   const uint64_t id = ++last_active_;
   const uint64_t before = effect ? effect() : 0;
   active_.emplace(id, Active{fault, std::move(take_back), std::move(effect), before});
-  cluster_->scheduler().After(Draw(settings_.lasts, random_), Actor::kScript,
-                              [this, id] { TakeBack(id); });
+  cluster_->scheduler().After(lasts, Actor::kScript, [this, id] { TakeBack(id); });
 }
 
 void Nemesis::TakeBack(uint64_t id) {
@@ -253,6 +313,50 @@ void Nemesis::Disk(Fault fault, raft::NodeId node) {
   }
 }
 
+// --- Disks that forget, and disks that hang
+
+void Nemesis::CauseDiskFault(Fault fault, Random& random) {
+  const raft::NodeId victim = PickUp(random);
+  if (victim == raft::kNoNode) return;
+  const Time lasts = Draw(settings_.lasts, random);
+  if (fault == Fault::kHungDisk) return Hang(victim, lasts);
+  Spoil(fault, victim, lasts, random);
+}
+
+void Nemesis::Hang(raft::NodeId node, Time lasts) {
+  Process* process = cluster_->Find(node);
+  Say(absl::StrCat("lets the disk of node ", node, " hang"));
+  process->disk_thread().Hang();
+  Hold(
+      Fault::kHungDisk, lasts, [process] { return process->disk_thread().hung_jobs(); },
+      [this, process] {
+        Say(absl::StrCat("lets the disk of node ", process->id(), " answer again"));
+        process->disk_thread().Release();
+      });
+}
+
+// The process is killed first and started again behind it, so that what is damaged is read.
+void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random) {
+  const DiskFault spoilt = PickDamage(fault, cluster_->Find(node)->disk(), random);
+  const raft::ConfState& conf = omniscience_->newest_conf();
+  // While the voters change, which majority is to survive is a matter of opinion.
+  if (raft::IsJoint(conf) || conf.voters.empty() || !raft::IsMember(conf, node)) return;
+  cluster_->Die(node, Process::Death::kKilled);
+  std::map<raft::NodeId, const SimDisk*> voters;
+  for (const raft::NodeId voter : conf.voters) voters[voter] = &cluster_->Find(voter)->disk();
+  // What a learner loses is nobody's last copy, once it is asked as if it were one more voter.
+  voters.try_emplace(node, &cluster_->Find(node)->disk());
+  const FaultAtlas atlas(std::move(voters), cluster_->settings().storage);
+  absl::Status allowed = atlas.MayInject(node, spoilt);
+  // The cluster might do without this node, but all of them are to be there in the end.
+  if (allowed.ok())
+    allowed = StartsWith(cluster_->Find(node)->disk(), spoilt, cluster_->settings().storage);
+  Say(absl::StrCat("node ", node, " is killed; ", Describe(spoilt),
+                   allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
+  if (allowed.ok() && cluster_->Find(node)->disk().Inject(spoilt)) Count(fault);
+  Hold(fault, lasts, nullptr, [this, node] { cluster_->Restart(node, 0, false); });
+}
+
 // --- Requests of the operator
 
 void Nemesis::Ask(Fault fault, std::vector<std::string> words, raft::NodeId to) {
@@ -274,7 +378,7 @@ void Nemesis::Transfer() {
 void Nemesis::ChangeMembership() {
   if (operator_.busy()) return;
   const raft::ConfState& conf = omniscience_->newest_conf();
-  const raft::NodeId via = PickUp();
+  const raft::NodeId via = PickUp(random_);
   const size_t members = raft::AllMembers(conf).size();
   std::vector<std::string> words;
   if (!conf.learners.empty() && random_.Chance(3, 4)) {

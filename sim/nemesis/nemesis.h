@@ -2,7 +2,9 @@
 //
 // Each seed has its own subset (a swarm): a run in which everything happens at once hides what a
 // run with pauses and snapshots only would find. A fault is aimed at the leader half of the time,
-// because that is where it hurts. When the time for faults is over, End takes back all of them.
+// because that is where it hurts. What a disk loses is never more than the cluster promises to
+// survive (sim/disk/fault_atlas.h), so that every oracle may demand everything. When the time for
+// faults is over, End takes back all of them.
 #pragma once
 
 #include <array>
@@ -35,14 +37,21 @@ enum class Fault : uint8_t {
   kClockJump,  // of one node's wall clock
   kTransfer,   // of leadership
   kMembership,
+  kRot,         // bits, garbage or zeros in a file of a node that is down
+  kReadErrors,  // sectors of such a file that cannot be read
+  kHungDisk,    // answers nothing for a while
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kMembership) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kHungDisk) + 1;
+// From here on, faults of disks at rest and disks that hang: chosen apart from the others, so that
+// they come on top of what the seed has anyway.
+inline constexpr size_t kFirstDiskFault = static_cast<size_t>(Fault::kRot);
 
 absl::string_view Name(Fault fault);  // plural: "partitions"
 
 struct NemesisSettings {
   std::array<uint32_t, kFaultKinds> shares = {};  // 0: not in this run
   Delay between;                                  // from one fault to the next
+  Delay between_disk_faults;                      // the same for those from kFirstDiskFault on
   Delay lasts;
   uint32_t at_leader_percent = 50;
   uint32_t most_members = 7;
@@ -76,20 +85,32 @@ class Nemesis {
     uint64_t effect_before;
   };
 
-  void Next();
+  // Faults that are chosen together, out of a stream of their own.
+  struct Course {
+    size_t begin;
+    size_t end;
+    Delay between;
+    Random* random;
+  };
+  void Next(Course& course);
   void Cause(Fault fault);
+  void CauseDiskFault(Fault fault, Random& random);
   void Hold(Fault fault, std::function<uint64_t()> effect, std::function<void()> take_back);
+  void Hold(Fault fault, Time lasts, std::function<uint64_t()> effect,
+            std::function<void()> take_back);
   void TakeBack(uint64_t id);
   void Count(Fault fault) { ++counters_[static_cast<size_t>(fault)]; }
   void Say(absl::string_view text);
 
-  raft::NodeId PickUp();  // a running node; kNoNode when there is none
+  raft::NodeId PickUp(Random& random);  // a running node; kNoNode when there is none
   std::vector<raft::NodeId> PickGroup(const std::vector<raft::NodeId>& nodes);
   void CutLinks(Fault fault, const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links);
   void ClogLinks(const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links);
   void Down(Fault fault, raft::NodeId node, Process::Death death);
   void Storm();
   void Disk(Fault fault, raft::NodeId node);
+  void Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random);
+  void Hang(raft::NodeId node, Time lasts);
   void Transfer();
   void ChangeMembership();
   void Ask(Fault fault, std::vector<std::string> words, raft::NodeId to);
@@ -99,6 +120,9 @@ class Nemesis {
   Cluster* cluster_;
   const Omniscience* omniscience_;
   Random random_;
+  Random disk_random_;
+  Course faults_;
+  Course disk_faults_;
   Operator operator_;
   NetworkOptions calm_network_;
   bool ended_ = false;

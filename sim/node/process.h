@@ -120,6 +120,8 @@ class Process {
   Time timer_ = 0;             // when the timer that is armed goes off; 0: none
   Counters counters_;
   uint64_t errors_before_ = 0;  // of the disk, when this run of the process began
+  // The same for sectors that could not be read, once recovered: recovery has to bear them.
+  uint64_t unreadable_before_ = 0;
 };
 
 }  // namespace raftkv::sim

@@ -1,6 +1,7 @@
 #include "sim/oracles/disk_model.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
@@ -20,6 +21,20 @@ bool DiskModel::Holds(raft::Index index, raft::Term term) const {
   if (index <= snapshot_) return true;
   const Slot* slot = Find(index);
   return slot != nullptr && slot->term == term;
+}
+
+bool DiskModel::Promises(raft::Index index, raft::Term term) const {
+  const auto it = lost_.find(index);
+  return it != lost_.end() && it->second == term;
+}
+
+bool DiskModel::GaveUp(raft::Index index, raft::Term term) const {
+  const auto it = given_up_.find(index);
+  return it != given_up_.end() && it->second == term;
+}
+
+std::map<raft::Index, raft::Term> DiskModel::TakeGivenUp() {
+  return std::exchange(newly_given_up_, {});
 }
 
 std::optional<raft::Term> DiskModel::TermAt(raft::Index index) const {
@@ -61,6 +76,7 @@ void DiskModel::PersistDone() {
     slots_.resize(write.keep - base_);
     slots_.insert(slots_.end(), write.slots.begin(), write.slots.end());
   }
+  EndSuspicion();
 }
 
 void DiskModel::PersistFoundNoSpace() {
@@ -83,6 +99,8 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
   const raft::Index found_last = found.snapshot.index + slots.size();
   const auto found_at = [&](raft::Index index) { return slots[index - first]; };
 
+  // A repair has replaced everything by a newer snapshot of a peer.
+  if (damaged_from_ && slots.empty() && found.snapshot.index >= last()) return {};
   if (job_ && job_->snapshot && found.snapshot.index == job_->snapshot->index) {
     if (slots == job_->slots) return {};
     return absl::StrCat("the snapshot at ", found.snapshot.index,
@@ -118,19 +136,71 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
                       " that were durable nor the beginning of the write that was under way");
 }
 
-// A suspicion covers everything from `index` on that was durable.
+// A suspicion covers everything that was durable, or it is too small.
+bool DiskModel::Covers(const std::optional<raft::Suspicion>& suspicion) const {
+  return suspicion && raft::UpToDate(suspicion->index, suspicion->term,
+                                     raft::Suspicion{last(), TermAt(last()).value_or(0), {}});
+}
+
 bool DiskModel::MayBeGone(raft::Index index, const raft::Recovered& found) const {
-  if (damaged_from_ && index >= *damaged_from_) return true;
-  if (!found.suspicion) return false;
+  return (damaged_from_ && index >= *damaged_from_) || Covers(found.suspicion);
+}
+
+// A suspicion is written down and ends when the log has made up for it, not by a crash.
+std::string DiskModel::CompareSuspicion(const raft::Recovered& found) const {
+  if (!suspicion_ || found.suspicion || damaged_from_) return {};
+  const raft::Index base = found.snapshot.index;
+  const raft::Index end = found.entries.empty() ? base : found.entries.back().index;
+  const raft::Term term = found.entries.empty() ? found.snapshot.term : found.entries.back().term;
+  if (raft::Redeems(base, end, term, *suspicion_)) return {};
+  return absl::StrCat("the loss of entries up to (", suspicion_->index, ", term ", suspicion_->term,
+                      ") was known and is forgotten; the log ends at ", end);
+}
+
+// What was durable and is not found.
+void DiskModel::NoteLosses(const raft::Recovered& found, size_t slots_found) {
+  const raft::Index found_last = found.snapshot.index + slots_found;
+  const bool cut = job_ && job_->log && !job_->snapshot;
+  const bool promised = Covers(found.suspicion);
+  for (raft::Index i = std::max(found_last, base_) + 1; i <= last(); ++i) {
+    const raft::Term term = *TermAt(i);
+    if (promised) {
+      lost_[i] = term;
+    } else if (!(cut && i > job_->keep)) {
+      GiveUp(i, term);
+    }
+  }
+}
+
+void DiskModel::GiveUp(raft::Index index, raft::Term term) {
+  given_up_[index] = term;
+  newly_given_up_[index] = term;
+}
+
+void DiskModel::EndSuspicion() {
+  // Back again, or replaced by a later leader's.
+  lost_.erase(lost_.begin(), lost_.upper_bound(last()));
+  if (!suspicion_) return;
   const raft::Term last_term = TermAt(last()).value_or(0);
-  return raft::UpToDate(found.suspicion->index, found.suspicion->term,
-                        raft::Suspicion{last(), last_term, {}});
+  if (!raft::Redeems(base_, last(), last_term, *suspicion_)) return;
+  suspicion_.reset();
+  lost_.clear();
+}
+
+void DiskModel::SuspicionDropped(const std::optional<raft::Suspicion>& rest) {
+  const auto begin = lost_.upper_bound(rest ? rest->index : 0);
+  for (auto it = begin; it != lost_.end(); ++it) GiveUp(it->first, it->second);
+  lost_.erase(begin, lost_.end());
+  suspicion_ = rest;
 }
 
 std::string DiskModel::Recover(const raft::Recovered& found) {
   std::string wrong;
   const raft::HardState& hard = found.hard_state;
-  if (founded_ && hard != hard_ && !(job_ && job_->hard && *job_->hard == hard)) {
+  // A repair that takes a snapshot of a later term takes that term.
+  const bool raised = damaged_from_ && found.snapshot.index > snapshot_ && hard.term > hard_.term &&
+                      hard.term == found.snapshot.term && hard.vote == raft::kNoNode;
+  if (founded_ && hard != hard_ && !raised && !(job_ && job_->hard && *job_->hard == hard)) {
     wrong = absl::StrCat("term ", hard_.term, " with vote ", hard_.vote,
                          " was durable, found is term ", hard.term, " with vote ", hard.vote);
   }
@@ -145,6 +215,8 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
   slots.reserve(found.entries.size());
   for (const raft::Entry& entry : found.entries) slots.push_back(SlotOf(entry));
   if (founded_ && wrong.empty()) wrong = CompareLog(found, slots);
+  if (founded_ && wrong.empty()) wrong = CompareSuspicion(found);
+  if (founded_) NoteLosses(found, slots.size());
 
   founded_ = true;
   hard_ = hard;
@@ -155,6 +227,9 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
   damaged_from_.reset();
   job_.reset();
   switch_.reset();
+  suspicion_ = found.suspicion;
+  EndSuspicion();
+  if (!suspicion_) lost_.clear();
   return wrong;
 }
 

@@ -5,6 +5,11 @@
 // handed out and did not complete may have left nothing, everything, or a part: term and vote come
 // first, entries in order, a snapshot switch last. Whatever a recovery then finds becomes certain,
 // because the node acts on it.
+//
+// A damaged disk gives back less. What is missing is then one of two things
+// (docs/adr/0007-a-lost-entry-is-still-promised.md): lost and promised, as long as a suspicion
+// covers it, so an acknowledgement of it still counts; or given up, by proof that it is not
+// committed, which the caller has to check, because only somebody who sees all nodes can.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "core/raft/damage.h"
 #include "core/raft/raft.h"
 #include "core/raft/ready.h"
 #include "core/raft/types.h"
@@ -32,6 +38,10 @@ class DiskModel {
   // node knew to be committed, must still be there, or what was behind is suspected to be lost.
   void Damage(raft::Index commit) { damaged_from_ = commit + 1; }
 
+  // The members have found out that nothing of the suspicion above `rest` is on any disk; nullopt:
+  // nothing of it at all.
+  void SuspicionDropped(const std::optional<raft::Suspicion>& rest);
+
   // Compares what a recovery found with what it may have found, and takes it over. Returns what is
   // wrong in one sentence, or nothing. The first recovery tells what the node was founded with.
   std::string Recover(const raft::Recovered& found);
@@ -42,6 +52,13 @@ class DiskModel {
   raft::Index snapshot() const { return snapshot_; }
   // The entry at `index` is there and of this term, or is covered by the snapshot.
   bool Holds(raft::Index index, raft::Term term) const;
+  // The entry was there, the disk has lost it, and a suspicion covers it: to elections it is as if
+  // it were still there.
+  bool Promises(raft::Index index, raft::Term term) const;
+  // The entry was there, and was given up.
+  bool GaveUp(raft::Index index, raft::Term term) const;
+  // What has been given up since the last call, by index; of the term that it had.
+  std::map<raft::Index, raft::Term> TakeGivenUp();
   std::optional<raft::Term> TermAt(raft::Index index) const;
   // Whom this node has voted for in `term`; kNoNode: nobody.
   raft::NodeId VoteIn(raft::Term term) const;
@@ -67,7 +84,12 @@ class DiskModel {
   void NoteVote();
   std::string CompareLog(const raft::Recovered& found, const std::vector<Slot>& slots) const;
 
+  bool Covers(const std::optional<raft::Suspicion>& suspicion) const;
   bool MayBeGone(raft::Index index, const raft::Recovered& found) const;
+  std::string CompareSuspicion(const raft::Recovered& found) const;
+  void NoteLosses(const raft::Recovered& found, size_t slots_found);
+  void GiveUp(raft::Index index, raft::Term term);
+  void EndSuspicion();
 
   bool founded_ = false;
   std::optional<raft::Index> damaged_from_;  // since Damage
@@ -76,6 +98,10 @@ class DiskModel {
   raft::Index base_ = 0;  // slots_[0] is the entry behind it
   raft::Term base_term_ = 0;
   std::vector<Slot> slots_;
+  std::optional<raft::Suspicion> suspicion_;  // until the log makes up for it
+  std::map<raft::Index, raft::Term> lost_;    // durable once, gone, covered by the suspicion
+  std::map<raft::Index, raft::Term> given_up_;
+  std::map<raft::Index, raft::Term> newly_given_up_;
   std::map<raft::Term, raft::NodeId> votes_;
   std::optional<Write> job_;
   std::optional<raft::SnapshotMeta> switch_;

@@ -42,12 +42,20 @@ Omniscience::Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotM
 
 // --- The life of a node
 
-// What a repair leaves of the log is less than was durable only where nothing was committed, or
-// with a suspicion: what was acknowledged is then promised in another way.
 void Omniscience::Damaged(const replica::Replica& replica) {
-  Node& node = nodes_[replica.raft().id()];
-  node.disk.Damage(replica.raft().commit());
-  node.acknowledged = 0;
+  nodes_[replica.raft().id()].disk.Damage(replica.raft().commit());
+}
+
+// Whoever gives an entry up vouches for it no more, and needs a proof that nobody has counted on
+// it.
+void Omniscience::CheckGivenUp(raft::NodeId id, Node& node) {
+  for (const auto& [index, term] : node.disk.TakeGivenUp()) {
+    node.acknowledged = std::min(node.acknowledged, index - 1);
+    if (index > ghost_.size() || ghost_[index - 1].entry.term != term) continue;
+    judge_->Fail(Oracle::kPromises,
+                 absl::StrCat("node ", id, " gives up ", DescribeEntry(ghost_[index - 1].entry),
+                              ", which is committed"));
+  }
 }
 
 void Omniscience::Recovered(const replica::Replica& replica, const raft::Recovered& recovered) {
@@ -65,6 +73,7 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
   if (recovered.snapshot.index > 0) {
     CheckMembership(raft.id(), recovered.snapshot.index, recovered.snapshot.conf);
   }
+  CheckGivenUp(raft.id(), node);
   node.compared_commit = raft.log().base();
   node.applied = raft.applied();
   node.digest_at.reset();
@@ -96,8 +105,10 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
   for (const replica::Event& event : work.events) {
-    if (std::holds_alternative<replica::SuspicionDropped>(event)) node.acknowledged = 0;
+    const auto* dropped = std::get_if<replica::SuspicionDropped>(&event);
+    if (dropped != nullptr) node.disk.SuspicionDropped(dropped->rest);
   }
+  CheckGivenUp(raft.id(), node);
   CheckNode(raft, node);
   CheckElection(raft, node);
   CheckCommit(raft, node, work);
@@ -202,12 +213,13 @@ void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
   }
   // The configuration may have changed while this turn applied entries; the commit counted by one
   // of those that were in force.
-  bool durable = DurableOnQuorum(node.conf_before, index, term);
+  bool acknowledged = AcknowledgedByQuorum(node.conf_before, index, term);
   for (const replica::Event& event : work.events) {
     const auto* applied = std::get_if<replica::MembershipApplied>(&event);
-    durable = durable || (applied != nullptr && DurableOnQuorum(applied->conf, index, term));
+    acknowledged =
+        acknowledged || (applied != nullptr && AcknowledgedByQuorum(applied->conf, index, term));
   }
-  if (durable) return;
+  if (acknowledged) return;
   std::string holders;
   for (const auto& [id, other] : nodes_) {
     if (other.disk.Holds(index, term)) absl::StrAppend(&holders, " ", id);
@@ -218,11 +230,15 @@ void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
                             ", durable only on:", holders.empty() ? " nobody" : holders));
 }
 
-bool Omniscience::DurableOnQuorum(const raft::ConfState& conf, raft::Index index,
-                                  raft::Term term) const {
+// An entry that was on a disk when it was acknowledged counts even if the disk has lost it since,
+// as long as the node keeps the promise: the leader need not have heard of the loss.
+bool Omniscience::AcknowledgedByQuorum(const raft::ConfState& conf, raft::Index index,
+                                       raft::Term term) const {
   return Majority(conf, [&](raft::NodeId id) {
     const auto it = nodes_.find(id);
-    return it != nodes_.end() && it->second.disk.Holds(index, term);
+    if (it == nodes_.end()) return false;
+    const DiskModel& disk = it->second.disk;
+    return disk.Holds(index, term) || disk.Promises(index, term);
   });
 }
 
@@ -424,11 +440,15 @@ void Omniscience::CheckProgress(const raft::Raft& raft) {
     const auto it = nodes_.find(peer.id);
     // A follower that has gone on to a later term may have replaced what it once had.
     if (it == nodes_.end() || it->second.disk.hard_state().term > raft.term()) continue;
-    if (it->second.disk.Holds(peer.match, *term)) continue;
-    judge_->Fail(Oracle::kProgress,
-                 absl::StrCat("leader ", raft.id(), " of term ", raft.term(),
-                              " believes that node ", peer.id, " has ", At(peer.match, *term),
-                              "; its disk ends at ", it->second.disk.last()));
+    const DiskModel& disk = it->second.disk;
+    // Lost and promised, or given up with a proof that no quorum had it: until the leader hears of
+    // it, it believes what was true. That it commits nothing by such a belief is for I6 to see.
+    if (disk.Holds(peer.match, *term) || disk.Promises(peer.match, *term)) continue;
+    if (disk.GaveUp(peer.match, *term)) continue;
+    judge_->Fail(
+        Oracle::kProgress,
+        absl::StrCat("leader ", raft.id(), " of term ", raft.term(), " believes that node ",
+                     peer.id, " has ", At(peer.match, *term), "; its disk ends at ", disk.last()));
     return;
   }
 }

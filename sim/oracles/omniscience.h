@@ -106,8 +106,11 @@ class Omniscience final : public Witness {
   void NoteJobs(const raft::Raft& raft, Node& node, const replica::Work& work);
   void CheckLogMatching(raft::NodeId id, const DiskModel& disk, const raft::PersistJob& job);
 
+  // What the node has given up is not committed.
+  void CheckGivenUp(raft::NodeId id, Node& node);
+
   const raft::ConfState& ConfAt(raft::Index index) const;
-  bool DurableOnQuorum(const raft::ConfState& conf, raft::Index index, raft::Term term) const;
+  bool AcknowledgedByQuorum(const raft::ConfState& conf, raft::Index index, raft::Term term) const;
 
   Judge* judge_;
   const Trace* trace_;

@@ -76,6 +76,7 @@ RunReport Simulation::Run() {
   cluster_.StartFounders();
   StartClients();
   nemesis_.Start();
+  if (settings_.script) settings_.script(cluster_);
   RunFor(settings_.chaos);
   Heal();
   FindLeader();

@@ -15,6 +15,7 @@ constexpr ProfileInfo kProfiles[] = {
     {Profile::kNetwork, "network", "partitions, clogged links, storms"},
     {Profile::kCrashes, "crashes", "power losses, kills, pauses, bad disks, jumping clocks"},
     {Profile::kMembership, "membership", "members come and go, leaders hand over, nodes crash"},
+    {Profile::kDisk, "disk", "rot, read errors, failing, full, slow and hanging disks, crashes"},
 };
 
 uint64_t OneOf(Random& random, std::initializer_list<uint64_t> values) {
@@ -32,11 +33,17 @@ bool Allowed(Profile profile, Fault fault) {
     case Fault::kPowerLoss:
     case Fault::kKill:
       return profile != Profile::kCalm && profile != Profile::kNetwork;
-    case Fault::kPowerLossOfAll:
-    case Fault::kPause:
     case Fault::kSlowDisk:
     case Fault::kSyncError:
     case Fault::kFullDisk:
+      return profile == Profile::kEverything || profile == Profile::kCrashes ||
+             profile == Profile::kDisk;
+    case Fault::kRot:
+    case Fault::kReadErrors:
+    case Fault::kHungDisk:
+      return profile == Profile::kEverything || profile == Profile::kDisk;
+    case Fault::kPowerLossOfAll:
+    case Fault::kPause:
     case Fault::kClockJump:
       return profile == Profile::kEverything || profile == Profile::kCrashes;
     case Fault::kTransfer:
@@ -183,7 +190,7 @@ void DrawClients(Random random, RunSettings* run) {
 
 void DrawNemesis(Random random, RunSettings* run) {
   NemesisSettings& nemesis = run->nemesis;
-  for (size_t kind = 0; kind < kFaultKinds; ++kind) {
+  for (size_t kind = 0; kind < kFirstDiskFault; ++kind) {
     const auto fault = static_cast<Fault>(kind);
     const bool drawn = random.Chance(3, 5);  // drawn for all, so that profiles share the rest
     if (drawn && Allowed(run->profile, fault)) nemesis.shares[kind] = Weight(fault);
@@ -193,6 +200,17 @@ void DrawNemesis(Random random, RunSettings* run) {
   nemesis.lasts = {Delay::Shape::kExponential, 20 * kMillisecond,
                    random.Between(100, 1'200) * kMillisecond};
   nemesis.at_leader_percent = static_cast<uint32_t>(random.Between(20, 80));
+}
+
+void DrawDiskFaults(Random random, RunSettings* run) {
+  for (size_t kind = kFirstDiskFault; kind < kFaultKinds; ++kind) {
+    const auto fault = static_cast<Fault>(kind);
+    // Rarer where there is everything else, so that the other faults have runs without these.
+    const bool drawn = random.Chance(run->profile == Profile::kDisk ? 4 : 2, 5);
+    if (drawn && Allowed(run->profile, fault)) run->nemesis.shares[kind] = Weight(fault);
+  }
+  run->nemesis.between_disk_faults = {Delay::Shape::kExponential, 100 * kMillisecond,
+                                      random.Between(300, 2'000) * kMillisecond};
 }
 
 // Lease reads, now and then. They are right only if the allowance for clocks covers the drift there
@@ -237,6 +255,7 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   DrawNetwork(random.Split("network"), &run);
   DrawClients(random.Split("clients"), &run);
   DrawNemesis(random.Split("nemesis"), &run);
+  DrawDiskFaults(random.Split("disk faults"), &run);
   Random clocks = random.Split("clocks");
   run.cluster.most_drift_ppm = static_cast<int64_t>(OneOf(clocks, {0, 1'000, 100'000}));
   run.cluster.most_wall_skew_ms = OneOf(clocks, {0, 100, 60'000});

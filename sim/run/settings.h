@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ enum class Profile : uint8_t {
   kNetwork,     // partitions, clogs, storms
   kCrashes,     // power losses, kills, pauses, failing and slow disks, clocks
   kMembership,  // members come and go, leadership is handed over, nodes crash
+  kDisk,        // rot, read errors, failing, full, slow and hanging disks; nodes crash
 };
 
 struct ProfileInfo {
@@ -44,6 +46,8 @@ struct RunSettings {
   Time chaos = 10 * kSecond;      // while there are faults
   Time calm = kSecond;            // after healing, with clients going on
   NetworkOptions healed_network;  // from healing on
+  // Called when the clients and the nemesis have begun; may schedule what it likes. Empty: nothing.
+  std::function<void(Cluster&)> script;
 };
 
 RunSettings DrawSettings(uint64_t seed, Profile profile);

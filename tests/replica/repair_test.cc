@@ -135,6 +135,12 @@ TEST(RepairTest, EachHoleMayBeClosedBySomebodyElse) {
   EXPECT_EQ(repair.Hear(3, Disk({"x1", "1"})).Outcome(), "settled 1 1 2");
 }
 
+// Each is nearer to the hole in front of it than the entry that the peer was asked about.
+TEST(RepairTest, WhatIsFoundDoesNotMakeAnAnswerOneAboutAnotherEntry) {
+  const Disk whole({"1", "2", "3", "4"});
+  EXPECT_EQ(Case(Disk({"?", "?", "?", "4"})).Hear(2, whole, 5).Outcome(), "settled 1 2 3 4");
+}
+
 TEST(RepairTest, WhoeverLostItTooMayBeRepairedMeanwhile) {
   Case repair(Disk({"x1", "2"}));
   repair.Hear(2, Disk({"x1", "2"})).Hear(3, Disk({"x1", "2"}));
