@@ -141,11 +141,17 @@ absl::StatusOr<Marks::Found> Marks::Read(Disk& disk, const ClusterId& cluster) {
     std::string bytes(kSlotBytes, '\0');
     absl::StatusOr<size_t> got = (*handle)->Read(offset, bytes.data(), bytes.size());
     if (absl::IsAborted(got.status())) return got.status();
-    if (!got.ok()) continue;
+    if (!got.ok()) {
+      found.unreadable[offset / kSlotBytes] = true;
+      continue;
+    }
     absl::StatusOr<Slot> slot = DecodeSlot(file, offset, absl::string_view(bytes).substr(0, *got));
     if (absl::IsUnimplemented(slot.status())) return slot.status();
     const std::optional<Mark> mark = slot.ok() ? DecodeMark(slot->payload) : std::nullopt;
-    if (mark && slot->generation > found.generation) found = {*mark, slot->generation};
+    if (mark && slot->generation > found.generation) {
+      found.newest = *mark;
+      found.generation = slot->generation;
+    }
   }
   return found;
 }
@@ -159,10 +165,18 @@ absl::StatusOr<Marks> Marks::Open(Disk& disk, const ClusterId& cluster,
                        "durable marks are unreadable and begin anew"});
     absl::Status status = Create(disk, cluster);
     if (!status.ok()) return status;
+    *found = Found{};
     found->generation = 1;
   }
   absl::StatusOr<std::unique_ptr<File>> handle = disk.Open("marks", Disk::Mode::kReadWrite);
   if (!handle.ok()) return handle.status();
+  // A mark is shorter than a sector may be, and a sector that cannot be read takes no part of one.
+  for (const uint64_t number : {0, 1}) {
+    if (!found->unreadable[number]) continue;
+    const std::string zeros(kSlotBytes, '\0');
+    absl::Status status = (*handle)->Write(number * kSlotBytes, zeros);
+    if (!status.ok()) return status;
+  }
   return Marks(MarksFile(cluster), *std::move(handle), *found);
 }
 

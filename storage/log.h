@@ -49,8 +49,9 @@ struct Mark {
 class Marks {
  public:
   struct Found {
-    Mark newest;              // zeros when nothing was noted yet
-    uint64_t generation = 0;  // of its slot; 0: neither slot is readable
+    Mark newest;                          // zeros when nothing was noted yet
+    uint64_t generation = 0;              // of its slot; 0: neither slot is readable
+    bool unreadable[2] = {false, false};  // slots that the device does not give back
   };
   // To be read only.
   explicit Marks(const Found& found) : found_(found) {}

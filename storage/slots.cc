@@ -6,6 +6,7 @@
 #include "core/raft/check.h"
 #include "storage/checksum.h"
 #include "storage/encoding.h"
+#include "storage/log_format.h"
 #include "storage/storage.h"
 
 namespace raftkv::storage {
@@ -69,7 +70,7 @@ std::string EncodeSlot(const SlotFile& file, uint64_t offset, const Slot& slot) 
   PutU32(bytes, 0);
   bytes.append(slot.payload);
   PutU64(bytes, Checksum(bytes, file.seed + offset));
-  bytes.resize(kSlotBytes, '\0');
+  bytes.resize(RoundUp(bytes.size(), kSectorBytes), '\0');
   return bytes;
 }
 
@@ -179,7 +180,10 @@ absl::StatusOr<std::vector<SlotPair::BadCopy>> SlotPair::Scrub() {
 
 absl::Status SlotPair::WriteSlot(uint64_t number) {
   const uint64_t offset = number * kSlotBytes;
-  absl::Status status = handle_->Write(offset, EncodeSlot(file_, offset, current_));
+  // All of it: what is in a sector that cannot be read is made good as a whole or not at all.
+  std::string bytes = EncodeSlot(file_, offset, current_);
+  bytes.resize(kSlotBytes, '\0');
+  absl::Status status = handle_->Write(offset, bytes);
   if (!status.ok()) return status;
   return handle_->Sync();
 }

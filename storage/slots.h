@@ -50,8 +50,7 @@ struct Slot {
   friend bool operator==(const Slot&, const Slot&) = default;
 };
 
-// The bytes of one slot, all of it: a device that cannot read a sector can be told what is in it,
-// but not what is in a part of it.
+// The bytes of one slot, a multiple of 512 long.
 std::string EncodeSlot(const SlotFile& file, uint64_t offset, const Slot& slot);
 // `bytes` are the kSlotBytes at `offset`, or what there is of them. Unimplemented: intact, but of a
 // newer version. DataLoss: not a slot.

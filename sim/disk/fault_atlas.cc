@@ -109,9 +109,6 @@ absl::Status FaultAtlas::Judge(raft::NodeId node, SimDisk& changed) const {
   if (starting + (after.starts ? 1 : 0) < Majority()) {
     return refuse("is needed for a majority that starts");
   }
-  std::vector<Holding> members = others;
-  members.push_back(after);
-  if (!SomebodyCanLead(members)) return refuse("would leave nobody whom a majority can elect");
   const bool knows = !after.starts || std::tie(after.promised_term, after.promised) >=
                                           std::tie(before.promised_term, before.promised);
   const auto taken = [&](raft::Index index, raft::Term term) -> absl::Status {
@@ -153,6 +150,9 @@ absl::Status FaultAtlas::Judge(raft::NodeId node, SimDisk& changed) const {
     for (const auto& [candidate, votes] : voted) most = std::max(most, votes);
     if (later + most < Majority()) return refuse("would forget its vote in term ", was.term);
   }
+  std::vector<Holding> members = others;
+  members.push_back(after);
+  if (!SomebodyCanLead(members)) return refuse("would leave nobody whom a majority can elect");
   return absl::OkStatus();
 }
 

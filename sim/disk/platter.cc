@@ -145,9 +145,10 @@ void SimDisk::Platter::Touch(Inode& inode, uint64_t begin, uint64_t end) const {
   for (uint64_t number = begin / options.sector_bytes; number <= last; ++number) {
     auto [at, fresh] = inode.dirty.try_emplace(number);
     Sector& sector = at->second;
+    const bool bad = inode.unreadable.erase(number) > 0;
     if (fresh) {
       sector.platter = CachedSector(inode, number);
-      sector.unreadable = inode.unreadable.erase(number) > 0;
+      sector.unreadable = bad;
     } else if (sector.lost == Sector::Lost::kNo && sector.versions.size() < kMaxVersions) {
       sector.versions.push_back(CachedSector(inode, number));
     }

@@ -943,6 +943,18 @@ TEST_F(SnapshotDamageTest, ALostFileIsFetchedAgain) {
   }
 }
 
+// It comes from any peer, and not with the term of a leader.
+TEST_F(SnapshotDamageTest, ASnapshotOfALaterTermBringsThatTerm) {
+  LoseSnapshot(0);
+  const raft::Term later = storage_->hard_state().term + 3;
+  ASSERT_TRUE(Restore(9, later, "nine").ok());
+  EXPECT_EQ(storage_->hard_state(), (raft::HardState{later, raft::kNoNode}));
+  Crash();
+  Open();
+  EXPECT_EQ(recovered_.hard_state, (raft::HardState{later, raft::kNoNode}));
+  EXPECT_EQ(recovered_.snapshot.meta.index, 9u);
+}
+
 TEST_F(SnapshotDamageTest, OtherBytesOfTheSameIndexAreRefused) {
   LoseSnapshot(0);
   const raft::SnapshotMeta meta{3, 1, {{1, 2, 3}, {}, {4}, {}, false}};

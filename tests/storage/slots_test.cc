@@ -42,6 +42,18 @@ class SlotsTest : public ::testing::Test {
   std::vector<RecoveryEvent> events_;
 };
 
+// A sector that cannot be read is made good by writing all of it, also when it is as large as a
+// slot.
+TEST_F(SlotsTest, AnUnreadableSlotIsWrittenAgainWhateverTheSizeOfASector) {
+  for (const uint64_t number : {0, 1}) {
+    disk_ = sim::SimDisk(sim::SimDisk::Options{.sector_bytes = 4'096});
+    SetUp();
+    ASSERT_TRUE(disk_.Inject(sim::ReadError{{"record", number * kSlotBytes + 700, 1}}));
+    EXPECT_EQ(OpenRecord(), "one");
+    ExpectBothHold("one");
+  }
+}
+
 TEST_F(SlotsTest, WriteReachesBothCopiesInTwoSyncs) {
   absl::StatusOr<SlotPair> pair = SlotPair::Open(disk_, kFile, &events_);
   ASSERT_TRUE(pair.ok());

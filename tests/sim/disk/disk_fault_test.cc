@@ -64,6 +64,18 @@ TEST(DiskFaultTest, UnreadableSectorsUntilTheyAreWrittenAgain) {
             std::string(512, 'o') + std::string(1536, 'n') + std::string(2048, 'o'));
 }
 
+TEST(DiskFaultTest, AWriteMakesAnUnsyncedSectorGoodToo) {
+  SimDisk disk({});
+  const auto file = *disk.Create("a");
+  ASSERT_TRUE(file->Write(0, std::string(512, 'x')).ok());
+  ASSERT_TRUE(disk.Inject(ReadError{{"a"}}));
+  std::string bytes(512, ' ');
+  EXPECT_TRUE(absl::IsDataLoss(file->Read(0, bytes.data(), 512).status()));
+  ASSERT_TRUE(file->Write(0, std::string(512, 'y')).ok());
+  EXPECT_TRUE(file->Read(0, bytes.data(), 512).ok());
+  EXPECT_EQ(bytes, std::string(512, 'y'));
+}
+
 TEST(DiskFaultTest, AnUndoneWriteBringsTheReadErrorBack) {
   std::set<std::string> seen;
   for (uint64_t seed = 0; seed < 100; ++seed) {

@@ -78,13 +78,25 @@ TEST_F(FaultAtlasTest, AFaultWithoutEffectIsNotForFree) {
 
 TEST_F(FaultAtlasTest, RotIsSurvivedWhileTheEntryIsElsewhere) {
   WriteAll(5, {2, 1});
-  const auto rot = [this](raft::NodeId node) { return BitRot{{Segment(node), 512}, 20'000}; };
+  // Of the second batch, so that what is lost is known by its index and term.
+  const auto rot = [this](raft::NodeId node) {
+    return BitRot{{Segment(node), 3 * 512, 512}, 20'000};
+  };
   EXPECT_TRUE(MayInject(1, rot(1)).ok()) << MayInject(1, rot(1));
   Inject(1, rot(1));
   EXPECT_TRUE(MayInject(2, rot(2)).ok()) << MayInject(2, rot(2));
   Inject(2, rot(2));
   const absl::Status third = MayInject(3, rot(3));
   EXPECT_TRUE(absl::StrContains(third.message(), "has the last copy of entry")) << third;
+}
+
+// Nothing but the node's term bounds what they have lost: they elect nobody of that term.
+TEST_F(FaultAtlasTest, AMajorityMustNotLoseItDoesNotKnowWhat) {
+  WriteAll(5, {2, 1});
+  const auto rot = [this](raft::NodeId node) { return BitRot{{Segment(node), 512}, 20'000}; };
+  EXPECT_TRUE(MayInject(1, rot(1)).ok()) << MayInject(1, rot(1));
+  Inject(1, rot(1));
+  EXPECT_EQ(MayInject(2, rot(2)).message(), "node 2 would leave nobody whom a majority can elect");
 }
 
 TEST_F(FaultAtlasTest, AMajorityHasToStart) {

@@ -243,6 +243,30 @@ TEST(SimDiskTest, AFullDisk) {
   EXPECT_EQ(disk.counters().full_errors, 3u);
 }
 
+TEST(SimDiskTest, APartThatTakesNoWrites) {
+  SimDisk disk({});
+  std::unique_ptr<File> file = *disk.Create("log-1");
+  ASSERT_TRUE(file->Allocate(4'096).ok());
+  using Kind = SimDisk::Refusal::Kind;
+  disk.Refuse(SimDisk::Refusal{Kind::kError, {"log-", 512, 512}});
+  EXPECT_TRUE(absl::IsDataLoss(file->Write(0, std::string(513, 'x'))));
+  EXPECT_TRUE(absl::IsDataLoss(file->Write(1'023, "x")));
+  EXPECT_TRUE(file->Write(0, std::string(512, 'x')).ok());
+  EXPECT_TRUE(file->Write(1'024, "x").ok());
+  EXPECT_TRUE(disk.Create("snapshot").ok());
+  disk.ProcessCrash();
+  file = *disk.Open("log-1", storage::Disk::Mode::kReadWrite);
+  EXPECT_TRUE(absl::IsDataLoss(file->Write(512, "x"))) << "it outlives the process";
+  EXPECT_EQ(disk.counters().injected_write_errors, 3u);
+  disk.Refuse(SimDisk::Refusal{Kind::kFull, {"log-"}});
+  EXPECT_TRUE(file->Write(512, "x").ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(file->Allocate(5'000)));
+  EXPECT_TRUE(absl::IsResourceExhausted(disk.Create("log-2").status()));
+  EXPECT_TRUE(disk.Create("vote").ok());
+  disk.Refuse(std::nullopt);
+  EXPECT_TRUE(disk.Create("log-2").ok());
+}
+
 TEST(SimDiskTest, CloneKeepsDirt) {
   SimDisk disk({});
   std::unique_ptr<File> file = CreateSynced(disk, "a", std::string(600, 'o'));

@@ -1,5 +1,7 @@
 #include "sim/oracles/disk_model.h"
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -138,6 +140,61 @@ TEST_F(DiskModelTest, AReceivedSnapshotReplacesTheLogOrLeavesItAlone) {
   EXPECT_EQ(model_.last(), 11u);
   EXPECT_EQ(model_.snapshot(), 10u);
   EXPECT_NE(model_.Recover(Found({2, 3}, 1, {2, 2, 2})), "");
+}
+
+// --- Disks that have lost something
+
+TEST_F(DiskModelTest, WhatASuspicionCoversIsPromisedUntilTheLogHasMadeUpForIt) {
+  raft::Recovered found = Found({2, 3}, 1, {2});
+  found.suspicion = raft::Suspicion{4, 2, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_FALSE(model_.Holds(4, 2));
+  EXPECT_TRUE(model_.Promises(3, 2));
+  EXPECT_TRUE(model_.Promises(4, 2));
+  EXPECT_FALSE(model_.Promises(4, 3));
+  EXPECT_TRUE(model_.TakeGivenUp().empty());
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {2})), "") << "the suspicion is forgotten";
+  model_.PersistHandedOut(Write(2, {2, 2}));
+  model_.PersistDone();
+  EXPECT_TRUE(model_.Holds(4, 2));
+  EXPECT_FALSE(model_.Promises(4, 2));
+  EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2, 2, 2})), "") << "it is over";
+}
+
+TEST_F(DiskModelTest, ASuspicionThatIsTooSmallCoversNothing) {
+  raft::Recovered found = Found({2, 3}, 1, {2});
+  found.suspicion = raft::Suspicion{3, 2, {}};
+  EXPECT_NE(model_.Recover(found), "");
+}
+
+TEST_F(DiskModelTest, ADroppedSuspicionGivesUpWhatItCovered) {
+  raft::Recovered found = Found({2, 3}, 1, {2});
+  found.suspicion = raft::Suspicion{4, 2, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  model_.SuspicionDropped(raft::Suspicion{3, 2, {}});
+  EXPECT_TRUE(model_.Promises(3, 2));
+  EXPECT_FALSE(model_.Promises(4, 2));
+  EXPECT_TRUE(model_.GaveUp(4, 2));
+  EXPECT_EQ(model_.TakeGivenUp(), (std::map<raft::Index, raft::Term>{{4, 2}}));
+  model_.SuspicionDropped(std::nullopt);
+  EXPECT_EQ(model_.TakeGivenUp(), (std::map<raft::Index, raft::Term>{{3, 2}}));
+}
+
+TEST_F(DiskModelTest, ARepairMayGiveUpWhatWasNotKnownToBeCommitted) {
+  model_.Damage(/*commit=*/2);
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {})), "") << "entry 2 was committed";
+  EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2})), "");
+  EXPECT_EQ(model_.TakeGivenUp(), (std::map<raft::Index, raft::Term>{{3, 2}, {4, 2}}));
+}
+
+TEST_F(DiskModelTest, ARepairMayTakeASnapshotOfALaterTermWithThatTerm) {
+  raft::Recovered found = Found({5, 0}, 9, {});
+  found.snapshot.term = 5;
+  EXPECT_NE(DiskModel(model_).Recover(found), "");
+  model_.Damage(2);
+  EXPECT_EQ(DiskModel(model_).Recover(found), "");
+  found.hard_state = {5, 1};
+  EXPECT_NE(model_.Recover(found), "") << "and nobody's vote";
 }
 
 }  // namespace
