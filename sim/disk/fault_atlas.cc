@@ -28,6 +28,21 @@ FaultAtlas::FaultAtlas(std::map<raft::NodeId, const SimDisk*> members,
                        const storage::Options& options)
     : members_(std::move(members)), options_(options) {}
 
+namespace {
+
+// Every byte of it: a recovery looks at its ends only.
+bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found) {
+  if (found.snapshot_damaged) return false;
+  const storage::SnapshotInfo& snapshot = found.snapshot;
+  for (uint64_t at = 0; at < snapshot.size; at += storage::kMaxSnapshotChunk) {
+    if (!storage.ReadSnapshot(snapshot.meta.index, at, storage::kMaxSnapshotChunk).ok())
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk) const {
   Holding holding;
   disk.ProcessCrash();
@@ -36,8 +51,9 @@ FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk) const {
   const storage::Recovered found = (*opened)->TakeRecovered();
   holding.starts = true;
   holding.hard_state = found.hard_state;
-  holding.snapshot = found.snapshot_damaged ? 0 : found.snapshot.meta.index;
-  holding.whole = !found.suspicion && !found.damage && !found.snapshot_damaged;
+  const bool snapshot = SnapshotIsWhole(**opened, found);
+  holding.snapshot = snapshot ? found.snapshot.meta.index : 0;
+  holding.whole = !found.suspicion && !found.damage && snapshot;
   holding.promised = found.snapshot.meta.index;
   holding.promised_term = found.snapshot.meta.term;
   const auto keep = [&holding](const raft::Entries& entries) {
