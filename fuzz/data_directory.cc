@@ -35,6 +35,7 @@
 #include "storage/checksum.h"
 #include "storage/inspect.h"
 #include "storage/log.h"
+#include "storage/log_format.h"
 #include "storage/records.h"
 #include "storage/reserve.h"
 #include "storage/snapshot_store.h"
@@ -73,6 +74,11 @@ struct History {
   std::set<std::pair<raft::Term, raft::NodeId>> hard_states;
   std::map<EntryId, raft::Entry> entries;
   std::map<raft::Index, std::string> states;  // of snapshots
+  // Where the last batch is, and what it holds.
+  std::string last_segment;
+  uint64_t last_batch = 0;
+  uint64_t last_batch_end = 0;
+  raft::Index last_batch_index = 0;
 
   EntryId last() const {
     if (log.empty()) return {snapshot.meta.index, snapshot.meta.term};
@@ -154,6 +160,19 @@ class Life {
   History End() {
     storage_.reset();
     history_.files = FilesOf(disk_);
+    for (const auto& [name, bytes] : history_.files) {
+      const std::optional<uint64_t> id = ParseSegmentName(name);
+      if (!id) continue;
+      const absl::StatusOr<FoundHeader> found = FindSegmentHeader(bytes, *id);
+      RAFTKV_CHECK(found.ok());
+      SegmentReader reader(bytes, found->header, bytes.size());
+      while (reader.Next() == SegmentReader::Step::kBatch) {
+        history_.last_segment = name;
+        history_.last_batch = reader.begin();
+        history_.last_batch_end = reader.offset();
+        history_.last_batch_index = reader.batch().keep_through + 1;
+      }
+    }
     return std::move(history_);
   }
 
@@ -167,7 +186,8 @@ class Life {
     std::string payload(length, static_cast<char>('a' + index % 26));
     if (!payload.empty()) payload[0] = static_cast<char>(term);
     raft::Entry entry{term, index, raft::Payload::Copy(payload), raft::EntryType::kCommand};
-    history_.entries[{index, term}] = entry;
+    // Two entries of one index and one term are the same.
+    RAFTKV_CHECK(history_.entries.insert({{index, term}, entry}).second);
     return entry;
   }
   void WriteSnapshot(SnapshotSource source, const raft::SnapshotMeta& meta,
@@ -194,11 +214,12 @@ History Grown() {
   Life life;
   life.Vote(2, 3);
   life.Append(1, {0, 9, 600}, 1);
+  life.Vote(3, 2);
   life.Append(3, {700}, 2);
   life.TakeSnapshot(2, 2, std::string(150, 's') + "of entry 2");
   life.Remember();
   life.Restart();
-  life.Vote(3, 1);
+  life.Vote(4, 1);
   life.Append(3, {40, 1100}, 3);
   life.Append(5, {3}, 4);
   life.Restart();
@@ -216,6 +237,7 @@ History Installed() {
   life.Vote(4, 2);
   life.Install(20, std::string(200, 'r'), 7);
   life.Append(21, {600, 8}, 20);
+  life.Vote(5, 1);
   life.Append(22, {9}, 21);
   return life.End();
 }
@@ -430,6 +452,29 @@ void CheckNothingIsLostInSilence(const History& history, const Recovered& found)
                               {last.index, last.term, raft::Suspicion::Evidence::kProven}));
 }
 
+// "First bad checksum: truncate" promises what it has cut off, and loses what others could have had
+// from here: what is intact behind something bad is kept.
+void CheckReadableIsKept(const History& history, const Directory& directory,
+                         const Recovered& found) {
+  const auto file = directory.files.find(history.last_segment);
+  if (file == directory.files.end() || directory.Unreadable(file->first)) return;
+  const std::string& before = history.files.at(file->first);
+  const auto same = [&](uint64_t from, uint64_t to) {
+    return file->second.size() >= to &&
+           file->second.compare(from, to - from, before, from, to - from) == 0;
+  };
+  if (!same(0, 1024) || !same(history.last_batch, history.last_batch_end)) return;
+  std::set<EntryId> kept;
+  for (const raft::Entry& entry : found.entries) kept.insert({entry.index, entry.term});
+  if (found.damage) {
+    for (const raft::Entry& entry : found.damage->intact) kept.insert({entry.index, entry.term});
+  }
+  for (const raft::Entry& entry : history.log) {
+    if (entry.index < history.last_batch_index) continue;
+    RAFTKV_CHECK(kept.count({entry.index, entry.term}) > 0);
+  }
+}
+
 // Whether one of its copies is good, as far as a file alone can say.
 bool HasGoodCopy(const Directory& directory, const SlotFile& file) {
   const auto found = directory.files.find(file.name);
@@ -609,6 +654,7 @@ void Check(const History& history, const Directory& directory, bool edited) {
                       marks->second == history.files.at("marks");
   if (!directory.sealed && !directory.stale && marked) {
     CheckNothingIsLostInSilence(history, start.found);
+    CheckReadableIsKept(history, directory, start.found);
   }
   if (!edited) {
     RAFTKV_CHECK(start.found.entries == history.log);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,47 @@ void Use(Store* store, FuzzInput& input) {
     store->Apply(index, command);
     ++index;
   }
+}
+
+uint64_t Number(absl::string_view bytes, bool big_endian) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < 8; ++i) {
+    value = value << 8 | static_cast<uint8_t>(bytes[big_endian ? i : 7 - i]);
+  }
+  return value;
+}
+
+// The rules of docs/formats/store.md about sessions, on their own account.
+void CheckSessions(const Store& store) {
+  const StoreView view = store.View();
+  uint64_t id = 0;
+  uint64_t highest = 0;
+  uint64_t floor = 0;
+  Version last_use = 0;
+  std::set<Version> last_uses;
+  for (TreeCursor at = view.sessions.Seek(""); at.valid(); at.Next()) {
+    const TreeEntry entry = at.entry();
+    const absl::string_view value = entry.value->view();
+    RAFTKV_CHECK(entry.key.size() == 8 || entry.key.size() == 16);
+    if (entry.key.size() == 8) {
+      RAFTKV_CHECK(value.size() == 24);
+      id = Number(entry.key, true);
+      highest = Number(value.substr(8), false);
+      floor = Number(value.substr(16), false);
+      last_use = entry.version;
+      RAFTKV_CHECK(id != 0 && id <= last_use && last_uses.insert(last_use).second);
+      RAFTKV_CHECK(floor <= highest && highest - floor <= SmallStore().sessions.results_kept);
+      continue;
+    }
+    const uint64_t sequence = Number(entry.key.substr(8), true);
+    const std::optional<Result> result = DecodeResult(value);
+    RAFTKV_CHECK(id != 0 && Number(entry.key, true) == id && result.has_value());
+    RAFTKV_CHECK(sequence > floor && sequence <= highest);
+    RAFTKV_CHECK(result->index == entry.version && entry.version <= last_use);
+    RAFTKV_CHECK(value.size() <= SmallStore().sessions.kept_result_bytes);
+  }
+  RAFTKV_CHECK(last_uses.size() == store.session_count());
+  RAFTKV_CHECK(last_uses.size() <= SmallStore().sessions.max_sessions);
 }
 
 std::string BytesOf(const Store& store, size_t slice) {
@@ -146,6 +188,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     RAFTKV_CHECK(absl::StartsWith(store.status().message(), "snapshot: "));
     return 0;
   }
+  CheckSessions(*store);
   RAFTKV_CHECK(BytesOf(*store, piece) == bytes && in_pieces->Digest() == store->Digest());
   raftkv::FuzzInput commands(reinterpret_cast<const uint8_t*>(later.data()), later.size());
   Use(&*store, commands);

@@ -51,6 +51,10 @@ std::optional<std::string> EncodeAgain(absl::string_view payload) {
   RAFTKV_CHECK(8 * (conf.voters.size() + conf.voters_outgoing.size() + conf.learners.size() +
                     conf.learners_next.size()) <=
                payload.size());
+  for (const auto* members :
+       {&conf.voters, &conf.voters_outgoing, &conf.learners, &conf.learners_next}) {
+    RAFTKV_CHECK(members->size() <= 256);
+  }
   RAFTKV_CHECK(manifest->first_segment != 0);
   return EncodeManifest(*manifest);
 }

@@ -86,6 +86,7 @@ void SealSnapshot(std::string* snapshot) {
   Seal(bytes, 0, 24 + length, seed);
   const uint64_t end = bytes.size() - 48;
   const uint64_t chunk_bytes = U32At(bytes, 68);
+  uint64_t size = U64At(bytes, end + 8);
   Digest digest;
   for (uint64_t at = 4096; at + 32 <= end; at += 32 + chunk_bytes) {
     const uint64_t payload = at + 32;
@@ -93,7 +94,8 @@ void SealSnapshot(std::string* snapshot) {
         payload, std::min({chunk_bytes, end - payload, uint64_t{U32At(bytes, at + 4)}}));
     PutU64At(bytes, at + 16, Checksum(chunk, seed + payload));
     Seal(bytes, at, at + 24, seed + at);
-    digest.Add(chunk);
+    digest.Add(chunk.substr(0, size));
+    size -= std::min<uint64_t>(size, chunk.size());
   }
   PutU64At(bytes, end + 16, digest.value());
   Seal(bytes, end, end + 40, seed + end);

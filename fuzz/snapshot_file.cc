@@ -202,7 +202,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<std::optional<std::string>> chunks;
   if (opened.ok()) {
     RAFTKV_CHECK(opened->header().owner.cluster == kCluster);
-    RAFTKV_CHECK(opened->info().size <= bytes.size());
+    // Nothing is between the last chunk and the trailer, and nothing behind that.
+    const uint64_t inside = kChunkHeader * opened->chunks() + opened->info().size;
+    RAFTKV_CHECK(inside <= bytes.size() && opened->end() == kSnapshotHeaderBytes + inside);
+    RAFTKV_CHECK(opened->end() + kTrailer == bytes.size());
     chunks = ReadChunks(*opened, bytes.size());
     raftkv::FuzzInput places(reinterpret_cast<const uint8_t*>(pieces.data()), pieces.size());
     CheckPieces(*opened, chunks, places);
