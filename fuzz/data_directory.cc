@@ -373,11 +373,21 @@ Start Open(sim::SimDisk& disk) {
   return start;
 }
 
+// A suspicion that the log itself meets is none, and the next start does not carry it on.
+std::optional<raft::Suspicion> Promise(const Recovered& found) {
+  EntryId last{found.snapshot.meta.index, found.snapshot.meta.term};
+  if (!found.entries.empty()) last = {found.entries.back().index, found.entries.back().term};
+  if (found.suspicion && raft::UpToDate(last.index, last.term, *found.suspicion)) {
+    return std::nullopt;
+  }
+  return found.suspicion;
+}
+
 bool SameState(const Recovered& one, const Recovered& other) {
   return one.identity == other.identity && one.hard_state == other.hard_state &&
          one.commit == other.commit && one.snapshot == other.snapshot &&
          one.snapshot_damaged == other.snapshot_damaged && one.entries == other.entries &&
-         one.suspicion == other.suspicion && one.damage == other.damage;
+         Promise(one) == Promise(other) && one.damage == other.damage;
 }
 
 void CheckRefusal(const Directory& directory, sim::SimDisk& disk, const absl::Status& status) {

@@ -419,11 +419,20 @@ std::vector<std::pair<std::string, Seeds>> StorageSeeds() {
   const ClusterId cluster{0x0123456789abcdef, 0xfedcba9876543210};
   Manifest manifest;
   manifest.snapshot = {{2, 2, {{1, 2, 3}, {}, {4}, {}, false}}, 33, 7, SnapshotSource::kLocal};
+  Manifest large = manifest;
+  large.snapshot.meta.conf = {std::vector<raftkv::raft::NodeId>(256, 1), {}, {}, {}, false};
+  std::string too_many = *EncodeManifest(large);
+  constexpr size_t kVoters = 48;
+  too_many[kVoters] = 1;  // 257
+  too_many.insert(kVoters + 4, std::string(8, '\x01'));
+  Seeds manifests = SlotSeeds(ManifestFile(cluster), *EncodeManifest(manifest), "");
+  manifests.push_back(
+      {"too_many_members", SlotSeeds(ManifestFile(cluster), too_many, "").front().second});
   return {{"log_segment", Segments()},
           {"identity", SlotSeeds(IdentityFile(), EncodeIdentity({cluster, 3, 1, 0, 1700}),
                                  std::string(1, '\0'))},
           {"vote_slots", SlotSeeds(VoteFile(cluster), EncodeVote({{2, 3}, 3, 1, 0}), "")},
-          {"manifest", SlotSeeds(ManifestFile(cluster), *EncodeManifest(manifest), "")},
+          {"manifest", std::move(manifests)},
           {"durable_marks", MarksSeeds()},
           {"snapshot_file", SnapshotSeeds()},
           {"data_directory", DirectorySeeds()},

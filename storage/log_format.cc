@@ -118,7 +118,7 @@ absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view bytes, uint6
   const bool suspicion_ok =
       has_suspicion == 0
           ? suspicion.index == 0 && suspicion.term == 0 &&
-                suspicion.evidence == raft::Suspicion{}.evidence
+                evidence == static_cast<uint32_t>(raft::Suspicion{}.evidence)
           : has_suspicion == 1 &&
                 evidence <= static_cast<uint32_t>(raft::Suspicion::Evidence::kProven);
   const uint64_t largest =

@@ -42,6 +42,12 @@ bool TakeNodes(Reader& reader, std::vector<raft::NodeId>* nodes) {
   return reader.ok();
 }
 
+// Whether what PutMeta writes is what TakeMeta takes.
+bool Fits(const raft::ConfState& conf) {
+  return std::max({conf.voters.size(), conf.voters_outgoing.size(), conf.learners.size(),
+                   conf.learners_next.size()}) <= kMaxMembers;
+}
+
 void PutMeta(std::string& out, const raft::SnapshotMeta& meta) {
   PutU64(out, meta.index);
   PutU64(out, meta.term);
@@ -100,6 +106,7 @@ std::string EncodeTrailer(uint64_t seed, uint64_t position, const SnapshotInfo& 
 
 // 4,096 bytes; nullopt when the configuration does not fit.
 std::optional<std::string> EncodeHeader(const SnapshotHeader& header) {
+  if (!Fits(header.meta.conf)) return std::nullopt;
   std::string body;
   PutU64(body, header.owner.cluster.high);
   PutU64(body, header.owner.cluster.low);
@@ -176,6 +183,7 @@ SlotFile ManifestFile(const ClusterId& cluster) {
 }
 
 std::optional<std::string> EncodeManifest(const Manifest& manifest) {
+  if (!Fits(manifest.snapshot.meta.conf)) return std::nullopt;
   std::string payload;
   PutU64(payload, manifest.first_segment);
   PutU64(payload, manifest.snapshot.size);

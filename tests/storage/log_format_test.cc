@@ -362,7 +362,7 @@ TEST(LogFormatTest, ZerosBelongToTheRecord) {
   const std::string bytes = EncodeSegmentHeader(header);
   const uint64_t seed = header.seed();
   EXPECT_TRUE(DecodeSegmentHeader(bytes, 5).ok());
-  for (const size_t at : {size_t{128}, size_t{136}}) {
+  for (const size_t at : {size_t{128}, size_t{136}, size_t{149}}) {
     EXPECT_FALSE(DecodeSegmentHeader(sealed(bytes, at, kSegmentHeaderBytes - 8, seed), 5).ok());
   }
 }

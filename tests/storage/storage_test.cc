@@ -658,6 +658,11 @@ TEST_F(StorageTest, ImpossibleTermsAndIndexesAreRefused) {
   EXPECT_FALSE(DecodeManifest(*EncodeManifest(manifest)));
   manifest.snapshot.meta = {1, raft::kMaxTermOrIndex + 1, {}};
   EXPECT_FALSE(DecodeManifest(*EncodeManifest(manifest)));
+  manifest.snapshot.meta = {1, 1, {std::vector<raft::NodeId>(256, 1), {}, {}, {}, false}};
+  EXPECT_EQ(DecodeManifest(*EncodeManifest(manifest)), manifest);
+  // What could not be read again is not written.
+  manifest.snapshot.meta.conf.voters.push_back(1);
+  EXPECT_FALSE(EncodeManifest(manifest));
   manifest.snapshot.meta = {1, 1, {}};
   manifest.first_segment = raft::kMaxTermOrIndex + 1;
   EXPECT_FALSE(DecodeManifest(*EncodeManifest(manifest)));
