@@ -369,6 +369,11 @@ Seeds StoreSeeds() {
   const std::string whole = StoreBytes(&store);
   std::string many = whole;
   many.replace(64, 8, std::string(7, '\xff') + '\x7f');
+  // The first session has forgotten a result that is there. Its value is behind tag, key, version.
+  std::string forgotten = whole;
+  const size_t session = forgotten.find(std::string("\x02\x08\0\0", 4));
+  if (session == std::string::npos) return {};
+  forgotten[session + 12 + 16] = 1;
   // A program of five commands, then edits.
   const std::string program =
       std::string(1, 2) + start.substr(1) + Bytes({12, 0, 0x29, 'v', 'w', 3, 1, 1, 4, 1, 2, 5, 1});
@@ -376,6 +381,7 @@ Seeds StoreSeeds() {
           {"whole", raw(0, whole)},
           {"sealed", raw(1, whole)},
           {"endless_counts", raw(1, many)},
+          {"result_below_floor", raw(1, forgotten)},
           {"cut", raw(0, whole.substr(0, whole.size() - 20))},
           {"written", program},
           {"written_flipped", program + Bytes({1, 90, 0, 2})}};
