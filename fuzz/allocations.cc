@@ -24,7 +24,10 @@ void Note(size_t bytes) { largest_allocation = std::max(largest_allocation, byte
 
 #ifdef RAFTKV_ASAN
 
-#include <sanitizer/allocator_interface.h>
+// Of the sanitizers' runtime; gcc has it without the header.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(
+    void (*allocated)(const volatile void* block, size_t bytes),
+    void (*freed)(const volatile void* block));
 
 // AddressSanitizer has an operator new of its own, which checks more than ours would.
 namespace raftkv {
