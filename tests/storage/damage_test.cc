@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "storage/encoding.h"
 #include "storage/snapshot_store.h"
 #include "tests/storage/storage_fixture.h"
 #include "tests/storage/unreadable_disk.h"
@@ -940,6 +941,28 @@ TEST_F(SnapshotDamageTest, ALostFileIsFetchedAgain) {
     EXPECT_FALSE(recovered_.snapshot_damaged);
     EXPECT_EQ(SnapshotBytes(3), std::string(1000, 's'));
     EXPECT_EQ(Log(), "4@1 5@1 6@1");
+  }
+}
+
+// The header is parsed before its checksum is compared: whatever stands there, it is only damage.
+TEST_F(SnapshotDamageTest, AnyFieldOfTheHeaderMayBeHuge) {
+  Start();
+  Append(1, 5, "x", 5);
+  TakeSnapshot(3, 1, "state");
+  const std::string name = Names("snapshot-").back();
+  const std::string header = FileBytes(name).substr(0, 256);
+  const uint64_t body = Reader(absl::string_view(header).substr(16, 4)).U32();
+  ASSERT_LT(24 + body + 8, header.size());
+  Kill();
+  for (uint64_t offset = 0; offset + 4 <= header.size(); offset += 4) {
+    SCOPED_TRACE(offset);
+    Put(name, offset, std::string(4, '\xff'));
+    Open();
+    // Behind the checksum there is nothing that counts.
+    const bool counts = offset < 24 + body + 8;
+    EXPECT_EQ(recovered_.snapshot_damaged, counts);
+    Kill();
+    Put(name, 0, header);
   }
 }
 
