@@ -407,6 +407,23 @@ TEST_F(StorageTest, AnOlderSnapshotNeverReplacesANewerOne) {
   EXPECT_EQ(storage_->current_snapshot().meta.index, 7u);
 }
 
+// An own snapshot is being written while a newer one is received and installed.
+TEST_F(StorageTest, AnOwnSnapshotThatComesTooLateIsNotSwitchedTo) {
+  Start();
+  Append(1, 9, "x", 9);
+  const SnapshotInfo own = WriteSnapshot(SnapshotSource::kLocal, 5, 1, "own");
+  raft::PersistJob job;
+  job.snapshot = WriteSnapshot(SnapshotSource::kReceived, 20, 1, "received").meta;
+  job.keep_through = job.commit = 20;
+  ASSERT_TRUE(storage_->Persist(job).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(storage_->SwitchSnapshot(own.meta)));
+  Append(1, 1);
+  Crash();
+  Open();
+  EXPECT_EQ(recovered_.snapshot.meta.index, 20u);
+  EXPECT_EQ(Log(), "21@1");
+}
+
 TEST_F(StorageTest, ALocalSnapshotNeverRunsAheadOfTheDurableLog) {
   Start();
   Append(1, 3, "x", 3);
