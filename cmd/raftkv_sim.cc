@@ -308,7 +308,8 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(0, 20))
       ->capture_default_str();
   crash_points
-      ->add_option("--samples", crash.samples, "With more of them: so many combinations, for each cut")
+      ->add_option("--samples", crash.samples,
+                   "With more of them: so many combinations, for each cut")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   crash_points->add_option("--only", only_job, "One job, by its name")

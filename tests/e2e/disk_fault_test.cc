@@ -527,10 +527,9 @@ TEST_F(DirectorySync, OfANewOneBeforeAndAfterItsIdentity) {
   std::vector<std::string> words = {"/usr/bin/strace", "-f", "-o", Log()};
   for (const std::string& option : TraceOptions("mkdir,mkdirat,rename,renameat,renameat2,fsync"))
     words.push_back(option);
-  for (const std::string& word : {NodeProgram(), std::string("init"), std::string("--data"), data,
-                                  std::string("--node-id"), std::string("1"),
-                                  std::string("--members"),
-                                  std::string("1=127.0.0.1:7401/127.0.0.1:7400")})
+  for (const std::string& word :
+       {NodeProgram(), std::string("init"), std::string("--data"), data, std::string("--node-id"),
+        std::string("1"), std::string("--members"), std::string("1=127.0.0.1:7401/127.0.0.1:7400")})
     words.push_back(word);
   const Finished init = RunToEnd(words);
   ASSERT_EQ(init.code, 0) << init.output;

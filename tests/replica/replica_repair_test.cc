@@ -283,9 +283,8 @@ TEST(ReplicaRepairTest, APieceThatCannotBeReadIsNotSentEmpty) {
   Replica& asked = cluster[1];
   wire::PeerEncoder encoder;
   for (const bool readable : {true, false}) {
-    const std::string frame(
-        encoder.Encode(wire::PeerMessage{wire::Envelope{0, 2, 102, 1, 101},
-                                         wire::SnapshotPull{0, 512, 256}}));
+    const std::string frame(encoder.Encode(
+        wire::PeerMessage{wire::Envelope{0, 2, 102, 1, 101}, wire::SnapshotPull{0, 512, 256}}));
     asked.ReceivePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
     Work work = asked.TakeWork();
     ASSERT_EQ(work.jobs.size(), 1u);
@@ -299,8 +298,8 @@ TEST(ReplicaRepairTest, APieceThatCannotBeReadIsNotSentEmpty) {
     asked.JobDone(std::move(result));
     work = asked.TakeWork();
     ASSERT_EQ(work.frames.size(), 1u);
-    const absl::StatusOr<wire::PeerMessage> answer = wire::DecodePeer(
-        absl::string_view(work.frames[0].bytes).substr(wire::kFrameHeaderSize));
+    const absl::StatusOr<wire::PeerMessage> answer =
+        wire::DecodePeer(absl::string_view(work.frames[0].bytes).substr(wire::kFrameHeaderSize));
     ASSERT_TRUE(answer.ok()) << answer.status();
     const auto& piece = std::get<wire::SnapshotPiece>(answer->body);
     EXPECT_EQ(piece.meta.has_value(), readable) << "who asked goes on to the next peer";

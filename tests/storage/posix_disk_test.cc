@@ -138,11 +138,9 @@ TEST_F(PosixDiskTest, AReadGoesOnUntilTheBufferIsFullOrTheFileEnds) {
   ::close(descriptor);
   if (once <= 0 || more < 100 || static_cast<size_t>(once) + 100 > buffer.size())
     GTEST_SKIP() << "one call reads all of it here";
-  std::unique_ptr<PosixDisk> proc =
-      *PosixDisk::Open("/proc/self", PosixDisk::IfMissing::kFail);
+  std::unique_ptr<PosixDisk> proc = *PosixDisk::Open("/proc/self", PosixDisk::IfMissing::kFail);
   std::unique_ptr<File> file = *proc->Open(kLong, Disk::Mode::kRead);
-  absl::StatusOr<size_t> got =
-      file->Read(0, buffer.data(), static_cast<size_t>(once) + 100);
+  absl::StatusOr<size_t> got = file->Read(0, buffer.data(), static_cast<size_t>(once) + 100);
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_EQ(*got, static_cast<size_t>(once) + 100);
 }

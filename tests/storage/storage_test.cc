@@ -285,6 +285,20 @@ TEST_F(StorageTest, ASnapshotIsNothingUntilItIsSwitchedTo) {
   EXPECT_EQ(Names("snapshot-").size(), 1u);
 }
 
+TEST_F(StorageTest, AnUnfinishedSnapshotIsRemovedAtTheNextStart) {
+  Start();
+  Append(1, 5, "x", 5);
+  for (const SnapshotSource source : {SnapshotSource::kLocal, SnapshotSource::kReceived}) {
+    ASSERT_TRUE(storage_->BeginSnapshot(source, {4, 1, {}}).ok());
+    ASSERT_TRUE(storage_->AppendSnapshot(source, 0, std::string(600, 's')).ok());
+  }
+  ASSERT_EQ(Names("snapshot-").size(), 3u);
+  Kill();
+  Open();
+  EXPECT_EQ(Names("snapshot-").size(), 1u);
+  EXPECT_TRUE(Saw(Kind::kLeftoverRemoved));
+}
+
 TEST_F(StorageTest, TheLogIsCompactedInWholeSegmentsUpToTheSnapshot) {
   Start();
   for (int i = 0; i < 100; ++i) Append(1, 1, std::string(600, 'c'), 100);
