@@ -48,7 +48,7 @@ bool Matches(const DurableState& wanted, const DurableState& found) {
   return wanted.hard_state == found.hard_state && wanted.snapshot == found.snapshot &&
          wanted.snapshot_lost == found.snapshot_lost &&
          wanted.snapshot_bytes == found.snapshot_bytes && wanted.entries == found.entries &&
-         wanted.behind == found.behind && found.commit >= floor &&
+         (wanted.behind.empty() || wanted.behind == found.behind) && found.commit >= floor &&
          found.commit <= found.last_index();
 }
 
