@@ -192,18 +192,19 @@ int CheckFiles(const Arguments& arguments) {
   return code;
 }
 
-int ListCrashPoints() {
+int ListCrashPoints(const CrashPointOptions& options, const std::string& only) {
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   absl::PrintF("%-30s %6s %10s %12s %8s\n", "job of the storage", "cuts", "states", "undecided",
                "sampled");
   uint64_t states = 0;
   int code = kFine;
   for (const std::string& job : CrashPointJobs()) {
+    if (!only.empty() && job != only) continue;
     if (terminal) {
       absl::PrintF("%-30s ...\r", job);
       std::fflush(stdout);
     }
-    const CrashPointResult result = ExploreCrashPoints(job, CrashPointOptions());
+    const CrashPointResult result = ExploreCrashPoints(job, options);
     states += result.states;
     absl::PrintF("%-30s %6d %10d %12s %8d\n", job, result.cuts, result.states,
                  absl::StrCat("up to ", result.most_undecided), result.sampled_cuts);
@@ -299,6 +300,20 @@ int Main(int argc, char** argv) {
 
   CLI::App* crash_points = app.add_subcommand(
       "crash-points", "Cut each job of the storage after each of its operations, and recover");
+  CrashPointOptions crash;
+  std::string only_job;
+  crash_points
+      ->add_option("--exhaustive", crash.exhaustive,
+                   "So many things that are not synced are tried in all combinations")
+      ->check(CLI::Range(0, 20))
+      ->capture_default_str();
+  crash_points
+      ->add_option("--samples", crash.samples,
+                   "With more of them: so many combinations, for each cut")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  crash_points->add_option("--only", only_job, "One job, by its name")
+      ->check(CLI::IsMember(CrashPointJobs()).description(""));
 
   DiskTableArguments table;
   CLI::App* disk_table = app.add_subcommand(
@@ -354,7 +369,7 @@ int Main(int argc, char** argv) {
   if (run->parsed()) return RunSeed(arguments);
   if (sweep->parsed()) return RunSweep(arguments);
   if (hash->parsed()) return PrintHashes(arguments);
-  if (crash_points->parsed()) return ListCrashPoints();
+  if (crash_points->parsed()) return ListCrashPoints(crash, only_job);
   if (fault_table->parsed()) {
     arguments.seeds = fault_seeds;
     return ListFaultTable(std::move(fault), arguments);

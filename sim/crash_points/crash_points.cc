@@ -77,6 +77,7 @@ class Scene {
       return absl::InternalError(absl::StrCat("recovered ", Describe(*found)));
     }
     now_ = *std::move(found);
+    now_.behind.clear();
     allowed_ = {now_};
     return absl::OkStatus();
   }
@@ -90,6 +91,7 @@ class Scene {
     if (!recovered.damage) return absl::InternalError("no damage was found");
     whole_ = now_;
     now_.entries = std::move(recovered.entries);
+    now_.behind = std::move(recovered.damage->intact);
     now_.suspicion = recovered.damage->last;
     allowed_ = {now_};
     return absl::OkStatus();
@@ -109,6 +111,7 @@ class Scene {
   // As if peers had sent what was bad.
   absl::Status Settle(bool repaired) {
     DurableState next = repaired ? whole_ : now_;
+    next.behind.clear();
     next.commit = std::max(next.snapshot.index, next.commit);
     allowed_ = {now_, next};
     raft::Entries entries;
@@ -327,17 +330,19 @@ std::function<absl::Status(Scene&)> InTurn(Steps... steps) {
 
 absl::Status InitAndOpen(Scene& scene);
 
-// Four batches of a sector each, the second of which rots while the process is down.
-absl::Status WithAHole(Scene& scene) {
+// Batches of a sector each, the second of which rots while the process is down.
+absl::Status WithAHole(Scene& scene, int batches) {
   absl::Status status = InitAndOpen(scene);
   if (status.ok()) status = scene.Vote(3, 0);
-  for (int i = 0; i < 4 && status.ok(); ++i) status = scene.Append(1, 200);
+  for (int i = 0; i < batches && status.ok(); ++i) status = scene.Append(1, 200);
   if (!status.ok()) return status;
   scene.Close();
-  // Two headers and a batch in front; a byte of the payload.
-  status = scene.Rot("log-", 3 * kSector + 300);
+  // Two headers and a batch in front; a byte of the payload. The segment is the first that was
+  // begun after the initialisation.
+  status = scene.Rot("log-0000000000000002", 3 * kSector + 300);
   return status.ok() ? scene.OpenDamaged() : status;
 }
+absl::Status WithAHole(Scene& scene) { return WithAHole(scene, 4); }
 
 absl::Status InitAndOpen(Scene& scene) {
   absl::Status status = scene.Init();
@@ -386,8 +391,11 @@ const std::vector<Job>& Jobs() {
        InTurn(InitAndOpen, Append(4, 500), Append(4, 500), Append(4, 500),
               [](Scene& s) { return s.TakeSnapshot(10, 300); }),
        [](Scene& s) { return s.Compact(10); }},
-      {"repair", WithAHole, [](Scene& s) { return s.Settle(true); }},
-      {"repair without the entry", WithAHole, [](Scene& s) { return s.Settle(false); }},
+      {"repair", [](Scene& s) { return WithAHole(s); }, [](Scene& s) { return s.Settle(true); }},
+      {"repair without the entry", [](Scene& s) { return WithAHole(s); },
+       [](Scene& s) { return s.Settle(false); }},
+      {"repair across segments", [](Scene& s) { return WithAHole(s, 9); },
+       [](Scene& s) { return s.Settle(true); }},
       {"restore a snapshot",
        InTurn(
            InitAndOpen, Append(4, 200), [](Scene& s) { return s.TakeSnapshot(3, 900); },
@@ -398,8 +406,10 @@ const std::vector<Job>& Jobs() {
            InitAndOpen, Append(3, 200), [](Scene& s) { return s.InstallSnapshot(20, 900, {}, 1); },
            [](Scene& s) { return s.LoseSnapshot(); }),
        [](Scene& s) { return s.RefetchSnapshot(); }},
-      {"restore over a hole", WithAHole, [](Scene& s) { return s.CoverHole(4, true); }},
-      {"restore instead of a log", WithAHole, [](Scene& s) { return s.CoverHole(4, false); }},
+      {"restore over a hole", [](Scene& s) { return WithAHole(s); },
+       [](Scene& s) { return s.CoverHole(4, true); }},
+      {"restore instead of a log", [](Scene& s) { return WithAHole(s); },
+       [](Scene& s) { return s.CoverHole(4, false); }},
       {"start after a kill",
        InTurn(InitAndOpen, Append(3, 300),
               [](Scene& s) {
@@ -514,6 +524,7 @@ std::string RecoveryFault(SimDisk& disk, const Scene& scene) {
     }
     return text;
   }
+  found->behind.clear();
   // What it has decided holds, even if nothing it did not sync survives.
   opened->reset();
   const std::unique_ptr<SimDisk> image = disk.DurableImage();

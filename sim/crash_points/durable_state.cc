@@ -19,6 +19,9 @@ std::string Describe(const DurableState& state) {
     absl::StrAppend(&text, " ", entry.index, "@", entry.term, "#",
                     HashBytes(entry.payload.view()) % 1000);
   }
+  for (const raft::Entry& entry : state.behind) {
+    absl::StrAppend(&text, " behind a hole ", entry.index, "@", entry.term);
+  }
   if (state.snapshot_lost) absl::StrAppend(&text, " snapshot lost");
   if (state.suspicion) {
     absl::StrAppend(&text, " suspicion ", state.suspicion->index, "@", state.suspicion->term, "/",
@@ -45,7 +48,8 @@ bool Matches(const DurableState& wanted, const DurableState& found) {
   return wanted.hard_state == found.hard_state && wanted.snapshot == found.snapshot &&
          wanted.snapshot_lost == found.snapshot_lost &&
          wanted.snapshot_bytes == found.snapshot_bytes && wanted.entries == found.entries &&
-         found.commit >= floor && found.commit <= found.last_index();
+         (wanted.behind.empty() || wanted.behind == found.behind) && found.commit >= floor &&
+         found.commit <= found.last_index();
 }
 
 std::vector<DurableState> WhileWriting(const DurableState& before, raft::Index keep_through,
@@ -87,6 +91,7 @@ absl::StatusOr<DurableState> WhatWasFound(storage::Storage& storage) {
   found.commit = recovered.commit;
   found.suspicion = recovered.suspicion;
   if (recovered.damage) {
+    found.behind = std::move(recovered.damage->intact);
     const absl::Status status = storage.Settle({}, recovered.damage->last);
     if (!status.ok()) return status;
     found.suspicion = recovered.damage->last;

@@ -16,7 +16,10 @@ struct DurableState {
   raft::HardState hard_state;
   raft::SnapshotMeta snapshot;
   std::string snapshot_bytes;
-  raft::Entries entries;   // behind the snapshot
+  raft::Entries entries;  // behind the snapshot
+  // Behind a hole that follows them: what can be read. Wanted: what must not be lost; an
+  // interrupted write may leave holes of its own.
+  raft::Entries behind;
   raft::Index commit = 0;  // of the completed jobs; a crash may leave any more recent one
   // Found: as it is. Wanted: what has to be promised at least, with whatever evidence.
   std::optional<raft::Suspicion> suspicion;
@@ -41,9 +44,9 @@ std::vector<DurableState> WhileWriting(const DurableState& before, raft::Index k
 // Ends the suspicion of a state whose log is at least as up to date.
 void EndSuspicion(DurableState* state);
 
-// What a storage that was just opened found. Damage is settled as a node without peers would: the
-// log ends in front of the first bad entry, with a suspicion. An error if it contradicts itself, or
-// if the snapshot cannot be read.
+// What a storage that was just opened found. Damage is then settled as a node without peers would:
+// the log ends in front of the first bad entry, with a suspicion, and `behind` is no more. An error
+// if it contradicts itself, or if the snapshot cannot be read.
 absl::StatusOr<DurableState> WhatWasFound(storage::Storage& storage);
 
 }  // namespace raftkv::sim

@@ -506,5 +506,94 @@ TEST_P(SyncBeforeAnswer, AndOneSyncForEachBatch) {
 
 INSTANTIATE_TEST_SUITE_P(Clusters, SyncBeforeAnswer, testing::Values(1, 3));
 
+// ---- Every name is behind a sync of its directory
+
+class DirectorySync : public StraceTest {
+ protected:
+  // Of the data directory, or of where it is.
+  static bool Syncs(const SystemCall& call, const std::string& directory) {
+    return call.name == "fsync" && call.result == 0 &&
+           absl::StrContains(call.arguments, absl::StrCat("<", directory, ">"));
+  }
+  static bool Names(const SystemCall& call, absl::string_view name) {
+    return absl::StrContains(call.arguments, absl::StrCat("\"", name));
+  }
+};
+
+TEST_F(DirectorySync, OfANewOneBeforeAndAfterItsIdentity) {
+  const TemporaryDirectory home;
+  const std::string parent = absl::StrCat(home.path(), "/nodes");
+  const std::string data = absl::StrCat(parent, "/1");
+  std::vector<std::string> words = {"/usr/bin/strace", "-f", "-o", Log()};
+  for (const std::string& option : TraceOptions("mkdir,mkdirat,rename,renameat,renameat2,fsync"))
+    words.push_back(option);
+  for (const std::string& word :
+       {NodeProgram(), std::string("init"), std::string("--data"), data, std::string("--node-id"),
+        std::string("1"), std::string("--members"), std::string("1=127.0.0.1:7401/127.0.0.1:7400")})
+    words.push_back(word);
+  const Finished init = RunToEnd(words);
+  ASSERT_EQ(init.code, 0) << init.output;
+
+  const std::vector<SystemCall> calls = ReadTrace(Log());
+  // What is synced behind call number `from`, and in front of `to`.
+  const auto synced = [&](size_t from, size_t to, const std::string& directory) {
+    return std::any_of(calls.begin() + static_cast<ptrdiff_t>(from),
+                       calls.begin() + static_cast<ptrdiff_t>(to),
+                       [&](const SystemCall& call) { return Syncs(call, directory); });
+  };
+  std::optional<size_t> last_name;
+  std::optional<size_t> identity;
+  size_t made = 0;
+  for (size_t i = 0; i < calls.size(); ++i) {
+    if (absl::StartsWith(calls[i].name, "mkdir") && calls[i].result == 0) {
+      ++made;
+      const bool inner = Names(calls[i], absl::StrCat(data, "\""));
+      EXPECT_TRUE(synced(i, calls.size(), inner ? parent : home.path())) << calls[i].arguments;
+    }
+    if (!absl::StartsWith(calls[i].name, "rename")) continue;
+    (Names(calls[i], "identity\"") ? identity : last_name) = i;
+  }
+  EXPECT_EQ(made, 2u);
+  ASSERT_TRUE(last_name && identity);
+  EXPECT_LT(*last_name, *identity) << "it comes last";
+  EXPECT_TRUE(synced(*last_name, *identity, data)) << "in front of the identity";
+  EXPECT_TRUE(synced(*identity, calls.size(), data)) << "behind the identity";
+}
+
+// There is one disk thread: what follows a name is the sync of its directory.
+TEST_F(DirectorySync, FollowsEachNewNameOfARunningNode) {
+  Cluster cluster(3, kSmall);
+  cluster.StartAll();
+  Load load(&cluster);
+  ASSERT_TRUE(load.Reach(20));
+  Cluster::Node& node = cluster.node(cluster.WaitForLeader());
+  Strace strace(node.process->pid(),
+                TraceOptions("pwrite64,fdatasync,fsync,rename,renameat,renameat2,unlinkat"), Log());
+  ASSERT_TRUE(strace.attached());
+  const auto snapshots = [&] {
+    uint64_t index = 0;
+    return absl::SimpleAtoi(cluster.Status(node.id, "snapshot"), &index) ? index : 0;
+  };
+  const uint64_t before = snapshots();
+  EXPECT_TRUE(Eventually([&] { return snapshots() > before + 500; }, 60));
+  load.Stop();
+  strace.Detach();
+  std::map<std::string, int> named;
+  const SystemCall* name = nullptr;
+  const std::vector<SystemCall> calls = ReadTrace(Log());
+  for (const SystemCall& call : calls) {
+    if (!absl::StrContains(call.arguments, node.data)) continue;
+    if (name != nullptr) {
+      EXPECT_TRUE(Syncs(call, node.data))
+          << name->arguments << " is followed by " << call.name << "(" << call.arguments << ")";
+    }
+    name = absl::StartsWith(call.name, "rename") && call.result == 0 ? &call : nullptr;
+    if (name != nullptr) ++named[Names(call, "log-") ? "log" : "snapshot"];
+  }
+  EXPECT_GT(named["log"], 0);
+  EXPECT_GT(named["snapshot"], 0);
+  load.CheckThatNothingIsLost();
+}
+
 }  // namespace
 }  // namespace raftkv::e2e

@@ -277,6 +277,36 @@ TEST(ReplicaRepairTest, NodesWithDifferentBadPiecesHelpEachOther) {
   EXPECT_EQ(cluster.restarts, (std::multiset<raft::NodeId>{1, 2, 3}));
 }
 
+TEST(ReplicaRepairTest, APieceThatCannotBeReadIsNotSentEmpty) {
+  Cluster cluster(3, SmallSnapshots);
+  Fill(cluster, 200);
+  Replica& asked = cluster[1];
+  wire::PeerEncoder encoder;
+  for (const bool readable : {true, false}) {
+    const std::string frame(encoder.Encode(
+        wire::PeerMessage{wire::Envelope{0, 2, 102, 1, 101}, wire::SnapshotPull{0, 512, 256}}));
+    asked.ReceivePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
+    Work work = asked.TakeWork();
+    ASSERT_EQ(work.jobs.size(), 1u);
+    JobResult result;
+    if (readable) {
+      result = storage::RunJob(*cluster.nodes[1].storage, work.jobs[0]);
+    } else {
+      result.status = absl::DataLossError("rotten");
+    }
+    result.id = work.jobs[0].id;
+    asked.JobDone(std::move(result));
+    work = asked.TakeWork();
+    ASSERT_EQ(work.frames.size(), 1u);
+    const absl::StatusOr<wire::PeerMessage> answer =
+        wire::DecodePeer(absl::string_view(work.frames[0].bytes).substr(wire::kFrameHeaderSize));
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    const auto& piece = std::get<wire::SnapshotPiece>(answer->body);
+    EXPECT_EQ(piece.meta.has_value(), readable) << "who asked goes on to the next peer";
+    EXPECT_EQ(piece.bytes.size(), readable ? 256u : 0u);
+  }
+}
+
 TEST(ReplicaRepairTest, AnOldSnapshotIsReplacedByTheNewestOfAPeer) {
   Cluster cluster(3, SmallSnapshots);
   Fill(cluster, 100);

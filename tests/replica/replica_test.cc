@@ -294,6 +294,43 @@ TEST_F(SnapshotSendingTest, WithoutARateItGoesAtOnce) {
   EXPECT_TRUE(Installed());
 }
 
+// A chunk that the network kept for a while says nothing about the transfer that is under way, and
+// begins none.
+TEST_F(SnapshotSendingTest, ALateChunkChangesNothing) {
+  Lag([](Options& options) { options.snapshot_bytes_per_s = 20'000; });
+  wire::PeerEncoder encoder;
+  // Of a transfer that was begun before the one that is under way, of other bytes.
+  const auto late_chunk = [&](uint64_t offset) {
+    const Replica& leader = (*cluster_)[leader_];
+    const wire::SnapshotChunk chunk{.term = leader.raft().term(),
+                                    .meta = leader.raft().offered_snapshot(),
+                                    .transfer = 1,
+                                    .offset = offset,
+                                    .total_size = Size() + 1,
+                                    .digest = 4711,
+                                    .bytes = std::string(256, 'l')};
+    const std::string frame(encoder.Encode(wire::PeerMessage{
+        wire::Envelope{0, leader_, 100 + leader_, lagging_, 100 + lagging_}, chunk}));
+    (*cluster_)[lagging_].ReceivePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
+    cluster_->Settle();
+  };
+  cluster_->Start(lagging_);
+  for (const uint64_t offset : {256u, 25'600u}) {
+    late_chunk(offset);
+    EXPECT_EQ(node().storage->SnapshotOffset(storage::SnapshotSource::kReceived), std::nullopt)
+        << "nothing is begun in the middle";
+  }
+  cluster_->Run(1'000);
+  const uint64_t before = Written();
+  ASSERT_GT(before, 10'000u);
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{256}, before}) {
+    late_chunk(offset);
+    EXPECT_EQ(Written(), before) << offset;
+  }
+  cluster_->Run(Size() * 1'000 / 20'000);
+  EXPECT_TRUE(Installed());
+}
+
 // Frames in both directions are lost for a while: what was acknowledged is not sent again, neither
 // when the same transfer goes on nor when it was given up and a new one begins.
 TEST_F(SnapshotSendingTest, ABrokenLinkResumesBehindWhatIsThere) {

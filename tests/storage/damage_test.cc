@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "storage/encoding.h"
 #include "storage/snapshot_store.h"
 #include "tests/storage/storage_fixture.h"
 #include "tests/storage/unreadable_disk.h"
@@ -510,6 +511,39 @@ TEST_F(DamageTest, AHoleIsSettledWithoutItsEntry) {
   EXPECT_FALSE(storage_->suspicion());
 }
 
+TEST_F(DamageTest, AHoleIsNotClosedWithWhatCannotBeReadBack) {
+  Start();
+  AppendEach(1, 4);
+  Kill();
+  Garble(NewestSegment(), Batch(2));
+  Open();
+  raft::Entries entries = Entries(1, 2, 3);
+  entries[1].payload = raft::Payload::Copy(std::string(kMaxEntryBytes + 1, 'x'));
+  EXPECT_TRUE(absl::IsInvalidArgument(storage_->Settle(entries, {})));
+  Settle(Entries(1, 2, 3));
+  Crash();
+  Open();
+  EXPECT_EQ(Log(), "1@1 2@1 3@1 4@1");
+}
+
+// Space was promised there. The write may have been cut short anywhere, so nothing is certain.
+TEST_F(DamageTest, NoSpaceInTheMiddleOfAFileIsFinal) {
+  for (const absl::string_view name : {"log-", "vote", "marks"}) {
+    SCOPED_TRACE(name);
+    disk_ = sim::SimDisk({});
+    Start();
+    Append(1, 2);
+    bad_disk_.FindNoSpaceIn(name);
+    const absl::Status status = name == "vote" ? Vote(7, 1) : Write(2, 1, 1);
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_EQ(storage_->health(), status);
+    bad_disk_.FindNoSpaceIn("");
+    EXPECT_EQ(Write(2, 1, 1), status) << "not even when there is space again";
+    EXPECT_EQ(Vote(8, 1), status);
+    Kill();
+  }
+}
+
 TEST_F(DamageTest, AHoleAndATornTail) {
   Start(2);
   AppendEach(1, 3);
@@ -645,10 +679,20 @@ TEST_F(SegmentFileTest, TheOldestAreMissing) {
 }
 
 TEST_F(SegmentFileTest, OneInTheMiddleIsEmptyGarbageOrForeign) {
-  for (int what = 0; what < 4; ++what) {
+  // The same segment of another node of the cluster: its records are as good as ours.
+  Identity another = TestIdentity();
+  another.node = 4;
+  ASSERT_TRUE(
+      Storage::Init(disk_, another, {{0, 0, {{1, 2, 3}, {}, {}, {}, false}}, "founding"}).ok());
+  Open();
+  for (int i = 0; i < 60; ++i) Append(1, 1, std::string(600, 'm'), 0);
+  Kill();
+  const std::string foreign = FileBytes(Names("log-")[2]);
+  for (int what = 0; what < 5; ++what) {
     SCOPED_TRACE(what);
     disk_ = sim::SimDisk({});
     Fill();
+    if (what == 4) Put(names_[2], 0, foreign);
     if (what == 0) Shrink(names_[2], 0);
     if (what == 1) Garble(names_[2], 0, 4 * kBlock);
     if (what == 2) Put(names_[2], 0, FileBytes(names_[1]));
@@ -981,6 +1025,40 @@ TEST_F(SnapshotDamageTest, ALostFileIsFetchedAgain) {
     EXPECT_EQ(SnapshotBytes(3), std::string(1000, 's'));
     EXPECT_EQ(Log(), "4@1 5@1 6@1");
   }
+}
+
+// The header is parsed before its checksum is compared: whatever stands there, it is only damage.
+TEST_F(SnapshotDamageTest, AnyFieldOfTheHeaderMayBeHuge) {
+  Start();
+  Append(1, 5, "x", 5);
+  TakeSnapshot(3, 1, "state");
+  const std::string name = Names("snapshot-").back();
+  const std::string header = FileBytes(name).substr(0, 256);
+  const uint64_t body = Reader(absl::string_view(header).substr(16, 4)).U32();
+  ASSERT_LT(24 + body + 8, header.size());
+  Kill();
+  for (uint64_t offset = 0; offset + 4 <= header.size(); offset += 4) {
+    SCOPED_TRACE(offset);
+    Put(name, offset, std::string(4, '\xff'));
+    Open();
+    // Behind the checksum there is nothing that counts.
+    const bool counts = offset < 24 + body + 8;
+    EXPECT_EQ(recovered_.snapshot_damaged, counts);
+    Kill();
+    Put(name, 0, header);
+  }
+}
+
+TEST_F(SnapshotDamageTest, AnIntactChunkInAnotherPlaceIsNotRead) {
+  Start();
+  Append(1, 5, "x", 5);
+  TakeSnapshot(3, 1, std::string(256, 'a') + std::string(256, 'b'));
+  const std::string name = Names("snapshot-").back();
+  constexpr uint64_t kFirst = 4096;
+  constexpr uint64_t kChunk = 32 + 256;
+  Put(name, kFirst, FileBytes(name).substr(kFirst + kChunk, kChunk));
+  EXPECT_TRUE(absl::IsDataLoss(storage_->ReadSnapshot(3, 0, 10).status()));
+  EXPECT_EQ(*storage_->ReadSnapshot(3, 256, 10), std::string(10, 'b'));
 }
 
 // It comes from any peer, and not with the term of a leader.

@@ -1,5 +1,8 @@
 #include "storage/posix_disk.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,6 +110,39 @@ TEST_F(PosixDiskTest, AFullDeviceIsResourceExhausted) {
   absl::StatusOr<std::unique_ptr<File>> full = (*dev)->Open("full", Disk::Mode::kReadWrite);
   ASSERT_TRUE(full.ok()) << full.status();
   EXPECT_TRUE(absl::IsResourceExhausted((*full)->Write(0, "x")));
+}
+
+// A limit of the process takes the first part of a write, says so, and refuses the rest.
+TEST_F(PosixDiskTest, AWriteThatIsCutShortIsNoSuccess) {
+  std::unique_ptr<File> file = *disk_->Create("short");
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit limit = before;
+  limit.rlim_cur = 1000;
+  ASSERT_NE(::signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  const absl::Status status = file->Write(600, std::string(1000, 'w'));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(*file->Size(), 1000u) << "the system has taken the first part";
+}
+
+// Files of /proc give a page or so at a time, however much is asked for.
+TEST_F(PosixDiskTest, AReadGoesOnUntilTheBufferIsFullOrTheFileEnds) {
+  constexpr char kLong[] = "smaps";
+  std::string buffer(64 << 10, '\0');
+  const int descriptor = ::open((std::string("/proc/self/") + kLong).c_str(), O_RDONLY);
+  if (descriptor < 0) GTEST_SKIP() << "no /proc here";
+  const ssize_t once = ::pread(descriptor, buffer.data(), buffer.size(), 0);
+  const ssize_t more = ::pread(descriptor, buffer.data(), 100, once);
+  ::close(descriptor);
+  if (once <= 0 || more < 100 || static_cast<size_t>(once) + 100 > buffer.size())
+    GTEST_SKIP() << "one call reads all of it here";
+  std::unique_ptr<PosixDisk> proc = *PosixDisk::Open("/proc/self", PosixDisk::IfMissing::kFail);
+  std::unique_ptr<File> file = *proc->Open(kLong, Disk::Mode::kRead);
+  absl::StatusOr<size_t> got = file->Read(0, buffer.data(), static_cast<size_t>(once) + 100);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(*got, static_cast<size_t>(once) + 100);
 }
 
 TEST_F(PosixDiskTest, TheLockKeepsOthersOut) {

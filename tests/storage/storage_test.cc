@@ -286,6 +286,20 @@ TEST_F(StorageTest, ASnapshotIsNothingUntilItIsSwitchedTo) {
   EXPECT_EQ(Names("snapshot-").size(), 1u);
 }
 
+TEST_F(StorageTest, AnUnfinishedSnapshotIsRemovedAtTheNextStart) {
+  Start();
+  Append(1, 5, "x", 5);
+  for (const SnapshotSource source : {SnapshotSource::kLocal, SnapshotSource::kReceived}) {
+    ASSERT_TRUE(storage_->BeginSnapshot(source, {4, 1, {}}).ok());
+    ASSERT_TRUE(storage_->AppendSnapshot(source, 0, std::string(600, 's')).ok());
+  }
+  ASSERT_EQ(Names("snapshot-").size(), 3u);
+  Kill();
+  Open();
+  EXPECT_EQ(Names("snapshot-").size(), 1u);
+  EXPECT_TRUE(Saw(Kind::kLeftoverRemoved));
+}
+
 TEST_F(StorageTest, TheLogIsCompactedInWholeSegmentsUpToTheSnapshot) {
   Start();
   for (int i = 0; i < 100; ++i) Append(1, 1, std::string(600, 'c'), 100);
@@ -406,6 +420,23 @@ TEST_F(StorageTest, AnOlderSnapshotNeverReplacesANewerOne) {
   job.snapshot = raft::SnapshotMeta{5, 1, {{1, 2, 3}, {}, {4}, {}, false}};
   EXPECT_TRUE(absl::IsFailedPrecondition(storage_->Persist(job)));
   EXPECT_EQ(storage_->current_snapshot().meta.index, 7u);
+}
+
+// An own snapshot is being written while a newer one is received and installed.
+TEST_F(StorageTest, AnOwnSnapshotThatComesTooLateIsNotSwitchedTo) {
+  Start();
+  Append(1, 9, "x", 9);
+  const SnapshotInfo own = WriteSnapshot(SnapshotSource::kLocal, 5, 1, "own");
+  raft::PersistJob job;
+  job.snapshot = WriteSnapshot(SnapshotSource::kReceived, 20, 1, "received").meta;
+  job.keep_through = job.commit = 20;
+  ASSERT_TRUE(storage_->Persist(job).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(storage_->SwitchSnapshot(own.meta)));
+  Append(1, 1);
+  Crash();
+  Open();
+  EXPECT_EQ(recovered_.snapshot.meta.index, 20u);
+  EXPECT_EQ(Log(), "21@1");
 }
 
 TEST_F(StorageTest, ALocalSnapshotNeverRunsAheadOfTheDurableLog) {

@@ -1,5 +1,6 @@
 // A disk with sectors that the device cannot read: every read that touches one fails as a whole, as
-// reads of real devices do.
+// reads of real devices do. It can also run out of space where some was promised: in the middle of
+// a file.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "storage/disk.h"
 
 namespace raftkv::storage {
@@ -21,6 +23,8 @@ class UnreadableDisk final : public Disk {
     bad_[std::string(name)].push_back({offset, offset + bytes});
   }
   void Heal() { bad_.clear(); }
+  // Writes to files whose names begin so find no space; empty: no more.
+  void FindNoSpaceIn(absl::string_view prefix) { no_space_ = std::string(prefix); }
   uint64_t failed_reads() const { return failed_reads_; }
 
   absl::StatusOr<std::unique_ptr<File>> Open(absl::string_view name, Mode mode) override {
@@ -55,6 +59,9 @@ class UnreadableDisk final : public Disk {
       return file_->Read(offset, buffer, length);
     }
     absl::Status Write(uint64_t offset, absl::string_view bytes) override {
+      if (!disk_.no_space_.empty() && absl::StartsWith(name_, disk_.no_space_)) {
+        return absl::ResourceExhaustedError("no space");
+      }
       return file_->Write(offset, bytes);
     }
     absl::Status Sync() override { return file_->Sync(); }
@@ -76,6 +83,7 @@ class UnreadableDisk final : public Disk {
 
   Disk& disk_;
   std::map<std::string, std::vector<std::pair<uint64_t, uint64_t>>> bad_;
+  std::string no_space_;
   uint64_t failed_reads_ = 0;
 };
 
