@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/replica/replica.h"
 #include "core/wire/frame.h"
@@ -145,6 +146,7 @@ class Cluster {
         idle = idle && work.empty();
         for (Work::Frame& frame : work.frames) {
           frames_sent[{id, frame.to}] += 1;
+          bytes_sent[{id, frame.to}] += frame.bytes.size();
           for (int copy = 0; copy < (duplicate ? 2 : 1); ++copy) {
             if (!drop || !drop(id, frame.to)) network_.push_back({id, frame.to, frame.bytes});
           }
@@ -239,7 +241,9 @@ class Cluster {
   std::multiset<raft::NodeId> restarts;  // after a repair
   bool may_refuse = false;               // Create may fail: `started` says why
   absl::Status started;
+  // What left for whom, whether it arrived or not: frames, and their bytes with headers.
   std::map<std::pair<raft::NodeId, raft::NodeId>, uint64_t> frames_sent;
+  std::map<std::pair<raft::NodeId, raft::NodeId>, uint64_t> bytes_sent;
   std::function<bool(raft::NodeId from, raft::NodeId to)> drop;
   bool duplicate = false;
   std::set<raft::NodeId> hold_disk;
@@ -342,5 +346,21 @@ class Cluster {
   storage::Founding founding_;
   ClientId last_client_ = 0;
 };
+
+// Flips a bit on the disk of the first byte of `text` in the file of that kind that has it. False: none has.
+inline bool Spoil(Cluster::Node& node, absl::string_view prefix,
+                  absl::string_view text) {
+  std::vector<std::string> names = *node.disk->List();
+  std::reverse(names.begin(), names.end());  // the newest first
+  for (const std::string& name : names) {
+    if (!absl::StartsWith(name, prefix)) continue;
+    std::unique_ptr<storage::File> file = *node.disk->Open(name, storage::Disk::Mode::kRead);
+    std::string bytes(*file->Size(), '\0');
+    bytes.resize(*file->Read(0, bytes.data(), bytes.size()));
+    const size_t at = bytes.find(text.data(), 0, text.size());
+    if (at != std::string::npos) return node.disk->Corrupt(name, at, 4);
+  }
+  return false;
+}
 
 }  // namespace raftkv::replica

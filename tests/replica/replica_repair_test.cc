@@ -170,6 +170,79 @@ TEST(ReplicaRepairTest, ANodeThatNobodyCanHelpRefusesToStart) {
   EXPECT_TRUE(absl::StrContains(cluster.started.message(), "no other member"));
 }
 
+// ---- What a repair costs ----
+
+constexpr int kManyEntries = 30'000;
+constexpr size_t kValueBytes = 1'024;
+
+std::string LargeValue(int number) {
+  std::string value = absl::StrCat("value<", number, ">");
+  value.resize(kValueBytes, static_cast<char>('a' + number % 26));
+  return value;
+}
+
+std::string LargeKey(int number) { return absl::StrCat("key:", number); }
+
+// Logs of `kManyEntries` entries on all three nodes, and no snapshot.
+void WriteManyEntries(Cluster& cluster, raft::NodeId through) {
+  const ClientId client = cluster.Connect(through);
+  std::string heard;
+  for (int i = 0; i < kManyEntries; ++i) {
+    cluster.Say(through, client, {"SET", LargeKey(i), LargeValue(i)});
+    if (i % 500 != 499) continue;
+    cluster.Run(20);
+    heard += cluster.Heard(through, client);
+  }
+  cluster.Run(200);
+  heard += cluster.Heard(through, client);
+  ASSERT_EQ(heard.size(), kManyEntries * std::string("+OK\r\n").size());
+  for (auto& [id, node] : cluster.nodes) {
+    ASSERT_GT(cluster[id].raft().log().last() - cluster[id].raft().log().base(),
+              raft::Index{kManyEntries})
+        << id;
+    ASSERT_TRUE(Events<SnapshotTaken>(node).empty());
+  }
+}
+
+// Everything that leaves for and from the node is counted, from the moment it is up with its rotten
+// disk until it serves again: questions, answers, heartbeats, an election where it led.
+class RepairTraffic : public testing::TestWithParam<bool> {};
+
+TEST_P(RepairTraffic, OneRottenEntryAmongManyCostsLittle) {
+  constexpr uint64_t kLimit = 64 << 10;
+  Cluster cluster(3, Quiet);
+  const raft::NodeId leader = cluster.Leader();
+  ASSERT_NO_FATAL_FAILURE(WriteManyEntries(cluster, leader));
+  const raft::NodeId rotten = GetParam() ? leader : cluster.Follower();
+  const raft::Index last = cluster[rotten].raft().log().last();
+  constexpr int kRotten = kManyEntries / 2;
+  cluster.Kill(rotten);
+  ASSERT_TRUE(Spoil(cluster.nodes[rotten], "log-", LargeValue(kRotten)));
+  cluster.bytes_sent.clear();
+  cluster.Start(rotten);
+  ASSERT_TRUE(cluster[rotten].repairing());
+  for (int i = 0; i < 500 && cluster.restarts.count(rotten) == 0; ++i) cluster.Run(10);
+  ASSERT_EQ(cluster.restarts.count(rotten), 1u);
+  EXPECT_EQ(cluster.Ask(rotten, {"GET", LargeKey(kRotten)}),
+            absl::StrCat("$", kValueBytes, "\r\n", LargeValue(kRotten), "\r\n"));
+  const auto closed = Events<RepairClosed>(cluster.nodes[rotten]);
+  ASSERT_EQ(closed.size(), 1u);
+  EXPECT_EQ(closed[0].fetched_entries, 1u);
+  EXPECT_EQ(closed[0].last, last);
+  EXPECT_TRUE(Events<SnapshotInstalled>(cluster.nodes[rotten]).empty());
+  // Also what may follow it: a leader that probes its followers' logs.
+  cluster.Run(1'000);
+  EXPECT_EQ(cluster[rotten].machine().Digest(), cluster[cluster.Leader()].machine().Digest());
+  uint64_t bytes = 0;
+  for (const auto& [link, sent] : cluster.bytes_sent) bytes += sent;
+  RecordProperty("bytes", std::to_string(bytes));
+  EXPECT_GT(bytes, kValueBytes) << "the entry itself";
+  EXPECT_LT(bytes, kLimit);
+}
+
+INSTANTIATE_TEST_SUITE_P(ReplicaRepairTest, RepairTraffic, testing::Bool(),
+                         [](const auto& which) { return which.param ? "Leader" : "Follower"; });
+
 // ---- What everybody lost ----
 
 TEST(ReplicaRepairTest, WhatEverybodyLostBlankIsGivenUp) {

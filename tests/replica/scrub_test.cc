@@ -32,21 +32,6 @@ std::vector<Kind> Events(const Cluster::Node& node) {
   return found;
 }
 
-// Flips a bit of the first byte of `text` in the file of that kind that has it. False: none has.
-bool Spoil(Cluster::Node& node, absl::string_view prefix, absl::string_view text) {
-  std::vector<std::string> names = *node.disk->List();
-  std::reverse(names.begin(), names.end());  // the newest first
-  for (const std::string& name : names) {
-    if (!absl::StartsWith(name, prefix)) continue;
-    std::unique_ptr<storage::File> file = *node.disk->Open(name, storage::Disk::Mode::kRead);
-    std::string bytes(*file->Size(), '\0');
-    bytes.resize(*file->Read(0, bytes.data(), bytes.size()));
-    const size_t at = bytes.find(text.data(), 0, text.size());
-    if (at != std::string::npos) return node.disk->Corrupt(name, at, 4);
-  }
-  return false;
-}
-
 struct Writes {
   explicit Writes(Cluster& written) : cluster(written) {
     const raft::NodeId leader = cluster.Leader();
