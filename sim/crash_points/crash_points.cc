@@ -391,6 +391,11 @@ const std::vector<Job>& Jobs() {
        InTurn(InitAndOpen, Append(4, 500), Append(4, 500), Append(4, 500),
               [](Scene& s) { return s.TakeSnapshot(10, 300); }),
        [](Scene& s) { return s.Compact(10); }},
+      // The caller says more than the snapshot covers.
+      {"compact too much",
+       InTurn(InitAndOpen, Append(4, 500), Append(4, 500), Append(4, 500),
+              [](Scene& s) { return s.TakeSnapshot(3, 300); }),
+       [](Scene& s) { return s.Compact(s.now().last_index()); }},
       {"repair", [](Scene& s) { return WithAHole(s); }, [](Scene& s) { return s.Settle(true); }},
       {"repair without the entry", [](Scene& s) { return WithAHole(s); },
        [](Scene& s) { return s.Settle(false); }},
