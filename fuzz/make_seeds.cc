@@ -1,5 +1,6 @@
 // Writes the seeds of peer_frame, resp_request and command from the samples that the tests use,
-// those of log_segment, and the programs of core_cluster and core_peer:
+// those of the files of a data directory and of what is in a snapshot, and the programs of
+// core_cluster and core_peer:
 //
 //   fuzz_make_seeds fuzz/corpus
 //
@@ -11,12 +12,20 @@
 #include <utility>
 #include <vector>
 
+#include "core/kv/result.h"
+#include "core/kv/snapshot.h"
+#include "core/kv/store.h"
 #include "core/raft/random.h"
 #include "core/wire/command.h"
 #include "core/wire/frame.h"
 #include "core/wire/peer.h"
 #include "fuzz/core_cluster_program.h"
+#include "sim/disk/sim_disk.h"
+#include "storage/checksum.h"
+#include "storage/encoding.h"
 #include "storage/log_format.h"
+#include "storage/records.h"
+#include "storage/snapshot_store.h"
 #include "tests/wire/samples.h"
 
 namespace {
@@ -217,6 +226,226 @@ std::vector<std::pair<std::string, std::string>> Segments() {
           {"cut_in_payload", whole.substr(0, 1536 + kBatchHeadBytes + 200)}};
 }
 
+using Seeds = std::vector<std::pair<std::string, std::string>>;
+
+std::string Bytes(const std::vector<int>& values) {
+  std::string bytes;
+  for (const int value : values) bytes.push_back(static_cast<char>(value));
+  return bytes;
+}
+
+// Modes as in fuzz/slot_oracle.h: bytes of both slots as they are (0) or sealed (1), or the record
+// of the target's own program, with edits (2). `prefix` is what the target reads in front.
+Seeds SlotSeeds(const raftkv::storage::SlotFile& file, const std::string& payload,
+                const std::string& prefix) {
+  using raftkv::storage::EncodeSlot;
+  using raftkv::storage::kSlotBytes;
+  const size_t length = raftkv::storage::kSlotOverhead + payload.size();
+  const auto slot = [&](uint64_t number, uint64_t generation) {
+    return EncodeSlot(file, number * kSlotBytes, {generation, payload}).substr(0, length);
+  };
+  const auto both = [&](int mode, const std::string& first, const std::string& second) {
+    const int size = static_cast<int>(first.size());
+    return prefix + Bytes({mode, size & 0xff, size >> 8}) + first + second;
+  };
+  std::string newer_program = slot(0, 3);
+  newer_program[8] = 2;
+  std::string long_payload = slot(0, 3);
+  long_payload[25] = 15;
+  // Two records of ten bytes of choices each, generation 5 and 6.
+  const auto written = [&](int state, const std::vector<int>& edits) {
+    return prefix + Bytes({2, 4, state}) + std::string(20, '\x03') + Bytes(edits);
+  };
+  return {{"whole", both(0, slot(0, 3), slot(1, 3))},
+          {"second_older", both(0, slot(0, 4), slot(1, 3))},
+          {"second_only", both(0, "", slot(1, 3))},
+          {"largest_generation", both(1, slot(0, uint64_t{1} << 62), slot(1, 3))},
+          {"newer_program", both(1, newer_program, slot(1, 3))},
+          {"long_payload", both(1, long_payload, slot(1, 3))},
+          {"written", written(2, {})},
+          {"written_between_syncs", written(1, {})},
+          {"written_one_flipped", written(0, {1, 40, 0, 3})},
+          {"written_cut", written(1, {5, 0, 16, 0})}};
+}
+
+Seeds SnapshotSeeds() {
+  using namespace raftkv::storage;
+  raftkv::sim::SimDisk disk{raftkv::sim::SimDisk::Options{}};
+  Options options;
+  options.snapshot_chunk_bytes = 64;
+  const Identity owner{{0x0123456789abcdef, 0xfedcba9876543210}, 3, 1, 0, 0};
+  auto writer = SnapshotWriter::Create(disk, owner, options, SnapshotSource::kLocal,
+                                       {2, 2, {{1, 2, 3}, {}, {4}, {}, false}});
+  if (!writer.ok() || !(*writer)->Append(std::string(150, 's')).ok()) return {};
+  while (!(*writer)->finished()) {
+    if (!(*writer)->FinishStep(std::nullopt).ok()) return {};
+  }
+  auto file = disk.Open(SnapshotName(2, SnapshotSource::kLocal), Disk::Mode::kRead);
+  std::string whole(*(*file)->Size(), '\0');
+  if (!(*file)->Read(0, whole.data(), whole.size()).ok()) return {};
+  const std::string body = whole.substr(kSnapshotHeaderBytes);
+  const auto raw = [&](int mode, const std::string& header, const std::string& rest) {
+    const int size = static_cast<int>(header.size());
+    return Bytes({mode}) + std::string(12, '\x10') + Bytes({size & 0xff, size >> 8}) + header +
+           rest;
+  };
+  const std::string header = whole.substr(0, 148);
+  std::string no_chunks = header;
+  no_chunks[68] = 0;
+  const auto written = [](const std::vector<int>& edits) {
+    return Bytes({2}) + std::string(12, '\x10') + Bytes({20, 0, 1, 2, 150, 0}) + Bytes(edits);
+  };
+  return {{"whole", raw(0, header, body)},
+          {"one_chunk_less", raw(1, header, body.substr(96))},
+          {"chunks_of_nothing", raw(1, no_chunks, body)},
+          {"header_only", raw(1, header, "")},
+          {"written", written({})},
+          {"written_chunk_flipped", written({1, 40, 16, 3})},
+          {"written_cut", written({5, 100, 16, 0})},
+          {"written_longer", written({6, 0, 0, 9})}};
+}
+
+// fuzz/data_directory.cc: which directory, and edits.
+Seeds DirectorySeeds() {
+  return {{"grown", Bytes({0})},
+          {"installed", Bytes({1})},
+          {"fresh", Bytes({2})},
+          {"sealed", Bytes({128})},
+          {"segment_gone", Bytes({0, 0x21})},
+          {"newest_gone", Bytes({0, 0x41})},
+          {"payload_flipped", Bytes({0, 0x28, 1, 240, 4, 3})},
+          {"two_blocks_garbage", Bytes({0, 0x28, 132, 0, 6, 2})},
+          {"last_batch_zero", Bytes({0, 0x48, 131, 0, 4, 1})},
+          {"both_votes_bad", Bytes({0, 0x88, 1, 40, 0, 1, 0x88, 1, 40, 16, 1})},
+          {"old_vote", Bytes({0, 0x74})},
+          {"marks_gone_and_tail_cut", Bytes({0, 0x61, 0x48, 5, 0, 8, 0})},
+          {"unreadable", Bytes({0, 0x25, 0, 4, 20})},
+          {"stray_segment", Bytes({0, 0x22, 0x7f})},
+          {"far_sequence", Bytes({128, 0x36, 64, 0, 27})},
+          {"long_segment", Bytes({128, 0x46, 112, 0, 16})},
+          {"far_base", Bytes({128, 0x46, 72, 0, 13})}};
+}
+
+std::string StoreBytes(raftkv::kv::Store* store) {
+  std::string bytes;
+  raftkv::kv::SnapshotWriter writer(store->View());
+  while (!writer.done()) writer.Next(1 << 20, &bytes);
+  return bytes;
+}
+
+// fuzz/kv_snapshot.cc.
+Seeds StoreSeeds() {
+  using namespace raftkv::kv;
+  StoreOptions options;
+  options.sessions.max_sessions = 3;
+  options.sessions.results_kept = 2;
+  options.sessions.kept_result_bytes = 64;
+  options.sessions.idle_ms = 50;
+  Store store(options);
+  const std::string start(1 + 1 + 16, '\x05');
+  const auto raw = [&](char mode, const std::string& bytes) {
+    std::string seed = start + bytes;
+    seed[0] = mode;
+    return seed;
+  };
+  const std::string empty = StoreBytes(&store);
+  const auto apply = [&](raftkv::raft::Index index, OpKind kind, uint64_t session,
+                         uint64_t sequence, absl::string_view key) {
+    Command command;
+    command.session = session;
+    command.sequence = sequence;
+    Op op;
+    op.kind = kind;
+    op.key = key;
+    op.value = kind == OpKind::kSet ? "value" : "";
+    command.ops = {op};
+    store.Apply(index, command);
+  };
+  apply(1, OpKind::kSet, 0, 0, "a");
+  apply(2, OpKind::kOpenSession, 0, 0, "");
+  apply(3, OpKind::kSet, 2, 1, "b");
+  apply(4, OpKind::kGet, 2, 2, "b");
+  apply(5, OpKind::kOpenSession, 0, 0, "");
+  const std::string whole = StoreBytes(&store);
+  std::string many = whole;
+  many.replace(64, 8, std::string(7, '\xff') + '\x7f');
+  // The first session has forgotten a result that is there. Its value is behind tag, key, version.
+  std::string forgotten = whole;
+  const size_t session = forgotten.find(std::string("\x02\x08\0\0", 4));
+  if (session == std::string::npos) return {};
+  forgotten[session + 12 + 16] = 1;
+  // A program of five commands, then edits.
+  const std::string program =
+      std::string(1, 2) + start.substr(1) + Bytes({12, 0, 0x29, 'v', 'w', 3, 1, 1, 4, 1, 2, 5, 1});
+  return {{"empty", raw(0, empty)},
+          {"whole", raw(0, whole)},
+          {"sealed", raw(1, whole)},
+          {"endless_counts", raw(1, many)},
+          {"result_below_floor", raw(1, forgotten)},
+          {"cut", raw(0, whole.substr(0, whole.size() - 20))},
+          {"written", program},
+          {"written_flipped", program + Bytes({1, 90, 0, 2})}};
+}
+
+Seeds ResultSeeds() {
+  using namespace raftkv::kv;
+  using raftkv::raft::Payload;
+  Result all;
+  all.index = 300;
+  all.ops = {Nil{},
+             Done{},
+             int64_t{-3},
+             VersionedValue{7, Payload::Copy("value")},
+             Page{{{"a", 1, Payload::Copy("x")}, {"", 2, Payload()}}, true, "b"},
+             ConditionNotMet{UINT64_MAX},
+             OpError::kReplyTooLarge};
+  Result guard;
+  guard.outcome = Outcome::kGuardFailed;
+  guard.failed_guard = kMaxGuards - 1;
+  guard.observed_version = 12;
+  // A count of operations that are not there.
+  return {{"every_kind", EncodeResult(all)},
+          {"guard_failed", EncodeResult(guard)},
+          {"many_operations", Bytes({1, 0, 1, 0, 0, 0xff, 0xff, 3, 0})},
+          {"many_entries", Bytes({1, 0, 1, 0, 0, 1, 4, 0x90, 0x4e, 0})}};
+}
+
+Seeds MarksSeeds() {
+  using namespace raftkv::storage;
+  const SlotFile file{"marks", absl::string_view("RKVMARK\n", 8),
+                      FileSeed({0x0123456789abcdef, 0xfedcba9876543210}, FileKind::kMarks, 0)};
+  std::string payload;
+  for (const int value : {6, 9, 3, 4, 2560}) PutU64(payload, static_cast<uint64_t>(value));
+  return SlotSeeds(file, payload, "");
+}
+
+// Every format of a data directory: seeds by target.
+std::vector<std::pair<std::string, Seeds>> StorageSeeds() {
+  using namespace raftkv::storage;
+  const ClusterId cluster{0x0123456789abcdef, 0xfedcba9876543210};
+  Manifest manifest;
+  manifest.snapshot = {{2, 2, {{1, 2, 3}, {}, {4}, {}, false}}, 33, 7, SnapshotSource::kLocal};
+  Manifest large = manifest;
+  large.snapshot.meta.conf = {std::vector<raftkv::raft::NodeId>(256, 1), {}, {}, {}, false};
+  std::string too_many = *EncodeManifest(large);
+  constexpr size_t kVoters = 48;
+  too_many[kVoters] = 1;  // 257
+  too_many.insert(kVoters + 4, std::string(8, '\x01'));
+  Seeds manifests = SlotSeeds(ManifestFile(cluster), *EncodeManifest(manifest), "");
+  manifests.push_back(
+      {"too_many_members", SlotSeeds(ManifestFile(cluster), too_many, "").front().second});
+  return {{"log_segment", Segments()},
+          {"identity", SlotSeeds(IdentityFile(), EncodeIdentity({cluster, 3, 1, 0, 1700}),
+                                 std::string(1, '\0'))},
+          {"vote_slots", SlotSeeds(VoteFile(cluster), EncodeVote({{2, 3}, 3, 1, 0}), "")},
+          {"manifest", std::move(manifests)},
+          {"durable_marks", MarksSeeds()},
+          {"snapshot_file", SnapshotSeeds()},
+          {"data_directory", DirectorySeeds()},
+          {"kv_snapshot", StoreSeeds()},
+          {"kv_result", ResultSeeds()}};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -241,8 +470,9 @@ int main(int argc, char** argv) {
   for (const auto& [name, bytes] : raftkv::wire::RespSamples()) {
     written &= Write(corpus / "resp_request", name, bytes);
   }
-  for (const auto& [name, bytes] : Segments()) {
-    written &= Write(corpus / "log_segment", name, bytes);
+  for (const auto& [target, seeds] : StorageSeeds()) {
+    written &= !seeds.empty();
+    for (const auto& [name, bytes] : seeds) written &= Write(corpus / target, name, bytes);
   }
   for (const auto& [name, bytes] : ClusterPrograms()) {
     written &= Write(corpus / "core_cluster", name, bytes);

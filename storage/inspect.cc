@@ -125,7 +125,7 @@ void AddEntry(const std::string& name, uint64_t batch, const EntryView& entry,
 
 void AddSegmentHeader(const LoadedSegment& loaded, const std::string& name, Inspection* out) {
   const SegmentHeader& header = loaded.header;
-  Fields fields = {{"bytes", uint64_t{loaded.bytes.size()}},
+  Fields fields = {{"bytes", loaded.size},
                    {"block", uint64_t{header.block_bytes}},
                    {"first-batch", header.first_sequence},
                    {"after-entry", header.base_index},
@@ -153,7 +153,7 @@ void AddSegmentHeader(const LoadedSegment& loaded, const std::string& name, Insp
 void AddSegment(const LoadedSegment& loaded, const InspectOptions& options, Inspection* out) {
   const std::string name = SegmentName(loaded.header.segment);
   AddSegmentHeader(loaded, name, out);
-  SegmentReader reader(loaded.bytes, loaded.header, loaded.bytes.size());
+  SegmentReader reader(loaded.bytes, loaded.header, loaded.size);
   SegmentReader::Step step = reader.Next();
   for (; step != SegmentReader::Step::kEnd; step = reader.Next()) {
     const std::string problem =
@@ -240,46 +240,32 @@ std::optional<Manifest> TheManifest(Disk& disk, const ClusterId& cluster, Inspec
 }
 
 // What Storage::Open would find, and decide.
-void AddDecisions(Disk& disk, const Identity& identity, Inspection* out) {
-  Inspection ignored;
-  const std::optional<Manifest> manifest = TheManifest(disk, identity.cluster, &ignored);
-  const std::optional<Slot> vote = TheSlot(disk, VoteFile(identity.cluster), &ignored);
-  const std::optional<VoteRecord> record = vote ? DecodeVote(vote->payload) : std::nullopt;
-  if (!manifest || !record) {
-    AddBad(out, "", "start", "refused: without manifest or vote nothing can be started");
+void AddDecisions(Disk& disk, Inspection* out) {
+  const absl::StatusOr<Recovered> found = Storage::Explain(disk);
+  if (!found.ok()) {
+    AddBad(out, "", "start", absl::StrCat("refused: ", found.status().message()));
     return;
   }
-  const raft::SnapshotMeta& snapshot = manifest->snapshot.meta;
-  Log::Recovery recovery;
-  std::vector<RecoveryEvent> events;
-  const absl::Status status = Log::Explain(
-      disk, identity,
-      {manifest->first_segment, snapshot.index, snapshot.term, record->hard_state.term}, &recovery,
-      &events);
-  if (!status.ok()) {
-    AddBad(out, "", "start", absl::StrCat("refused: ", status.message()));
-    return;
-  }
-  for (const RecoveryEvent& event : events) {
+  for (const RecoveryEvent& event : found->events) {
     Add(out, event.file, event.offset, "event", {{"bytes", event.bytes}, {"meaning", event.text}});
   }
-  const raft::Index last =
-      recovery.entries.empty() ? snapshot.index : recovery.entries.back().index;
-  Fields fields = {{"snapshot", snapshot.index}, {"last-entry", last}};
+  const raft::Index snapshot = found->snapshot.meta.index;
+  const raft::Index last = found->entries.empty() ? snapshot : found->entries.back().index;
+  Fields fields = {{"snapshot", snapshot}, {"last-entry", last}};
   std::string problem;
-  if (recovery.suspicion) {
+  if (found->suspicion) {
     problem =
-        absl::StrCat("the end of the log may be lost, up to ", SuspicionText(*recovery.suspicion));
+        absl::StrCat("the end of the log may be lost, up to ", SuspicionText(*found->suspicion));
   }
-  if (recovery.damage) {
+  if (found->damage) {
     std::vector<std::string> bad;
-    for (const raft::DamagedEntry& entry : recovery.damage->bad) {
+    for (const raft::DamagedEntry& entry : found->damage->bad) {
       bad.push_back(entry.term == 0 ? absl::StrCat(entry.index)
                                     : absl::StrCat(entry.index, " of term ", entry.term));
     }
-    fields.emplace_back("readable-behind", uint64_t{recovery.damage->intact.size()});
+    fields.emplace_back("readable-behind", uint64_t{found->damage->intact.size()});
     problem = absl::StrCat("to be repaired from peers: ", absl::StrJoin(bad, ", "),
-                           "; the log went up to ", SuspicionText(recovery.damage->last));
+                           "; the log went up to ", SuspicionText(found->damage->last));
   }
   Add(out, "", 0, "start", std::move(fields), std::move(problem));
 }
@@ -441,7 +427,7 @@ absl::StatusOr<Inspection> InspectAll(Disk& disk) {
   if (status.ok()) status = add(InspectSnapshots(disk, options));
   if (status.ok()) status = add(InspectLog(disk, options));
   if (!status.ok()) return status;
-  AddDecisions(disk, *identity, &all);
+  AddDecisions(disk, &all);
   return all;
 }
 

@@ -41,7 +41,9 @@ std::optional<Mark> DecodeMark(absl::string_view payload) {
   mark.last_term = reader.U64();
   mark.segment = reader.U64();
   mark.end = reader.U64();
-  if (!reader.done()) return std::nullopt;
+  const uint64_t largest =
+      std::max({mark.sequence, mark.last_index, mark.last_term, mark.segment, mark.end});
+  if (!reader.done() || largest > kMaxNumber) return std::nullopt;
   return mark;
 }
 
@@ -59,6 +61,14 @@ raft::Entries DeepCopy(const raft::Entry* begin, const raft::Entry* end) {
         {entry->term, entry->index, raft::Payload::Copy(entry->payload.view()), entry->type});
   }
   return copies;
+}
+
+void AddRange(LoadedSegment::Range range, std::vector<LoadedSegment::Range>* ranges) {
+  if (!ranges->empty() && ranges->back().offset + ranges->back().bytes == range.offset) {
+    ranges->back().bytes += range.bytes;
+  } else {
+    ranges->push_back(range);
+  }
 }
 
 }  // namespace
@@ -79,12 +89,7 @@ absl::Status ReadAround(File& file, uint64_t offset, char* buffer, size_t length
   const size_t read = got.ok() ? *got : 0;
   if (read == length) return absl::OkStatus();
   std::fill(buffer + read, buffer + length, kNotRead);
-  if (!unreadable->empty() &&
-      unreadable->back().offset + unreadable->back().bytes == offset + read) {
-    unreadable->back().bytes += length - read;
-  } else {
-    unreadable->push_back({offset + read, length - read});
-  }
+  AddRange({offset + read, length - read}, unreadable);
   return absl::OkStatus();
 }
 
@@ -118,7 +123,8 @@ std::optional<uint64_t> ParseSegmentName(absl::string_view name) {
   absl::string_view digits = bare;
   uint64_t segment = 0;
   if (!absl::ConsumePrefix(&digits, kPrefix) || digits.size() != 16 ||
-      !absl::SimpleHexAtoi(digits, &segment) || SegmentName(segment) != bare) {
+      !absl::SimpleHexAtoi(digits, &segment) || SegmentName(segment) != bare ||
+      segment > kMaxNumber) {
     return std::nullopt;
   }
   return segment;
@@ -146,9 +152,12 @@ absl::StatusOr<Marks::Found> Marks::Read(Disk& disk, const ClusterId& cluster) {
       continue;
     }
     absl::StatusOr<Slot> slot = DecodeSlot(file, offset, absl::string_view(bytes).substr(0, *got));
-    if (absl::IsUnimplemented(slot.status())) return slot.status();
+    if (absl::IsUnimplemented(slot.status())) {
+      return absl::UnimplementedError(
+          absl::StrCat(disk.Describe(), "/", file.name, ": ", slot.status().message()));
+    }
     const std::optional<Mark> mark = slot.ok() ? DecodeMark(slot->payload) : std::nullopt;
-    if (mark && slot->generation > found.generation) {
+    if (mark && slot->generation > found.generation && slot->generation <= kMaxGeneration / 2) {
       found.newest = *mark;
       found.generation = slot->generation;
     }
@@ -171,7 +180,7 @@ absl::StatusOr<Marks> Marks::Open(Disk& disk, const ClusterId& cluster,
   absl::StatusOr<std::unique_ptr<File>> handle = disk.Open("marks", Disk::Mode::kReadWrite);
   if (!handle.ok()) return handle.status();
   // A mark is shorter than a sector may be, and a sector that cannot be read takes no part of one.
-  for (const uint64_t number : {0, 1}) {
+  for (const uint64_t number : {uint64_t{0}, uint64_t{1}}) {
     if (!found->unreadable[number]) continue;
     const std::string zeros(kSlotBytes, '\0');
     absl::Status status = (*handle)->Write(number * kSlotBytes, zeros);
@@ -208,9 +217,13 @@ absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment, bool hea
   std::copy(std::begin(found->bad), std::end(found->bad), loaded.bad_header);
   if (header_only) return loaded;
   loaded.unreadable.clear();
-  loaded.bytes.resize(std::min(loaded.header.segment_bytes, limit));
+  loaded.size = std::min(loaded.header.segment_bytes, limit);
+  loaded.bytes.resize(std::min(loaded.size, *size));
   status = ReadAround(**file, 0, loaded.bytes.data(), loaded.bytes.size(), &loaded.unreadable);
   if (!status.ok()) return status;
+  if (const uint64_t missing = loaded.size - loaded.bytes.size(); missing != 0) {
+    AddRange({loaded.bytes.size(), missing}, &loaded.unreadable);
+  }
   return loaded;
 }
 
@@ -366,7 +379,7 @@ absl::Status Log::Replay(const Chain& chain, LogReplay* replay,
       }
       behind = chain.links[next].note;
     }
-    replay->Add(*loaded, link.lost, newest, loaded->bytes.size(), std::move(behind));
+    replay->Add(*loaded, link.lost, newest, loaded->size, std::move(behind));
     if (!replay->status().ok()) {
       return absl::DataLossError(absl::StrCat(
           disk_.Describe(), "/", name, ": ", replay->status().message(),
@@ -374,7 +387,7 @@ absl::Status Log::Replay(const Chain& chain, LogReplay* replay,
           "back with a new one"));
     }
     segments_.push_back({link.header.segment, link.header.base_index, link.header.block_bytes,
-                         loaded->bytes.size(), loaded->bytes.size(), 0});
+                         loaded->size, loaded->size, 0});
   }
   return absl::OkStatus();
 }
@@ -438,6 +451,15 @@ absl::StatusOr<LogReplay::Result> Log::Judge(const Start& start,
                        "the whole segment is lost: the durable marks name it, and it is missing"});
   }
   LogReplay::Result result = replay.Finish(knowledge);
+  raft::Index last = result.seal.base_index;
+  if (!result.entries.empty()) last = std::max(last, result.entries.back().index);
+  if (result.damage) last = std::max(last, result.damage->last.index);
+  if (std::max({highest_segment_, result.seal.sequence, last}) > kMaxNumber / 2) {
+    return absl::DataLossError(
+        absl::StrCat(disk_.Describe(), "/", SegmentName(highest_segment_), ": segment ",
+                     highest_segment_, ", batch ", result.seal.sequence, " and entry ", last,
+                     " are said to be the last ones, and no log gets that far"));
+  }
   for (const LogReplay::Piece& piece : replay.pieces()) {
     if (piece.hurt) events->push_back(Decision(piece));
   }
@@ -450,11 +472,12 @@ absl::StatusOr<LogReplay::Result> Log::Judge(const Start& start,
   return result;
 }
 
-absl::Status Log::Explain(Disk& disk, const Identity& owner, const Start& start, Recovery* recovery,
+absl::Status Log::Explain(Disk& disk, const Identity& owner, const Options& options,
+                          const Start& start, Recovery* recovery,
                           std::vector<RecoveryEvent>* events) {
   absl::StatusOr<Marks::Found> found = Marks::Read(disk, owner.cluster);
   if (!found.ok()) return found.status();
-  Log log(disk, owner, Options{}, Marks(*found));
+  Log log(disk, owner, options, Marks(*found));
   absl::StatusOr<LogReplay::Result> result = log.Judge(start, events);
   if (!result.ok()) return result.status();
   recovery->commit = result->commit;

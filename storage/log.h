@@ -73,8 +73,8 @@ class Marks {
 };
 
 // Reads a segment as far as the device lets it: what it cannot read is filled with kNotRead, down
-// to single sectors, and so is what is missing at the end of a file that is too short. Reads just
-// the start of the file (`header_only`), or `limit` bytes, at most the preallocated size. DataLoss
+// to single sectors. Reads just the start of the file (`header_only`; `size` is not set then), or
+// `limit` bytes, at most the preallocated size and no more than there are. DataLoss
 // and Unimplemented name the file; then not even the header can be read.
 absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment, bool header_only = false,
                                           uint64_t limit = UINT64_MAX);
@@ -139,8 +139,9 @@ class Log {
                                                    std::vector<RecoveryEvent>* events);
 
   // What Open would find and decide, without writing anything.
-  static absl::Status Explain(Disk& disk, const Identity& owner, const Start& start,
-                              Recovery* recovery, std::vector<RecoveryEvent>* events);
+  static absl::Status Explain(Disk& disk, const Identity& owner, const Options& options,
+                              const Start& start, Recovery* recovery,
+                              std::vector<RecoveryEvent>* events);
 
   raft::Index last_index() const { return last_index_; }
   // True if the entry at `index` is known to be, or to have been, the one of `term`.

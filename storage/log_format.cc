@@ -16,6 +16,8 @@ constexpr absl::string_view kSegmentMagic("RKVLOG\r\n", 8);
 constexpr uint32_t kSegmentVersion = 1;
 constexpr uint32_t kBatchMagic = 0x54414252;  // "RBAT"
 constexpr uint32_t kNoteMagic = 0x544f4e52;   // "RNOT"
+constexpr size_t kNoteFixedBytes = 24;        // in front of its runs
+constexpr size_t kRunBytes = 16;
 constexpr uint64_t kMinBlock = 512;
 constexpr uint64_t kMaxBlock = 65536;
 
@@ -114,11 +116,18 @@ absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view bytes, uint6
   const bool block_ok = header.block_bytes >= kMinBlock && header.block_bytes <= kMaxBlock &&
                         (header.block_bytes & (header.block_bytes - 1)) == 0;
   const bool suspicion_ok =
-      has_suspicion <= 1 && evidence <= static_cast<uint32_t>(raft::Suspicion::Evidence::kProven);
+      has_suspicion == 0
+          ? suspicion.index == 0 && suspicion.term == 0 &&
+                evidence == static_cast<uint32_t>(raft::Suspicion{}.evidence)
+          : has_suspicion == 1 &&
+                evidence <= static_cast<uint32_t>(raft::Suspicion::Evidence::kProven);
+  const uint64_t largest =
+      std::max({header.segment, header.first_sequence, header.base_index, header.base_term,
+                header.commit, suspicion.index, suspicion.term});
   if (header.segment != segment || header.segment == 0 || header.first_sequence == 0 ||
       header.previous_segment >= header.segment || !block_ok || !suspicion_ok ||
       header.previous_end > kMaxSegmentBytes || header.segment_bytes > kMaxSegmentBytes ||
-      header.segment_bytes < header.first_batch() || header.base_index > raft::kMaxTermOrIndex ||
+      header.segment_bytes < header.first_batch() || largest > kMaxNumber ||
       (offset != 0 && offset != header.block_bytes)) {
     return absl::DataLossError("segment header: impossible values");
   }
@@ -133,8 +142,11 @@ absl::StatusOr<FoundHeader> FindSegmentHeader(absl::string_view bytes, uint64_t 
   if (first.ok()) {
     found.header = *first;
     const uint64_t offset = first->block_bytes;
-    found.bad[1] =
-        bytes.size() < offset || !DecodeSegmentHeader(bytes.substr(offset), segment, offset).ok();
+    // One that says something else is none of this segment.
+    constexpr size_t kSaid = kSegmentHeaderBytes - 8;
+    found.bad[1] = bytes.size() < offset ||
+                   !DecodeSegmentHeader(bytes.substr(offset), segment, offset).ok() ||
+                   bytes.substr(offset, kSaid) != bytes.substr(0, kSaid);
     return found;
   }
   // Where the second copy is only the first one says; so everywhere it may be.
@@ -244,14 +256,22 @@ std::optional<Note> DecodeNote(absl::string_view segment, uint64_t seed, uint64_
   Note note;
   note.sequence = reader.U64();
   note.keep_through = reader.U64();
-  if (runs > kMaxTermRuns || note.keep_through > raft::kMaxTermOrIndex) return std::nullopt;
+  if (runs > kMaxTermRuns || std::max(note.sequence, note.keep_through) > kMaxNumber) {
+    return std::nullopt;
+  }
   for (uint32_t i = 0; i < runs; ++i) {
     TermRun run;
     run.term = reader.U64();
     run.count = reader.U64();
-    if (run.count == 0 || run.count > kMaxSegmentBytes / kEntryHeaderBytes) return std::nullopt;
+    if (run.count == 0 || run.count > kMaxSegmentBytes / kEntryHeaderBytes ||
+        run.term > kMaxNumber) {
+      return std::nullopt;
+    }
     note.runs.push_back(run);
   }
+  if (note.last_index() > kMaxNumber) return std::nullopt;
+  const size_t used = kNoteFixedBytes + runs * kRunBytes;
+  if (DirtyEnd(bytes.substr(used, kNoteBytes - 8 - used)) != 0) return std::nullopt;
   Reader sum(bytes.substr(kNoteBytes - 8));
   if (sum.U64() != Checksum(bytes.substr(0, kNoteBytes - 8), seed + offset)) return std::nullopt;
   return note;
@@ -277,6 +297,10 @@ std::optional<BatchHeader> DecodeBatchHeader(absl::string_view segment, uint64_t
       Checksum(bytes.substr(0, kBatchHeaderBytes - 8), seed + offset + kNoteBytes)) {
     return std::nullopt;
   }
+  if (std::max({header.sequence, header.keep_term, header.commit}) > kMaxNumber ||
+      header.keep_through > kMaxNumber - header.count) {
+    return std::nullopt;
+  }
   return header;
 }
 
@@ -294,7 +318,7 @@ std::optional<EntryHeader> DecodeEntryHeader(absl::string_view bytes, uint64_t s
   const uint32_t type = reader.U32();
   header.payload_sum = reader.U64();
   if (type > static_cast<uint32_t>(raft::EntryType::kMembership) ||
-      header.payload_bytes > kMaxEntryBytes ||
+      header.payload_bytes > kMaxEntryBytes || header.term > kMaxNumber ||
       reader.U64() != Checksum(bytes.substr(0, kEntryHeaderBytes - 8), seed + place)) {
     return std::nullopt;
   }
@@ -305,6 +329,7 @@ std::optional<EntryHeader> DecodeEntryHeader(absl::string_view bytes, uint64_t s
 SegmentReader::SegmentReader(absl::string_view segment, const SegmentHeader& header, uint64_t end,
                              std::optional<Note> behind)
     : segment_(segment.substr(0, end)),
+      size_(end),
       seed_(header.seed()),
       block_bytes_(header.block_bytes),
       behind_(std::move(behind)),
@@ -313,13 +338,20 @@ SegmentReader::SegmentReader(absl::string_view segment, const SegmentHeader& hea
       next_sequence_(header.first_sequence),
       last_index_(header.base_index) {}
 
-bool SegmentReader::Zero(uint64_t begin, uint64_t end) const {
-  begin = std::min<uint64_t>(begin, segment_.size());
-  return DirtyEnd(segment_.substr(begin, end - begin)) == 0;
+// Position behind the last byte of [begin, end) that is not zero, counted from `begin`. What is
+// missing is not zero.
+uint64_t SegmentReader::Dirty(uint64_t begin, uint64_t end) const {
+  end = std::min(end, size_);
+  begin = std::min(begin, end);
+  if (end > segment_.size() && begin < end) return end - begin;
+  return DirtyEnd(segment_.substr(begin, end - begin));
 }
+
+bool SegmentReader::Zero(uint64_t begin, uint64_t end) const { return Dirty(begin, end) == 0; }
 
 // Of those that have a byte of [begin, end) in them.
 bool SegmentReader::HasZeroSector(uint64_t begin, uint64_t end) const {
+  end = std::min<uint64_t>(end, segment_.size());
   for (uint64_t at = begin / kSectorBytes * kSectorBytes; at < end; at += kSectorBytes) {
     if (Zero(at, at + kSectorBytes)) return true;
   }
@@ -331,8 +363,7 @@ std::optional<BatchHeader> SegmentReader::HeaderAt(uint64_t at) const {
   std::optional<BatchHeader> header = DecodeBatchHeader(segment_, seed_, at);
   if (!header || header->sequence < next_sequence_ ||
       header->durable_sequence >= header->sequence ||
-      header->keep_through > raft::kMaxTermOrIndex ||
-      header->body_bytes > segment_.size() - at - kBatchHeadBytes ||
+      header->body_bytes > size_ - at - kBatchHeadBytes ||
       header->body_bytes / kEntryHeaderBytes < header->count) {
     return std::nullopt;
   }
@@ -341,7 +372,7 @@ std::optional<BatchHeader> SegmentReader::HeaderAt(uint64_t at) const {
 
 // The note at `at`, which may be the one at the beginning of the next segment.
 std::optional<Note> SegmentReader::NoteAt(uint64_t at) const {
-  if (at >= segment_.size()) return behind_;
+  if (at >= size_) return behind_;
   return DecodeNote(segment_, seed_, at);
 }
 
@@ -349,7 +380,9 @@ std::optional<Note> SegmentReader::NoteAt(uint64_t at) const {
 // one behind it begins.
 std::optional<EntryView> SegmentReader::EntryAt(uint64_t place, uint64_t end, raft::Index low,
                                                 raft::Index high, uint64_t* next) const {
-  if (place > end || end - place < kEntryHeaderBytes) return std::nullopt;
+  if (place > end || end - place < kEntryHeaderBytes || place > segment_.size()) {
+    return std::nullopt;
+  }
   const std::optional<EntryHeader> header = DecodeEntryHeader(segment_.substr(place), seed_, place);
   if (!header || header->index < low || header->index > high ||
       header->padded_bytes() > end - place - kEntryHeaderBytes) {
@@ -360,7 +393,8 @@ std::optional<EntryView> SegmentReader::EntryAt(uint64_t place, uint64_t end, ra
   entry.term = header->term;
   const uint64_t begin = place + kEntryHeaderBytes;
   const absl::string_view payload = segment_.substr(begin, header->payload_bytes);
-  entry.intact = header->payload_sum == Checksum(payload, seed_ + begin);
+  entry.intact = payload.size() == header->payload_bytes &&
+                 header->payload_sum == Checksum(payload, seed_ + begin);
   if (entry.intact) {
     entry.type = header->type;
     entry.payload = payload;
@@ -394,7 +428,7 @@ SegmentReader::Step SegmentReader::Next() {
   dirty_bytes_ = 0;
   const bool first = offset_ == begin_;
   begin_ = offset_;
-  if (offset_ >= segment_.size()) return Step::kEnd;
+  if (offset_ >= size_) return Step::kEnd;
 
   const std::optional<Note> front = DecodeNote(segment_, seed_, offset_);
   const std::optional<BatchHeader> header = HeaderAt(offset_);
@@ -405,7 +439,7 @@ SegmentReader::Step SegmentReader::Next() {
               offset_ + RoundUp(kBatchHeadBytes + header->body_bytes, block_bytes_));
     return Step::kBatch;
   }
-  const uint64_t dirty = DirtyEnd(segment_.substr(offset_));
+  const uint64_t dirty = Dirty(offset_, size_);
   const bool foot = front && front->sequence + 1 == next_sequence_;
   if (dirty == 0 || (foot && dirty <= kNoteBytes)) {
     has_foot_ = foot || first;
@@ -420,15 +454,17 @@ SegmentReader::Step SegmentReader::Next() {
     const std::optional<BatchHeader> later = HeaderAt(place);
     return later && later->sequence > next_sequence_;
   };
-  while (at < stop && !tells(at)) at += block_bytes_;
-  at = std::min<uint64_t>(at, segment_.size());
+  while (at < stop && at < segment_.size() && !tells(at)) at += block_bytes_;
+  // Nothing is known of what is missing.
+  if (at >= segment_.size() && !tells(at)) at = std::max(at, stop);
+  at = std::min(at, size_);
   if (tells(at)) return ReadLost(at);
 
   to_end_ = true;
   dirty_bytes_ = dirty;
   Hurt(offset_, last_index_ + 1, "no batch and no foot");
   blank_ = Zero(begin_ + kNoteBytes, begin_ + kBatchHeadBytes) || dirty <= block_bytes_;
-  offset_ = segment_.size();
+  offset_ = size_;
   return Step::kGap;
 }
 
@@ -461,7 +497,7 @@ SegmentReader::Step SegmentReader::ReadLost(uint64_t found) {
   } else {
     // A note that cannot be true.
     to_end_ = true;
-    offset_ = segment_.size();
+    offset_ = size_;
     return Step::kGap;
   }
   offset_ = found;
@@ -489,13 +525,13 @@ void SegmentReader::ReadBatch(const BatchHeader& header, uint64_t body_end, uint
       Hurt(place, index, "entry header: checksum mismatch");
       blank_ |= body_end - place >= kEntryHeaderBytes && Zero(place, place + kEntryHeaderBytes);
       // The next one that is readable, wherever it is.
-      while (!entry && body_end - at > kEntryHeaderBytes) {
+      while (!entry && body_end - at > kEntryHeaderBytes && at < segment_.size()) {
         at += 8;
         entry = EntryAt(at, body_end, index + 1, last, &behind);
       }
       bad_from = place;
       if (!entry) {
-        const uint64_t dirty = DirtyEnd(segment_.substr(place, body_end - place));
+        const uint64_t dirty = Dirty(place, body_end);
         lose(last, head_lost_ ? place + dirty : body_end);
         place = body_end;
         break;
@@ -525,7 +561,7 @@ void SegmentReader::ReadBatch(const BatchHeader& header, uint64_t body_end, uint
       for (uint64_t n = 0; n < run.count; ++n) entries_[i++].term = run.term;
     }
   }
-  if (hurt_ && next < segment_.size()) blank_ |= Zero(next, next + kNoteBytes);
+  if (hurt_ && next < size_) blank_ |= Zero(next, next + kNoteBytes);
   last_index_ = last;
   next_sequence_ = header.sequence + 1;
   offset_ = next;

@@ -36,6 +36,9 @@ inline constexpr size_t kMaxBatchBody = 16u << 20;
 inline constexpr size_t kMaxTermRuns = 6;
 // Nothing longer is read into memory as a segment.
 inline constexpr uint64_t kMaxSegmentBytes = 1u << 30;
+// Of sequence numbers, segment ids, terms and indexes; a log that is half as far is not opened, so
+// the next one always exists.
+inline constexpr uint64_t kMaxNumber = raft::kMaxTermOrIndex;
 // What a device tears, and loses, at least.
 inline constexpr uint64_t kSectorBytes = 512;
 
@@ -149,7 +152,7 @@ struct EntryView {
 };
 
 // Walks the batches of a segment, and goes on behind what it cannot read. `segment` is the whole
-// file (or a piece from its start) and outlives the reader and its views.
+// file, or what there is of it, and outlives the reader and its views.
 class SegmentReader {
  public:
   enum class Step {
@@ -158,7 +161,8 @@ class SegmentReader {
     kEnd,  // only zeros, or nothing, from offset() on
   };
 
-  // `end` bounds the batches: the previous_end of the next segment, or the size of the file.
+  // `end` bounds the batches: the previous_end of the next segment, or the size that the file was
+  // made with. If it has become shorter, what is missing is as bad as garbage.
   // `behind` is the note at the beginning of the next segment.
   SegmentReader(absl::string_view segment, const SegmentHeader& header, uint64_t end,
                 std::optional<Note> behind = std::nullopt);
@@ -203,6 +207,7 @@ class SegmentReader {
   std::optional<Note> NoteAt(uint64_t at) const;
   std::optional<EntryView> EntryAt(uint64_t place, uint64_t end, raft::Index low, raft::Index high,
                                    uint64_t* next) const;
+  uint64_t Dirty(uint64_t begin, uint64_t end) const;
   bool Zero(uint64_t begin, uint64_t end) const;
   bool HasZeroSector(uint64_t begin, uint64_t end) const;
   void Hurt(uint64_t offset, raft::Index index, std::string text);
@@ -210,6 +215,7 @@ class SegmentReader {
   Step ReadLost(uint64_t found);
 
   absl::string_view segment_;
+  uint64_t size_;  // at least that of segment_
   uint64_t seed_;
   uint32_t block_bytes_;
   std::optional<Note> behind_;

@@ -10,8 +10,11 @@ namespace {
 
 using Evidence = raft::Suspicion::Evidence;
 
-// More cannot have been in lost bytes.
+// More cannot have been in a lost segment.
 constexpr uint64_t kMaxLost = kMaxSegmentBytes / kEntryHeaderBytes;
+// So many entries of a whole log may be said to be missing although no bytes are: the memory that
+// records can make up.
+constexpr uint64_t kMaxUnaccounted = 65'536;
 
 }  // namespace
 
@@ -63,7 +66,12 @@ void LogReplay::Pass(raft::Index index, raft::Term term, size_t piece) {
   }
   pieces_[piece].keep = std::min(pieces_[piece].keep, certain);
   Cut(certain);
-  if (index - last_index_ > kMaxLost) {
+  // Each of them has been somewhere.
+  const uint64_t claimed = index - last_index_;
+  const uint64_t room = lost_bytes_ / kEntryHeaderBytes;
+  lost_bytes_ = 0;
+  if (claimed > room) unaccounted_ += claimed - room;
+  if (claimed > kMaxLost || unaccounted_ > kMaxUnaccounted) {
     status_ = absl::DataLossError(absl::StrCat("entries ", last_index_ + 1, " to ", index,
                                                " are said to be between two records, which is "
                                                "impossible"));
@@ -92,6 +100,8 @@ void LogReplay::Enter(const SegmentHeader& header, uint64_t lost) {
       base_term_ = snapshot_term_;
       MoveTo(lost, 0, 1, {0, snapshot_index_, {}});
     }
+    lost_bytes_ += segment_end_ - std::min(segment_end_, end_.offset);
+    if (lost != 0) lost_bytes_ = kMaxSegmentBytes;
     const raft::Term here = TermAt(last_index_);
     const bool differs = end_.sequence != header.first_sequence ||
                          last_index_ != header.base_index ||
@@ -110,6 +120,7 @@ void LogReplay::Enter(const SegmentHeader& header, uint64_t lost) {
   }
   entered_ = true;
   gap_.reset();
+  lost_bytes_ = 0;
   commit_ = std::max(commit_, header.commit);
   durable_ = header.durable_sequence();
   inherited_ = header.suspicion;
@@ -123,6 +134,7 @@ void LogReplay::Add(const LoadedSegment& segment, uint64_t lost, bool newest, ui
   Enter(header, lost);
   const std::optional<Note> first = DecodeNote(segment.bytes, header.seed(), header.first_batch());
   if (first && first->sequence + 1 == header.first_sequence) end_.note = *first;
+  segment_end_ = end;
   SegmentReader reader(segment.bytes, header, end, std::move(behind));
   while (status_.ok()) {
     const SegmentReader::Step step = reader.Next();
@@ -147,6 +159,7 @@ void LogReplay::ReadGap(const SegmentReader& reader, bool newest) {
     if (newest) tail_ = piece;
     return;
   }
+  lost_bytes_ += reader.offset() - reader.begin();
   Note note{reader.next_sequence() - 1, last_index_, {}};
   if (reader.lost()) {
     note = *reader.lost();
@@ -175,6 +188,7 @@ void LogReplay::ReadBatch(const SegmentReader& reader, bool newest) {
     if (!status_.ok()) return;
   }
   gap_.reset();
+  lost_bytes_ = 0;
   Cut(batch.keep_through);
   commit_ = std::max(commit_, batch.commit);
   durable_ = std::max(durable_, batch.durable_sequence);
@@ -232,7 +246,7 @@ void LogReplay::Blame(size_t piece, raft::Index index, raft::Term term, Evidence
   Piece& blamed = pieces_[piece];
   blamed.evidence = blamed.blamed ? std::max(blamed.evidence, evidence) : evidence;
   blamed.blamed = true;
-  Merge({index, term, evidence}, &lost_);
+  Merge({std::min(index, kMaxNumber), term, evidence}, &lost_);
 }
 
 // Something is missing where the next batch would begin.
@@ -342,7 +356,7 @@ raft::LogDamage LogReplay::TakeDamage() {
   return damage;
 }
 
-LogReplay::Result LogReplay::Finish(const Knowledge& knowledge) {
+LogReplay::Result LogReplay::Finish(Knowledge knowledge) {
   const uint64_t durable = std::max(durable_, knowledge.durable_sequence);
   if (!entered_) {
     last_index_ = base_index_ = snapshot_index_;
@@ -351,6 +365,8 @@ LogReplay::Result LogReplay::Finish(const Knowledge& knowledge) {
   }
   DropCovered();
   FillInTerms();
+  // An old vote that has come back must not make what is promised less than what is there.
+  knowledge.term = std::max({knowledge.term, knowledge.marked.term, snapshot_term_, LastTerm(0)});
   JudgeEnd(durable, knowledge);
   JudgeUnderWay(durable, knowledge);
   for (const auto& [index, bad] : bad_) {

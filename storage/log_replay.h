@@ -20,17 +20,17 @@
 
 namespace raftkv::storage {
 
-// A whole segment in memory. Sectors that the device cannot read are filled with kNotRead, and
-// so is what is missing at the end of a file that is too short.
+// A whole segment in memory. Sectors that the device cannot read are filled with kNotRead.
 struct LoadedSegment {
   SegmentHeader header;
   bool bad_header[2] = {false, false};  // which copies are not intact
-  std::string bytes;
+  std::string bytes;                    // no more than the file has, whatever its header claims
+  uint64_t size = 0;  // with what is missing at the end of a file that is too short
   struct Range {
     uint64_t offset = 0;
     uint64_t bytes = 0;
   };
-  std::vector<Range> unreadable;
+  std::vector<Range> unreadable;  // and missing
 };
 inline constexpr char kNotRead = '\xee';
 
@@ -81,7 +81,7 @@ class LogReplay {
   struct Knowledge {
     uint64_t durable_sequence = 0;  // of the newest segment, by the marks
     raft::Suspicion marked;         // last entry by the marks; index 0: nothing
-    raft::Term term = 0;            // no entry is newer
+    raft::Term term = 0;            // no entry is newer, unless another one or the marks say so
     uint64_t lost_segment = 0;      // behind the last one; 0: none
     raft::Index lost_entries = 0;   // so many may have been in it
   };
@@ -96,7 +96,7 @@ class LogReplay {
   // DataLoss: impossible values.
   const absl::Status& status() const { return status_; }
   // After the last segment; once.
-  Result Finish(const Knowledge& knowledge);
+  Result Finish(Knowledge knowledge);
   // All that is hurt, also what the log does not need, and the whole batches of the newest segment;
   // after Finish.
   const std::vector<Piece>& pieces() const { return pieces_; }
@@ -136,6 +136,9 @@ class LogReplay {
   uint64_t durable_ = 0;  // as batches and headers of the last segment say
   std::vector<Piece> pieces_;
   std::optional<size_t> gap_;   // passed, and nothing behind it was read yet
+  uint64_t lost_bytes_ = 0;     // by that
+  uint64_t unaccounted_ = 0;    // entries that must be lost, and no bytes are where they were
+  uint64_t segment_end_ = 0;    // of the last one added
   std::optional<size_t> tail_;  // a gap to the end of the newest segment
   bool foot_missing_ = false;
   Place end_;

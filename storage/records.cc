@@ -65,7 +65,7 @@ std::optional<VoteRecord> DecodeVote(absl::string_view payload) {
   record.node = reader.U64();
   record.incarnation = reader.U64();
   record.group = reader.U64();
-  if (!reader.done()) return std::nullopt;
+  if (!reader.done() || record.hard_state.term > raft::kMaxTermOrIndex) return std::nullopt;
   return record;
 }
 

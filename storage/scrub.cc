@@ -323,7 +323,6 @@ bool Scrubber::AdvanceBatch(absl::string_view window, uint64_t origin, ScrubStep
   if (Named(note, offset_)) return true;
   const bool right =
       header && (gap_ ? header->sequence > next_sequence_ : header->sequence == next_sequence_) &&
-      header->keep_through <= raft::kMaxTermOrIndex &&
       header->body_bytes <= end_ - offset_ - kBatchHeadBytes &&
       header->body_bytes / kEntryHeaderBytes >= header->count;
   if (!right) {

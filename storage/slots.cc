@@ -54,7 +54,12 @@ absl::StatusOr<SlotsRead> ReadBoth(const Disk& disk, File& handle, const SlotFil
     }
   }
   const bool second = !slots[0] || (slots[1] && slots[1]->generation > slots[0]->generation);
-  read.slot = *std::move(slots[second ? 1 : 0]);
+  read.from = second ? 1 : 0;
+  read.slot = *std::move(slots[read.from]);
+  if (read.slot.generation > kMaxGeneration / 2) {
+    return absl::DataLossError(absl::StrCat(disk.Describe(), "/", file.name, ": generation ",
+                                            read.slot.generation, ", which none gets to"));
+  }
   return read;
 }
 
@@ -82,6 +87,7 @@ absl::StatusOr<Slot> DecodeSlot(const SlotFile& file, uint64_t offset, absl::str
   Slot slot;
   slot.generation = header.U64();
   const uint32_t length = header.U32();
+  const uint32_t reserved = header.U32();
   if (!header.ok() || magic != file.magic) return absl::DataLossError("no record here");
   if (length > kMaxSlotPayload || bytes.size() < kSlotOverhead + length) {
     return absl::DataLossError("impossible length");
@@ -94,6 +100,9 @@ absl::StatusOr<Slot> DecodeSlot(const SlotFile& file, uint64_t offset, absl::str
   if (version != kSlotVersion || features != 0) {
     return absl::UnimplementedError(absl::StrCat("format version ", version, " with features ",
                                                  features, " is newer than this program"));
+  }
+  if (reserved != 0 || slot.generation == 0 || slot.generation > kMaxGeneration) {
+    return absl::DataLossError("impossible values");
   }
   slot.payload = std::string(bytes.substr(kHeaderBytes, length));
   return slot;
@@ -133,7 +142,7 @@ absl::StatusOr<SlotPair> SlotPair::Open(Disk& disk, const SlotFile& file,
   if (!read.ok()) return read.status();
   SlotPair pair(file, *std::move(handle), std::move(read->slot));
   if (!read->equal) {
-    const uint64_t number = read->bad[0] ? 0 : 1;
+    const uint64_t number = 1 - read->from;
     events->push_back(
         {RecoveryEvent::Kind::kSlotRepaired, file.name, number * kSlotBytes, kSlotBytes,
          absl::StrCat(read->bad[number] ? "unreadable" : "old",

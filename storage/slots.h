@@ -35,6 +35,9 @@ struct RecoveryEvent;
 inline constexpr uint64_t kSlotBytes = 4096;
 inline constexpr size_t kSlotOverhead = 40;  // header and checksum
 inline constexpr size_t kMaxSlotPayload = kSlotBytes - kSlotOverhead;
+// Nobody writes one as often. A file that is half as far is not gone on with, so the next
+// generation always is a larger number that is believed.
+inline constexpr uint64_t kMaxGeneration = uint64_t{1} << 62;
 
 // What a slot file is: its name, its magic (8 bytes) and the seed of its checksums.
 struct SlotFile {
@@ -65,6 +68,7 @@ struct SlotsRead {
   Slot slot;
   bool bad[2] = {false, false};
   bool equal = false;
+  uint64_t from = 0;  // number of the slot that counts; 0 when they are equal
 };
 absl::StatusOr<SlotsRead> ReadSlots(Disk& disk, const SlotFile& file);
 

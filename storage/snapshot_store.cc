@@ -38,8 +38,14 @@ void PutNodes(std::string& out, const std::vector<raft::NodeId>& nodes) {
 bool TakeNodes(Reader& reader, std::vector<raft::NodeId>* nodes) {
   const uint32_t count = reader.U32();
   if (!reader.ok() || count > kMaxMembers) return false;
-  for (uint32_t i = 0; i < count; ++i) nodes->push_back(reader.U64());
+  for (uint32_t i = 0; i < count && reader.ok(); ++i) nodes->push_back(reader.U64());
   return reader.ok();
+}
+
+// Whether what PutMeta writes is what TakeMeta takes.
+bool Fits(const raft::ConfState& conf) {
+  return std::max({conf.voters.size(), conf.voters_outgoing.size(), conf.learners.size(),
+                   conf.learners_next.size()}) <= kMaxMembers;
 }
 
 void PutMeta(std::string& out, const raft::SnapshotMeta& meta) {
@@ -57,8 +63,8 @@ bool TakeMeta(Reader& reader, raft::SnapshotMeta* meta) {
   meta->term = reader.U64();
   const uint32_t auto_leave = reader.U32();
   meta->conf.auto_leave = auto_leave == 1;
-  return auto_leave <= 1 && TakeNodes(reader, &meta->conf.voters) &&
-         TakeNodes(reader, &meta->conf.voters_outgoing) &&
+  return auto_leave <= 1 && std::max(meta->index, meta->term) <= raft::kMaxTermOrIndex &&
+         TakeNodes(reader, &meta->conf.voters) && TakeNodes(reader, &meta->conf.voters_outgoing) &&
          TakeNodes(reader, &meta->conf.learners) && TakeNodes(reader, &meta->conf.learners_next);
 }
 
@@ -100,6 +106,7 @@ std::string EncodeTrailer(uint64_t seed, uint64_t position, const SnapshotInfo& 
 
 // 4,096 bytes; nullopt when the configuration does not fit.
 std::optional<std::string> EncodeHeader(const SnapshotHeader& header) {
+  if (!Fits(header.meta.conf)) return std::nullopt;
   std::string body;
   PutU64(body, header.owner.cluster.high);
   PutU64(body, header.owner.cluster.low);
@@ -128,6 +135,7 @@ absl::StatusOr<SnapshotHeader> DecodeHeader(absl::string_view bytes) {
   const uint32_t version = fixed.U32();
   const uint32_t features = fixed.U32();
   const uint32_t length = fixed.U32();
+  const uint32_t reserved = fixed.U32();
   if (!fixed.ok() || magic != kSnapshotMagic) return absl::DataLossError("not a snapshot");
   if (bytes.size() < kFixed + 8 || length > bytes.size() - kFixed - 8) {
     return absl::DataLossError("snapshot header: impossible length");
@@ -152,7 +160,7 @@ absl::StatusOr<SnapshotHeader> DecodeHeader(absl::string_view bytes) {
     return absl::UnimplementedError(absl::StrCat("format version ", version, " with features ",
                                                  features, " is newer than this program"));
   }
-  if (!source_ok || !meta_ok || !reader.done() || header.chunk_bytes == 0 ||
+  if (!source_ok || !meta_ok || !reader.done() || reserved != 0 || header.chunk_bytes == 0 ||
       header.chunk_bytes > kMaxSnapshotChunk) {
     return absl::DataLossError("snapshot header: impossible values");
   }
@@ -175,6 +183,7 @@ SlotFile ManifestFile(const ClusterId& cluster) {
 }
 
 std::optional<std::string> EncodeManifest(const Manifest& manifest) {
+  if (!Fits(manifest.snapshot.meta.conf)) return std::nullopt;
   std::string payload;
   PutU64(payload, manifest.first_segment);
   PutU64(payload, manifest.snapshot.size);
@@ -193,7 +202,10 @@ std::optional<Manifest> DecodeManifest(absl::string_view payload) {
   manifest.snapshot.digest = reader.U64();
   if (!TakeSource(reader, &manifest.snapshot.source)) return std::nullopt;
   if (!TakeMeta(reader, &manifest.snapshot.meta)) return std::nullopt;
-  if (!reader.done() || manifest.first_segment == 0) return std::nullopt;
+  if (!reader.done() || manifest.first_segment == 0 ||
+      manifest.first_segment > raft::kMaxTermOrIndex) {
+    return std::nullopt;
+  }
   return manifest;
 }
 
@@ -253,7 +265,7 @@ absl::StatusOr<SnapshotFile> SnapshotFile::Open(Disk& disk, const std::string& n
   if (!tail.ok()) return bad(tail.status());
   Reader reader(*tail);
   const uint32_t magic = reader.U32();
-  reader.U32();
+  const uint32_t reserved = reader.U32();
   SnapshotInfo& info = snapshot.info_;
   info.meta = snapshot.header_.meta;
   info.source = snapshot.header_.source;
@@ -266,7 +278,8 @@ absl::StatusOr<SnapshotFile> SnapshotFile::Open(Disk& disk, const std::string& n
   if (magic != kTrailerMagic || reader.U64() != Checksum(summed, seed + position)) {
     return bad(absl::DataLossError(absl::StrCat("offset ", position, ": no valid trailer")));
   }
-  if (index != info.meta.index || info.size > *size || chunks != snapshot.chunks() ||
+  if (reserved != 0 || index != info.meta.index || info.size > *size ||
+      chunks != snapshot.chunks() ||
       position != kSnapshotHeaderBytes + chunks * kChunkHeaderBytes + info.size) {
     return bad(absl::DataLossError("trailer and size of the file disagree"));
   }

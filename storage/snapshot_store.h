@@ -29,7 +29,8 @@ struct Manifest {
 };
 
 SlotFile ManifestFile(const ClusterId& cluster);
-// nullopt when the configuration has too many members for a slot.
+// nullopt when a list of the configuration has more than 256 members, or all do not fit into a
+// slot.
 std::optional<std::string> EncodeManifest(const Manifest& manifest);
 std::optional<Manifest> DecodeManifest(absl::string_view payload);
 

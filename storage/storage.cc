@@ -94,13 +94,65 @@ absl::StatusOr<Identity> ReadIdentity(Disk& disk, const ExpectedIdentity& expect
   return *identity;
 }
 
+// A slot file of an initialised directory is there.
+absl::Status Missing(const Disk& disk, const SlotFile& file, const absl::Status& status) {
+  if (!absl::IsNotFound(status)) return status;
+  return absl::DataLossError(absl::StrCat(disk.Describe(), "/", file.name, ": missing"));
+}
+
 absl::StatusOr<SlotPair> OpenSlots(Disk& disk, const SlotFile& file,
                                    std::vector<RecoveryEvent>* events) {
   absl::StatusOr<SlotPair> pair = SlotPair::Open(disk, file, events);
-  if (absl::IsNotFound(pair.status())) {
-    return absl::DataLossError(absl::StrCat(disk.Describe(), "/", file.name, ": missing"));
-  }
+  if (!pair.ok()) return Missing(disk, file, pair.status());
   return pair;
+}
+
+absl::StatusOr<std::string> ReadRecord(Disk& disk, const SlotFile& file) {
+  absl::StatusOr<SlotsRead> read = ReadSlots(disk, file);
+  if (!read.ok()) return Missing(disk, file, read.status());
+  return std::move(read->slot.payload);
+}
+
+absl::StatusOr<raft::HardState> TakeVote(const Disk& disk, const Identity& identity,
+                                         absl::string_view payload) {
+  const std::optional<VoteRecord> vote = DecodeVote(payload);
+  if (!vote || vote->node != identity.node || vote->incarnation != identity.incarnation ||
+      vote->group != identity.group) {
+    return absl::DataLossError(
+        absl::StrCat(disk.Describe(), "/vote: not the vote of this incarnation of this node"));
+  }
+  return vote->hard_state;
+}
+
+absl::StatusOr<Manifest> TakeManifest(const Disk& disk, absl::string_view payload) {
+  std::optional<Manifest> manifest = DecodeManifest(payload);
+  if (!manifest) {
+    return absl::DataLossError(absl::StrCat(disk.Describe(), "/manifest: impossible values"));
+  }
+  return *std::move(manifest);
+}
+
+// The file of the current snapshot. nullopt, and an event, when it cannot be used.
+absl::StatusOr<std::optional<SnapshotFile>> OpenSnapshot(Disk& disk, const Identity& identity,
+                                                         const SnapshotInfo& snapshot,
+                                                         std::vector<RecoveryEvent>* events) {
+  const std::string name = SnapshotName(snapshot.meta.index, snapshot.source);
+  absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(disk, name, identity.cluster);
+  absl::Status status = file.status();
+  if (file.ok() && file->info() != snapshot) {
+    status = absl::DataLossError("not the snapshot that the manifest names");
+  }
+  if (status.ok()) return std::optional<SnapshotFile>(*std::move(file));
+  if (!absl::IsNotFound(status) && !absl::IsDataLoss(status)) return status;
+  events->push_back({RecoveryEvent::Kind::kSnapshotLost, name, 0, snapshot.size,
+                     absl::StrCat("the snapshot of entry ", snapshot.meta.index,
+                                  " has to be fetched from a peer: ", status.message())});
+  return std::optional<SnapshotFile>();
+}
+
+Log::Start WhereTheLogBegins(const Manifest& manifest, const raft::HardState& hard_state) {
+  const raft::SnapshotMeta& snapshot = manifest.snapshot.meta;
+  return {manifest.first_segment, snapshot.index, snapshot.term, hard_state.term};
 }
 
 absl::Status WriteFoundingSnapshot(Disk& disk, const Identity& identity, const Founding& founding,
@@ -116,6 +168,21 @@ absl::Status WriteFoundingSnapshot(Disk& disk, const Identity& identity, const F
   }
   *info = *(*writer)->finished();
   return absl::OkStatus();
+}
+
+Recovered Describe(const Identity& identity, const raft::HardState& hard_state,
+                   const SnapshotInfo& snapshot, bool snapshot_bad, Log::Recovery recovery) {
+  Recovered found;
+  found.identity = identity;
+  found.hard_state = hard_state;
+  found.snapshot = snapshot;
+  found.snapshot_damaged = snapshot_bad;
+  found.entries = std::move(recovery.entries);
+  const raft::Index last = found.entries.empty() ? snapshot.meta.index : found.entries.back().index;
+  found.commit = std::min(std::max(recovery.commit, snapshot.meta.index), last);
+  found.suspicion = recovery.suspicion;
+  found.damage = std::move(recovery.damage);
+  return found;
 }
 
 }  // namespace
@@ -197,8 +264,6 @@ class Storage::Impl {
   absl::Status InstallSnapshot(const raft::PersistJob& job);
   // The manifest names `writer`'s snapshot from here on.
   absl::Status MakeCurrent(SnapshotSource source, uint64_t first_segment);
-  // Why the snapshot that the manifest names cannot be used; else opens it.
-  absl::Status OpenSnapshot(std::vector<RecoveryEvent>* events);
   // Nothing may be written to the log before its damage is settled.
   absl::Status Writable() const {
     if (!health_.ok() || !log_->damaged()) return health_;
@@ -228,63 +293,28 @@ class Storage::Impl {
 };
 
 absl::Status Storage::Impl::Recover(std::vector<RecoveryEvent> events) {
-  const std::optional<VoteRecord> vote = DecodeVote(vote_.payload());
-  if (!vote || vote->node != identity_.node || vote->incarnation != identity_.incarnation ||
-      vote->group != identity_.group) {
-    return absl::DataLossError(
-        absl::StrCat(disk_.Describe(), "/vote: not the vote of this incarnation of this node"));
-  }
-  hard_state_ = vote->hard_state;
-
-  std::optional<Manifest> manifest = DecodeManifest(manifest_slots_.payload());
-  if (!manifest) {
-    return absl::DataLossError(absl::StrCat(disk_.Describe(), "/manifest: impossible values"));
-  }
+  absl::StatusOr<raft::HardState> hard_state = TakeVote(disk_, identity_, vote_.payload());
+  if (!hard_state.ok()) return hard_state.status();
+  hard_state_ = *hard_state;
+  absl::StatusOr<Manifest> manifest = TakeManifest(disk_, manifest_slots_.payload());
+  if (!manifest.ok()) return manifest.status();
   manifest_ = *std::move(manifest);
-  absl::Status status = OpenSnapshot(&events);
-  if (!status.ok()) return status;
-
   const SnapshotInfo& snapshot = manifest_.snapshot;
+  absl::StatusOr<std::optional<SnapshotFile>> file =
+      OpenSnapshot(disk_, identity_, snapshot, &events);
+  if (!file.ok()) return file.status();
+  current_ = *std::move(file);
+  snapshot_bad_ = !current_.has_value();
+
   Log::Recovery recovery;
   absl::StatusOr<std::unique_ptr<Log>> log = Log::Open(
-      disk_, identity_, options_,
-      {manifest_.first_segment, snapshot.meta.index, snapshot.meta.term, hard_state_.term},
-      &recovery, &events);
+      disk_, identity_, options_, WhereTheLogBegins(manifest_, hard_state_), &recovery, &events);
   if (!log.ok()) return log.status();
   log_ = *std::move(log);
-  status = RemoveLeftovers(&events);
+  absl::Status status = RemoveLeftovers(&events);
   if (!status.ok()) return status;
-
-  recovered_.emplace();
-  recovered_->identity = identity_;
-  recovered_->hard_state = hard_state_;
-  recovered_->commit = std::min(std::max(recovery.commit, snapshot.meta.index), log_->last_index());
-  recovered_->snapshot = snapshot;
-  recovered_->snapshot_damaged = snapshot_bad_;
-  recovered_->entries = std::move(recovery.entries);
-  recovered_->suspicion = recovery.suspicion;
-  recovered_->damage = std::move(recovery.damage);
+  recovered_ = Describe(identity_, hard_state_, snapshot, snapshot_bad_, std::move(recovery));
   recovered_->events = std::move(events);
-  return absl::OkStatus();
-}
-
-absl::Status Storage::Impl::OpenSnapshot(std::vector<RecoveryEvent>* events) {
-  const SnapshotInfo& snapshot = manifest_.snapshot;
-  const std::string name = SnapshotName(snapshot.meta.index, snapshot.source);
-  absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(disk_, name, identity_.cluster);
-  absl::Status status = file.status();
-  if (file.ok() && file->info() != snapshot) {
-    status = absl::DataLossError("not the snapshot that the manifest names");
-  }
-  if (status.ok()) {
-    current_ = *std::move(file);
-    return status;
-  }
-  if (!absl::IsNotFound(status) && !absl::IsDataLoss(status)) return status;
-  snapshot_bad_ = true;
-  events->push_back({RecoveryEvent::Kind::kSnapshotLost, name, 0, snapshot.size,
-                     absl::StrCat("the snapshot of entry ", snapshot.meta.index,
-                                  " has to be fetched from a peer: ", status.message())});
   return absl::OkStatus();
 }
 
@@ -632,6 +662,32 @@ absl::StatusOr<std::unique_ptr<Storage>> Storage::Open(Disk& disk, const Options
   status = impl->Recover(std::move(events));
   if (!status.ok()) return status;
   return std::unique_ptr<Storage>(new Storage(std::move(impl)));
+}
+
+absl::StatusOr<Recovered> Storage::Explain(Disk& disk, const Options& options) {
+  absl::StatusOr<Identity> identity = ReadIdentity(disk, {});
+  if (!identity.ok()) return identity.status();
+  // In the order of Open, so that of several reasons to refuse it is the same.
+  absl::StatusOr<std::string> vote = ReadRecord(disk, VoteFile(identity->cluster));
+  if (!vote.ok()) return vote.status();
+  absl::StatusOr<std::string> record = ReadRecord(disk, ManifestFile(identity->cluster));
+  if (!record.ok()) return record.status();
+  absl::StatusOr<raft::HardState> hard_state = TakeVote(disk, *identity, *vote);
+  if (!hard_state.ok()) return hard_state.status();
+  absl::StatusOr<Manifest> manifest = TakeManifest(disk, *record);
+  if (!manifest.ok()) return manifest.status();
+  std::vector<RecoveryEvent> events;
+  absl::StatusOr<std::optional<SnapshotFile>> file =
+      OpenSnapshot(disk, *identity, manifest->snapshot, &events);
+  if (!file.ok()) return file.status();
+  Log::Recovery recovery;
+  absl::Status status = Log::Explain(disk, *identity, options,
+                                     WhereTheLogBegins(*manifest, *hard_state), &recovery, &events);
+  if (!status.ok()) return status;
+  Recovered found =
+      Describe(*identity, *hard_state, manifest->snapshot, !file->has_value(), std::move(recovery));
+  found.events = std::move(events);
+  return found;
 }
 
 Storage::Storage(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -187,6 +187,9 @@ class Storage {
   //   Unimplemented        written by a newer version
   static absl::StatusOr<std::unique_ptr<Storage>> Open(Disk& disk, const Options& options,
                                                        const ExpectedIdentity& expected = {});
+  // What Open would recover, or why it would refuse, without writing anything or taking the lock.
+  // The events are those of snapshot and log: slots and leftovers are dealt with by writing.
+  static absl::StatusOr<Recovered> Explain(Disk& disk, const Options& options = {});
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;

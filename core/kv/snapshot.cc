@@ -210,6 +210,7 @@ absl::Status SnapshotReader::ParseEntry(ByteReader& in) {
   if (!in.ok()) return Wrong("a key, version or value is not well formed or too large");
   if (has_last_key_ && key <= last_key_) return Wrong("keys do not ascend");
   if (version == 0) return Wrong("version 0");
+  if (version > raft::kMaxTermOrIndex) return Wrong("a version that no log gets to");
   last_key_.assign(key.data(), key.size());
   has_last_key_ = true;
   if (is_session) {

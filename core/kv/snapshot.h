@@ -3,18 +3,21 @@
 // Equal stores give equal bytes, whatever their histories: entries are in key order and every
 // number has one encoding. Nothing depends on when or in what slices the bytes are made.
 //
-// Format 1. Fixed-width numbers are little-endian; "varint" and "bytes" (length as varint, then the
-// bytes) are those of varint.h.
+// Format 1, of which docs/formats/store.md has a page with every byte of an example. Fixed-width
+// numbers are little-endian; "varint" and "bytes" (length as varint, then the bytes) are those of
+// varint.h.
 //
 //   snapshot := header entry*(entry count) session*(session entry count) end
-//   header   := "RKVSTATE"  format:u32 (1)  feature bits:u32 (0; a reader refuses bits it does not
-//   know)
-//               log time in ms:u64  cluster feature level:u64
-//               max sessions:u64  results kept:u64  kept result bytes:u64  session idle ms:u64
-//               entry count:u64  session entry count:u64
-//   entry    := 0x01 key:bytes version:varint value:bytes      keys ascend strictly
-//   session  := 0x02 key:bytes version:varint value:bytes      keys ascend strictly; layout of key
-//   and value: sessions.h end      := 0x7f StoreView::Digest:u64
+//   header   := "RKVSTATE" format:u32 (1) feature bits:u32 (0; others are refused)
+//               log time in ms:u64 cluster feature level:u64
+//               max sessions:u64 results kept:u64 kept result bytes:u64 session idle ms:u64
+//               entry count:u64 session entry count:u64
+//   entry    := 0x01 key:bytes version:varint value:bytes
+//   session  := 0x02 key:bytes version:varint value:bytes
+//   end      := 0x7f StoreView::Digest:u64
+//
+// Keys ascend strictly, those of entries and those of sessions (sessions.h has the layout of their
+// keys and values); versions are 1 to raft::kMaxTermOrIndex.
 //
 // The digest at the end is computed anew by the reader from what it has read: it finds damage and
 // disagreement alike. Which log index and configuration the state belongs to, and checksums per

@@ -80,7 +80,7 @@ std::optional<DiskPlace> Batch(SimDisk& disk, Block which) {
   const auto segment = Segment(disk, which != Block::kOldBatch);
   if (!segment) return std::nullopt;
   const std::string name = storage::SegmentName(segment->header.segment);
-  storage::SegmentReader reader(segment->bytes, segment->header, segment->bytes.size());
+  storage::SegmentReader reader(segment->bytes, segment->header, segment->size);
   std::vector<DiskPlace> batches;
   while (reader.Next() == storage::SegmentReader::Step::kBatch) {
     batches.push_back({name, reader.begin(), reader.offset() - reader.begin()});

@@ -252,6 +252,10 @@ TEST_F(SnapshotTest, KeysMustAscendAndSizesKeepTheirLimits) {
   std::string version_zero = bytes;
   version_zero[83] = 0;
   EXPECT_THAT(Load(version_zero).status().message(), HasSubstr("version 0"));
+  // The index of the next command would be smaller.
+  std::string last_version = bytes;
+  last_version.replace(83, 1, std::string(9, '\xff') + '\x01');
+  EXPECT_THAT(Load(last_version).status().message(), HasSubstr("a version that no log gets to"));
 }
 
 TEST_F(SnapshotTest, TheLargestEntryRoundTripsInChunks) {

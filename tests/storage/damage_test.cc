@@ -666,6 +666,46 @@ TEST_F(SegmentFileTest, OneInTheMiddleIsTooShort) {
   for (const raft::DamagedEntry& bad : recovered_.damage->bad) EXPECT_EQ(bad.term, 1u);
 }
 
+// A header of 160 bytes may claim a gigabyte; what a file does not have is not kept in memory.
+TEST_F(SegmentFileTest, NoMoreIsReadThanAFileHas) {
+  SegmentHeader header;
+  header.owner = TestIdentity();
+  header.segment = 77;
+  header.block_bytes = 512;
+  header.segment_bytes = kMaxSegmentBytes;
+  ASSERT_TRUE(disk_.Create(SegmentName(77)).ok());
+  Put(SegmentName(77), 0, EncodeSegmentHeader(header));
+  absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk_, 77);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->bytes.size(), 1024u);
+  EXPECT_LE(loaded->bytes.capacity(), 65536u * 3);
+  EXPECT_EQ(loaded->size, kMaxSegmentBytes);
+  ASSERT_EQ(loaded->unreadable.size(), 1u);
+  EXPECT_EQ(loaded->unreadable[0].offset, 1024u);
+  EXPECT_EQ(loaded->unreadable[0].bytes, kMaxSegmentBytes - 1024);
+  // It is garbage to its end, and not "never written".
+  SegmentReader reader(loaded->bytes, loaded->header, loaded->size);
+  ASSERT_EQ(reader.Next(), SegmentReader::Step::kGap);
+  EXPECT_TRUE(reader.to_end());
+  EXPECT_FALSE(reader.blank());
+  EXPECT_EQ(reader.dirty_bytes(), kMaxSegmentBytes - 1024);
+}
+
+// The segment after the last one would have a name that nobody reads.
+TEST_F(DamageTest, AStrayFileWithTheLastNameOfAllIsNamed) {
+  Start();
+  Kill();
+  const std::string name = SegmentName(kMaxNumber);
+  ASSERT_TRUE(disk_.Create(name).ok());
+  const absl::Status status = TryOpen();
+  EXPECT_TRUE(absl::IsDataLoss(status));
+  EXPECT_THAT(status.message(), HasSubstr("simulated disk/" + name + ": "));
+  ASSERT_TRUE(disk_.Remove(name).ok());
+  // And one above is no name of ours.
+  ASSERT_TRUE(disk_.Create("log-ffffffffffffffff").ok());
+  EXPECT_TRUE(TryOpen().ok());
+}
+
 TEST_F(SegmentFileTest, TheNewestIsMissing) {
   Fill();
   ASSERT_TRUE(disk_.Remove(names_.back()).ok());
@@ -1042,6 +1082,28 @@ TEST_F(SnapshotDamageTest, ASnapshotThatDoesNotMeetTheLogEndsTheDamageAndKeepsTh
   EXPECT_EQ(recovered_.snapshot.meta.index, 4u);
   EXPECT_EQ(Log(), "5@2");
   EXPECT_EQ(Suspected(), "5@3 proven");
+}
+
+// The file of an earlier term has come back, and the log is gone. What is promised must not be less
+// than the snapshot, or the next start would take it for made up.
+TEST_F(SnapshotDamageTest, AnOldVoteDoesNotShortenAPromise) {
+  Start();
+  const std::string old_vote = FileBytes("vote");
+  ASSERT_TRUE(Vote(4, 1).ok());
+  AppendEach(4, 3);
+  ASSERT_TRUE(Write(3, 4, 1, "x", 4).ok());
+  TakeSnapshot(2, 4, "two");
+  Kill();
+  Put("vote", 0, old_vote);
+  const std::vector<std::string> segments = Names("log-");
+  for (const std::string& name : segments) ASSERT_TRUE(disk_.Remove(name).ok());
+  Open();
+  ASSERT_TRUE(recovered_.suspicion.has_value());
+  EXPECT_EQ(recovered_.suspicion->term, 4u);
+  const std::optional<raft::Suspicion> promised = recovered_.suspicion;
+  Crash();
+  Open();
+  EXPECT_EQ(recovered_.suspicion, promised);
 }
 
 TEST_F(SnapshotDamageTest, ALogThatEndsBeforeTheSnapshotBeginsBehindIt) {

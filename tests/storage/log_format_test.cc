@@ -5,6 +5,8 @@
 
 #include "gtest/gtest.h"
 #include "storage/checksum.h"
+#include "storage/encoding.h"
+#include "storage/log_replay.h"
 #include "tests/storage/recovery_model.h"
 
 namespace raftkv::storage {
@@ -294,6 +296,105 @@ TEST(LogFormatTest, EitherCopyOfTheHeaderWillDo) {
     }
   }
   EXPECT_TRUE(absl::IsDataLoss(FindSegmentHeader(std::string(4096, '\0'), 5).status()));
+}
+
+TEST(LogFormatTest, ACopyOfTheHeaderThatSaysSomethingElseIsBad) {
+  SegmentHeader other = TestHeader();
+  other.owner.node = 4;
+  std::string bytes = EncodeSegmentHeader(TestHeader());
+  bytes.replace(512, 512, EncodeSegmentHeader(other), 512, 512);
+  absl::StatusOr<FoundHeader> found = FindSegmentHeader(bytes, 5);
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->header.owner.node, 3u);
+  EXPECT_FALSE(found->bad[0]);
+  EXPECT_TRUE(found->bad[1]);
+}
+
+// The number behind the last one that is read would not be read again.
+TEST(LogFormatTest, NumbersHaveALimit) {
+  const uint64_t far = kMaxNumber + 1;
+  for (auto spoil : {+[](SegmentHeader& h) { h.first_sequence = kMaxNumber + 1; },
+                     +[](SegmentHeader& h) { h.base_term = kMaxNumber + 1; },
+                     +[](SegmentHeader& h) { h.commit = kMaxNumber + 1; },
+                     +[](SegmentHeader& h) { h.suspicion->index = kMaxNumber + 1; },
+                     +[](SegmentHeader& h) { h.suspicion->term = kMaxNumber + 1; }}) {
+    SegmentHeader header = TestHeader();
+    spoil(header);
+    EXPECT_TRUE(absl::IsDataLoss(DecodeSegmentHeader(EncodeSegmentHeader(header), 5).status()));
+  }
+  const auto note = [](const Note& note_of_batch) {
+    std::string bytes;
+    AppendFoot(bytes, 1, 0, 512, note_of_batch);
+    return DecodeNote(bytes, 1, 0).has_value();
+  };
+  EXPECT_TRUE(note({kMaxNumber, kMaxNumber - 2, {{kMaxNumber, 2}}}));
+  EXPECT_FALSE(note({far, 1, {{1, 2}}}));
+  EXPECT_FALSE(note({1, kMaxNumber - 1, {{1, 2}}}));
+  EXPECT_FALSE(note({1, 1, {{far, 2}}}));
+  const auto batch = [](const BatchHeader& header, const raft::Entries& entries) {
+    std::string bytes;
+    AppendBatch(bytes, 1, 0, 512, {}, header, entries.data(), entries.data() + entries.size());
+    return DecodeBatchHeader(bytes, 1, 0).has_value();
+  };
+  const raft::Entries one = {MakeEntry(1, 1, "")};
+  EXPECT_TRUE(batch({kMaxNumber, 1, kMaxNumber - 1, kMaxNumber, kMaxNumber, 0, 0}, one));
+  EXPECT_FALSE(batch({far, 1, 1, 1, 1, 0, 0}, one));
+  EXPECT_FALSE(batch({1, 1, kMaxNumber, 1, 1, 0, 0}, one));
+  EXPECT_FALSE(batch({1, 1, 1, far, 1, 0, 0}, one));
+  EXPECT_FALSE(batch({1, 1, 1, 1, far, 0, 0}, one));
+}
+
+// What decodes is what was encoded: nothing hides where there should be zeros.
+TEST(LogFormatTest, ZerosBelongToTheRecord) {
+  const auto sealed = [](std::string bytes, size_t at, size_t end, uint64_t seed) {
+    bytes[at] = 1;
+    std::string sum;
+    PutU64(sum, Checksum(absl::string_view(bytes).substr(0, end), seed));
+    bytes.replace(end, 8, sum);
+    return bytes;
+  };
+  std::string foot;
+  AppendFoot(foot, 1, 0, 512, {1, 1, {{1, 2}}});
+  EXPECT_TRUE(DecodeNote(foot, 1, 0));
+  EXPECT_FALSE(DecodeNote(sealed(foot, 40, kNoteBytes - 8, 1), 1, 0)) << "a seventh run";
+  SegmentHeader header = TestHeader();
+  header.suspicion.reset();
+  const std::string bytes = EncodeSegmentHeader(header);
+  const uint64_t seed = header.seed();
+  EXPECT_TRUE(DecodeSegmentHeader(bytes, 5).ok());
+  for (const size_t at : {size_t{128}, size_t{136}, size_t{149}}) {
+    EXPECT_FALSE(DecodeSegmentHeader(sealed(bytes, at, kSegmentHeaderBytes - 8, seed), 5).ok());
+  }
+}
+
+// 512 bytes of garbage, and behind them a batch that says where the log had got to before it.
+absl::Status ReplayWithGap(raft::Index keep_through, LogReplay::Result* result) {
+  SegmentHeader header = TestHeader();
+  header.suspicion.reset();
+  LoadedSegment loaded;
+  loaded.header = header;
+  loaded.bytes = EncodeSegmentHeader(header) + std::string(512, '\x5a');
+  const raft::Entry entry = MakeEntry(3, keep_through + 1, "abc");
+  AppendBatch(loaded.bytes, header.seed(), loaded.bytes.size(), 512, {},
+              {12, 9, keep_through, 2, 7, 0, 0}, &entry, &entry + 1);
+  loaded.size = loaded.bytes.size();
+  LogReplay replay(header.base_index, header.base_term);
+  replay.Add(loaded, 0, true, loaded.size, std::nullopt);
+  if (replay.status().ok()) *result = replay.Finish({});
+  return replay.status();
+}
+
+// A record of a few bytes must not make up a log of millions of entries, each of which takes
+// memory.
+TEST(LogReplayTest, LostEntriesHaveBeenSomewhere) {
+  LogReplay::Result result;
+  ASSERT_TRUE(ReplayWithGap(20 + 12, &result).ok());
+  ASSERT_TRUE(result.damage || result.suspicion);
+  EXPECT_TRUE(ReplayWithGap(20 + 12 + 65'536, &result).ok());
+  const absl::Status status = ReplayWithGap(20 + 13 + 65'536, &result);
+  EXPECT_TRUE(absl::IsDataLoss(status));
+  EXPECT_EQ(status.message(),
+            "entries 21 to 65569 are said to be between two records, which is impossible");
 }
 
 TEST(ChecksumTest, TheAlgorithmIsFixed) {

@@ -2,8 +2,11 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "sim/disk/sim_disk.h"
+#include "storage/checksum.h"
+#include "storage/encoding.h"
 #include "storage/storage.h"
 
 namespace raftkv::storage {
@@ -103,6 +106,50 @@ TEST_F(SlotsTest, ACopyInTheWrongPlaceIsNotBelieved) {
   // The device put slot 1 where slot 0 belongs.
   ASSERT_TRUE(file->Write(0, EncodeSlot(kFile, kSlotBytes, {9, "misdirected"})).ok());
   EXPECT_EQ(OpenRecord(), "one");
+}
+
+// The file came back as it was once, or half of it did: the event names the copy that was old.
+TEST_F(SlotsTest, TheEventNamesTheCopyThatIsWrittenAgain) {
+  for (const uint64_t bad : {0, 1}) {
+    for (const bool spoilt : {false, true}) {
+      PutSlot(bad, {4, "old"});
+      PutSlot(1 - bad, {5, "new"});
+      if (spoilt) Spoil(bad);
+      EXPECT_EQ(OpenRecord(), "new");
+      ASSERT_EQ(events_.size(), 1u);
+      EXPECT_EQ(events_[0].offset, bad * kSlotBytes);
+      EXPECT_EQ(events_[0].bytes, kSlotBytes);
+      EXPECT_EQ(events_[0].file, "record");
+    }
+  }
+}
+
+// Intact, and nobody of ours has written it: after the largest generation none would be newer.
+TEST_F(SlotsTest, ImpossibleValuesAreRefusedThoughTheChecksumIsRight) {
+  const auto decode = [](uint64_t generation, char reserved) {
+    std::string bytes = EncodeSlot(kFile, 0, {generation, "payload"});
+    bytes[28] = reserved;
+    std::string sum;
+    PutU64(sum, Checksum(absl::string_view(bytes).substr(0, 39), kFile.seed));
+    bytes.replace(39, 8, sum);
+    return DecodeSlot(kFile, 0, bytes).status();
+  };
+  EXPECT_TRUE(decode(1, 0).ok());
+  EXPECT_TRUE(decode(kMaxGeneration, 0).ok());
+  for (const absl::Status& status :
+       {decode(0, 0), decode(kMaxGeneration + 1, 0), decode(UINT64_MAX, 0), decode(1, 1)}) {
+    EXPECT_EQ(status.message(), "impossible values");
+  }
+}
+
+// The next generation would not be believed, and the record that is written with it be forgotten.
+TEST_F(SlotsTest, AFileNearTheLastGenerationIsNotGoneOnWith) {
+  PutSlot(0, {kMaxGeneration / 2, "old"});
+  PutSlot(1, {kMaxGeneration / 2, "old"});
+  EXPECT_EQ(OpenRecord(), "old");
+  PutSlot(0, {kMaxGeneration / 2 + 1, "new"});
+  EXPECT_EQ(OpenRecord(), absl::StrCat("simulated disk/record: generation ", kMaxGeneration / 2 + 1,
+                                       ", which none gets to"));
 }
 
 TEST_F(SlotsTest, EveryShorterOrFlippedSlotIsRefused) {

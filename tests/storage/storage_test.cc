@@ -7,6 +7,7 @@
 #include "storage/checksum.h"
 #include "storage/encoding.h"
 #include "storage/records.h"
+#include "storage/snapshot_store.h"
 #include "tests/storage/storage_fixture.h"
 
 namespace raftkv::storage {
@@ -627,6 +628,77 @@ TEST_F(StorageTest, ANewerFormatIsNotCalledDamage) {
   header.replace(kSegmentHeaderBytes - 8, 8, sum);
   Put(segment, 0, header);
   EXPECT_TRUE(absl::IsUnimplemented(TryOpen()));
+}
+
+// The marks are only evidence, but whoever wrote newer ones may have written newer everything.
+TEST_F(StorageTest, MarksOfANewerProgramAreNamed) {
+  Start();
+  Kill();
+  std::string slot = FileBytes("marks").substr(0, 512);
+  slot[8] = 2;
+  std::string sum;
+  PutU64(sum, Checksum(absl::string_view(slot).substr(0, 72),
+                       FileSeed(TestIdentity().cluster, FileKind::kMarks, 0)));
+  slot.replace(72, 8, sum);
+  Put("marks", 0, slot);
+  const absl::Status status = TryOpen();
+  EXPECT_TRUE(absl::IsUnimplemented(status));
+  EXPECT_EQ(status.message(),
+            "simulated disk/marks: format version 2 with features 0 is newer than this program");
+}
+
+// Intact, and of no log or snapshot there is.
+TEST_F(StorageTest, ImpossibleTermsAndIndexesAreRefused) {
+  EXPECT_TRUE(DecodeVote(EncodeVote({{raft::kMaxTermOrIndex, 1}, 3, 1, 0})));
+  EXPECT_FALSE(DecodeVote(EncodeVote({{raft::kMaxTermOrIndex + 1, 1}, 3, 1, 0})));
+  Manifest manifest;
+  manifest.snapshot.meta = {raft::kMaxTermOrIndex, raft::kMaxTermOrIndex, {}};
+  EXPECT_TRUE(DecodeManifest(*EncodeManifest(manifest)));
+  manifest.snapshot.meta = {raft::kMaxTermOrIndex + 1, 1, {}};
+  EXPECT_FALSE(DecodeManifest(*EncodeManifest(manifest)));
+  manifest.snapshot.meta = {1, raft::kMaxTermOrIndex + 1, {}};
+  EXPECT_FALSE(DecodeManifest(*EncodeManifest(manifest)));
+  manifest.snapshot.meta = {1, 1, {std::vector<raft::NodeId>(256, 1), {}, {}, {}, false}};
+  EXPECT_EQ(DecodeManifest(*EncodeManifest(manifest)), manifest);
+  // What could not be read again is not written.
+  manifest.snapshot.meta.conf.voters.push_back(1);
+  EXPECT_FALSE(EncodeManifest(manifest));
+  manifest.snapshot.meta = {1, 1, {}};
+  manifest.first_segment = raft::kMaxTermOrIndex + 1;
+  EXPECT_FALSE(DecodeManifest(*EncodeManifest(manifest)));
+}
+
+// What inspection foretells is what happens, for the same reason.
+TEST_F(StorageTest, ExplainSaysWhatOpenWillSay) {
+  EXPECT_EQ(Storage::Explain(disk_).status(), TryOpen());
+  Start();
+  Append(1, 3);
+  Kill();
+  const auto foretold = [&] {
+    const uint64_t content = disk_.ContentHash();
+    absl::StatusOr<Recovered> found = Storage::Explain(disk_, options_);
+    EXPECT_EQ(disk_.ContentHash(), content);
+    EXPECT_EQ(found.status(), TryOpen());
+    if (!found.ok()) return std::string(found.status().message());
+    EXPECT_EQ(found->entries, recovered_.entries);
+    EXPECT_EQ(found->commit, recovered_.commit);
+    EXPECT_EQ(found->hard_state, recovered_.hard_state);
+    EXPECT_EQ(found->suspicion, recovered_.suspicion);
+    EXPECT_EQ(found->snapshot, recovered_.snapshot);
+    return std::string("OK");
+  };
+  EXPECT_EQ(foretold(), "OK");
+  for (const char* file : {"manifest", "vote", "identity"}) {
+    storage_.reset();
+    Flip(file, 40);
+    EXPECT_EQ(foretold(), "OK") << "one copy is enough for " << file;
+    storage_.reset();
+    Flip(file, 40);
+    Flip(file, kSlotBytes + 40);
+    EXPECT_THAT(foretold(), HasSubstr(absl::StrCat("simulated disk/", file, ": both copies")));
+    Flip(file, 40);
+    Flip(file, kSlotBytes + 40);
+  }
 }
 
 }  // namespace
