@@ -48,7 +48,7 @@ class SlotsTest : public ::testing::Test {
 // A sector that cannot be read is made good by writing all of it, also when it is as large as a
 // slot.
 TEST_F(SlotsTest, AnUnreadableSlotIsWrittenAgainWhateverTheSizeOfASector) {
-  for (const uint64_t number : {0, 1}) {
+  for (const uint64_t number : {uint64_t{0}, uint64_t{1}}) {
     disk_ = sim::SimDisk(sim::SimDisk::Options{.sector_bytes = 4'096});
     SetUp();
     ASSERT_TRUE(disk_.Inject(sim::ReadError{{"record", number * kSlotBytes + 700, 1}}));
@@ -110,7 +110,7 @@ TEST_F(SlotsTest, ACopyInTheWrongPlaceIsNotBelieved) {
 
 // The file came back as it was once, or half of it did: the event names the copy that was old.
 TEST_F(SlotsTest, TheEventNamesTheCopyThatIsWrittenAgain) {
-  for (const uint64_t bad : {0, 1}) {
+  for (const uint64_t bad : {uint64_t{0}, uint64_t{1}}) {
     for (const bool spoilt : {false, true}) {
       PutSlot(bad, {4, "old"});
       PutSlot(1 - bad, {5, "new"});

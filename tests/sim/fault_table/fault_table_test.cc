@@ -19,7 +19,9 @@ TEST_P(EveryBlock, MayBeHurtOnOneNode) {
       EXPECT_GT(verdict.writes, 0u) << what;
       // Zeros are what the reserve holds.
       const bool nothing = cell.block == Block::kReserve && cell.fault == BlockFault::kZeros;
-      if (cell.fault < BlockFault::kWriteError) EXPECT_EQ(verdict.effect, !nothing) << what;
+      if (cell.fault < BlockFault::kWriteError) {
+        EXPECT_EQ(verdict.effect, !nothing) << what;
+      }
     }
   }
 }
