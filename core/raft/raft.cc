@@ -200,6 +200,8 @@ NodeId Raft::transfer_target() const {
 // ---- Dispatch ----
 
 void Raft::Tick() {
+  constexpr size_t kReleasedPerTick = 4096;  // well below a millisecond
+  log_.ReleaseSome(kReleasedPerTick);
   ++now_;
   if (silent_ticks_ > 0) --silent_ticks_;
   if (ticket_out_) ++ticket_ticks_;

@@ -71,14 +71,7 @@ void Replica::SnapshotBecameCurrent(const raft::SnapshotMeta& meta,
   raft_.SnapshotAvailable(meta);
   // A little of the log is kept in memory for followers that lag: entries are cheaper than a
   // snapshot.
-  raft::Index keep_from = meta.index + 1;
-  uint64_t bytes = 0;
-  while (keep_from > raft_.log().first()) {
-    bytes += raft::EntryBytes(raft_.log().At(keep_from - 1));
-    if (bytes > options_.trailing_log_bytes) break;
-    --keep_from;
-  }
-  raft_.Compact(keep_from - 1);
+  raft_.Compact(raft_.log().TailWithin(meta.index, options_.trailing_log_bytes) - 1);
   StartJob({JobKind::kHousekeeping}, CompactLog{meta.index});
   work_.events.push_back(SnapshotTaken{meta.index, finished.size, finished.digest});
 }

@@ -60,8 +60,8 @@ raft::ConfState Voters(std::vector<raft::NodeId> voters) {
 // Node 1 repairs `disk`; peers answer from their own.
 class Case {
  public:
-  explicit Case(const Disk& disk, raft::ConfState conf = Voters({1, 2, 3}), raft::Index commit = 1)
-      : disk_(disk), repair_(1, disk_.log, conf, commit, disk_.damage, {}) {}
+  explicit Case(Disk disk, raft::ConfState conf = Voters({1, 2, 3}), raft::Index commit = 1)
+      : disk_(std::move(disk)), repair_(1, disk_.log, conf, commit, disk_.damage, {}) {}
 
   // `commit` is what the peer knows to be committed.
   Case& Hear(raft::NodeId peer, const Disk& disk, raft::Index commit = 1) {
@@ -241,13 +241,16 @@ TEST(RepairTest, LearnersHaveCopiesAndNoSay) {
 TEST(RepairTest, EveryConfigurationThatMayHaveDecidedIsAsked) {
   raft::MembershipChange remove;
   remove.changes = {{raft::MemberChange::Kind::kRemove, 3}};
-  Disk disk({"1", "x1", "1"});
-  disk.log.TruncateAfter(1);
-  disk.log.Append({1, 2, raft::Payload::Copy(raft::EncodeMembershipChange(remove)),
-                   raft::EntryType::kMembership});
-  EXPECT_EQ(Case(disk).Hear(2, Disk({"1"})).Outcome(), "waits for entry (3, term 1) from node 3")
+  const auto disk = [&] {
+    Disk own({"1", "x1", "1"});
+    own.log.TruncateAfter(1);
+    own.log.Append({1, 2, raft::Payload::Copy(raft::EncodeMembershipChange(remove)),
+                    raft::EntryType::kMembership});
+    return own;
+  };
+  EXPECT_EQ(Case(disk()).Hear(2, Disk({"1"})).Outcome(), "waits for entry (3, term 1) from node 3")
       << "the removal may not have been in force";
-  EXPECT_EQ(Case(disk, Voters({1, 2, 3}), 2).Hear(2, Disk({"1"})).Outcome(),
+  EXPECT_EQ(Case(disk(), Voters({1, 2, 3}), 2).Hear(2, Disk({"1"})).Outcome(),
             "settled, suspicion (4, 1)");
 }
 
