@@ -566,6 +566,11 @@ NodeStatus Replica::Status() const {
   status.disk_full = disk_full_;
   status.repair = RepairText();
   status.scrub = scrubbed_;
+  status.snapshot_due_bytes = snapshot_points_.due_bytes(machine_.store().memory_bytes());
+  status.taking_snapshot = local_snapshot_.has_value();
+  status.receiving_snapshot = receiving_.has_value();
+  status.sending_snapshots = sending_.size();
+  status.longest_turn_us = longest_turn_us_;
   status.conf = raft_.conf();
   status.members = &members();
   return status;

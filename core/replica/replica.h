@@ -11,6 +11,7 @@
 // owner, and payloads in jobs must not be copied on another thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -164,6 +165,9 @@ class Replica {
   void ClientClosed(ClientId id);
 
   void JobDone(JobResult result);
+
+  // For the statistics only: carrying out what one TakeWork gave, and what led to it, took so long.
+  void TurnTook(uint64_t us) { longest_turn_us_ = std::max(longest_turn_us_, us); }
 
   // Refuses new requests, hands leadership over when leading. The driver goes on turning until
   // Stopped() or until it has had enough.
@@ -429,6 +433,7 @@ class Replica {
   wire::CommandEncoder command_encoder_;
   std::map<uint64_t, JobOwner> jobs_;
   AfterPersist after_persist_;
+  uint64_t longest_turn_us_ = 0;
   bool disk_full_ = false;
   uint64_t retry_space_us_ = 0;  // while disk_full_: when to ask again whether there is space,
   uint64_t hand_over_us_ = 0;    // and from when on to hand leadership over
