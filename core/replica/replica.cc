@@ -77,6 +77,7 @@ void Replica::Tick() {
   if (repairing()) return repair_mode_->Tick();
   raft_.Tick();
   TickDisk();
+  if (local_snapshot_ && local_snapshot_->done) LocalSnapshotInTime();
   TickSending();
   ExpirePending();
   ReviewSuspicion();

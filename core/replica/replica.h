@@ -327,6 +327,7 @@ class Replica {
   // snapshots.cc: taking, sending, receiving, loading
   void MaybeTakeSnapshot(const raft::Entry& entry);
   void LocalSnapshotJob(JobBody body);
+  void LocalSnapshotInTime();
   void LocalSnapshotStep(const JobResult& result);
   void SnapshotBecameCurrent(const raft::SnapshotMeta& meta, const FinishedSnapshot& finished);
   void StartSending(raft::NodeId peer, const raft::SnapshotMeta& meta);
@@ -364,8 +365,13 @@ class Replica {
     uint64_t number = 0;
     raft::SnapshotMeta meta;
     MachineSnapshotWriter writer;
-    uint64_t offset = 0;
-    bool writing = true;  // then finishing, then switching
+    uint64_t state_bytes = 0;       // about what there is to write
+    uint64_t offset = 0;            // written
+    uint64_t read_back = 0;         // about
+    uint64_t log_bytes = 0;         // applied since it was begun
+    uint64_t next_us = 0;           // when the next step is due at its own pace
+    std::optional<JobResult> done;  // a step that was carried out, while the next one waits
+    bool writing = true;            // then finishing, then switching
     std::optional<FinishedSnapshot> finished;
   };
   struct Sending {

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/numeric/int128.h"
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
 #include "core/replica/replica.h"
@@ -19,11 +20,14 @@ namespace raftkv::replica {
 // so that equal indexes mean equal bytes on every replica that takes one there. A point that passes
 // while the previous snapshot is still being written is left out.
 void Replica::MaybeTakeSnapshot(const raft::Entry& entry) {
+  if (local_snapshot_) local_snapshot_->log_bytes += raft::EntryBytes(entry);
   if (!snapshot_points_.Fold(entry.payload.size(), machine_.store().memory_bytes())) return;
   if (local_snapshot_ || raft_.installing_snapshot()) return;
   local_snapshot_.emplace(LocalSnapshot{.number = NewId(),
                                         .meta = {entry.index, entry.term, raft_.conf()},
                                         .writer = MachineSnapshotWriter(machine_),
+                                        .state_bytes = machine_.store().memory_bytes(),
+                                        .done = {},
                                         .finished = {}});
   LocalSnapshotJob(BeginSnapshot{SnapshotOrigin::kLocal, local_snapshot_->meta});
 }
@@ -41,6 +45,28 @@ void Replica::LocalSnapshotStep(const JobResult& result) {
     return;
   }
   if (!result.status.ok()) return Fail(result.status);
+  if (options_.snapshot_bytes_per_s != 0) {
+    snapshot.next_us =
+        std::max(snapshot.next_us, now_us_) +
+        uint64_t{options_.snapshot_chunk_bytes} * 1'000'000 / options_.snapshot_bytes_per_s;
+  }
+  snapshot.done = result;
+  LocalSnapshotInTime();
+}
+
+// The disk is shared with what clients write, so a snapshot goes at its own pace, unless the log
+// grows so fast that it would not be complete halfway to the next one.
+void Replica::LocalSnapshotInTime() {
+  LocalSnapshot& snapshot = *local_snapshot_;
+  // A tick's worth is done ahead, because the next look at the time may be as far away.
+  if (snapshot.next_us > now_us_ + options_.tick_us) {
+    // Written once and read once.
+    const absl::uint128 done = snapshot.offset + snapshot.read_back;
+    const absl::uint128 all = 2 * std::max<uint64_t>(snapshot.state_bytes, 1);
+    const uint64_t halfway = snapshot_points_.interval_bytes(snapshot.state_bytes) / 2;
+    if (done * halfway > all * snapshot.log_bytes) return;
+  }
+  const JobResult result = *std::exchange(snapshot.done, std::nullopt);
   if (snapshot.writing) {
     std::string bytes = snapshot.writer.Next(options_.snapshot_chunk_bytes);
     if (!bytes.empty()) {
@@ -60,6 +86,7 @@ void Replica::LocalSnapshotStep(const JobResult& result) {
     snapshot.finished = result.finished;
     LocalSnapshotJob(SwitchSnapshot{snapshot.meta});
   } else {
+    snapshot.read_back += options_.snapshot_chunk_bytes;
     LocalSnapshotJob(FinishSnapshot{SnapshotOrigin::kLocal, {}});
   }
 }
