@@ -87,6 +87,7 @@ class SnapshotFetch {
   uint64_t writing_ = 0;     // bytes in the job that is out
   std::string first_piece_;  // of a snapshot found by searching
   size_t next_peer_ = 0;
+  size_t next_search_ = 0;  // where the next search begins, behind whoever gave the target
   size_t refusals_ = 0;  // peers, one after the other, that do not have what is asked for
   uint32_t ticks_ = 0;   // since the question that is out
   uint64_t fetched_bytes_ = 0;
