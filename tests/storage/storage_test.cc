@@ -621,13 +621,22 @@ TEST_F(StorageTest, AMissingFileIsReported) {
   }
 }
 
-TEST_F(StorageTest, AVoteOfAnotherIncarnationIsRefused) {
-  Start();
-  Kill();
-  ASSERT_TRUE(CreateSlotFile(disk_, VoteFile(TestIdentity().cluster),
-                             EncodeVote({{5, 1}, 3, /*incarnation=*/2, 0}))
-                  .ok());
-  EXPECT_TRUE(absl::IsDataLoss(TryOpen()));
+TEST_F(StorageTest, AVoteOfAnotherNodeOrLifeIsRefused) {
+  for (const VoteRecord& vote : {VoteRecord{{5, 1}, 2, 1, 0}, VoteRecord{{5, 1}, 3, 2, 0},
+                                 VoteRecord{{5, 1}, 3, 1, 1}, VoteRecord{{5, 1}, 3, 1, 0}}) {
+    disk_ = sim::SimDisk({});
+    Start();
+    Kill();
+    ASSERT_TRUE(CreateSlotFile(disk_, VoteFile(TestIdentity().cluster), EncodeVote(vote)).ok());
+    const absl::Status status = TryOpen();
+    if (vote.node == 3 && vote.incarnation == 1 && vote.group == 0) {
+      EXPECT_TRUE(status.ok()) << status;
+      continue;
+    }
+    EXPECT_TRUE(absl::IsDataLoss(status));
+    EXPECT_EQ(status.message(),
+              "simulated disk/vote: not the vote of this incarnation of this node");
+  }
 }
 
 // A file that a newer program wrote is told from a damaged one: version and features are inside the
