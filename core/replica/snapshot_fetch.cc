@@ -36,6 +36,7 @@ void SnapshotFetch::AskNext() {
   if (peers_.empty()) return;
   const raft::NodeId peer = peers_[next_peer_++ % peers_.size()];
   if (stage_ == Stage::kSearching) {
+    ++searches_;
     pulls_.emplace_back(peer, wire::SnapshotPull{0, 0, options_.piece_bytes});
   } else {
     pulls_.emplace_back(peer, wire::SnapshotPull{target_->meta.index, offset_, PieceLength()});

@@ -20,8 +20,8 @@ constexpr uint32_t kPiece = 4;
 // What a peer has: at this index, with these bytes, of which some pieces cannot be read.
 struct Peer {
   raft::Index index = 0;
-  std::string bytes;
-  std::vector<uint64_t> bad;
+  std::string bytes = {};
+  std::vector<uint64_t> bad = {};
   bool up = true;
   uint64_t digest = 7;
 
@@ -67,9 +67,7 @@ class Case {
   const std::vector<raft::NodeId>& asked() const { return asked_; }
 
  private:
-  static SnapshotFetch::Options Options() {
-    return {.piece_bytes = kPiece, .patience_ticks = 5};
-  }
+  static SnapshotFetch::Options Options() { return {.piece_bytes = kPiece, .patience_ticks = 5}; }
   std::vector<raft::NodeId> Ids() const {
     std::vector<raft::NodeId> ids;
     for (const auto& [id, peer] : peers_) ids.push_back(id);
