@@ -488,6 +488,32 @@ TEST_F(StorageTest, ASnapshotThatReadsBackWrongIsNotFinished) {
   EXPECT_EQ(storage_->SnapshotOffset(source), std::nullopt);
 }
 
+// A device that acknowledged a write and did not do it: the page cache still has it.
+TEST_F(StorageTest, ASnapshotIsReadBackFromTheDevice) {
+  options_.snapshot_chunk_bytes = 4096;  // more than the sectors that the next write makes good
+  for (const uint64_t after : {0, 1, 2, 3}) {
+    SCOPED_TRACE(after);
+    disk_ = sim::SimDisk({});
+    Start();
+    Append(1, 5);
+    const raft::SnapshotMeta meta{5, 1, {{1, 2, 3}, {}, {}, {}, false}};
+    ASSERT_TRUE(disk_.Inject(sim::LostWrite{"snapshot-", after}));
+    ASSERT_TRUE(storage_->BeginSnapshot(SnapshotSource::kLocal, meta).ok());
+    ASSERT_TRUE(storage_
+                    ->AppendSnapshot(SnapshotSource::kLocal, 0,
+                                     std::string(2 * options_.snapshot_chunk_bytes, 'x'))
+                    .ok());
+    const auto step = storage_->FinishSnapshot(SnapshotSource::kLocal);
+    EXPECT_TRUE(absl::IsDataLoss(step.status())) << step.status();
+    EXPECT_TRUE(storage_->health().ok()) << "the log has everything";
+    EXPECT_FALSE(storage_->SwitchSnapshot(meta).ok());
+    Crash();
+    Open();
+    EXPECT_EQ(recovered_.snapshot.meta.index, 0u);
+    EXPECT_EQ(Log(), "1@1 2@1 3@1 4@1 5@1");
+  }
+}
+
 TEST_F(StorageTest, AnIntactSnapshotThatTheManifestDoesNotMeanIsReported) {
   Start();
   Append(1, 5, "x", 5);
