@@ -491,7 +491,7 @@ TEST_F(StorageTest, ASnapshotThatReadsBackWrongIsNotFinished) {
 // A device that acknowledged a write and did not do it: the page cache still has it.
 TEST_F(StorageTest, ASnapshotIsReadBackFromTheDevice) {
   options_.snapshot_chunk_bytes = 4096;  // more than the sectors that the next write makes good
-  for (const uint64_t after : {0, 1, 2, 3}) {
+  for (uint64_t after = 0; after < 4; ++after) {
     SCOPED_TRACE(after);
     disk_ = sim::SimDisk({});
     Start();
