@@ -424,6 +424,8 @@ absl::StatusOr<std::optional<SnapshotInfo>> SnapshotWriter::FinishStep(
     }
     absl::Status status = WriteEnd();
     if (!status.ok()) return status;
+    // What the device has, and not what the cache still has of it: the log is given up for this.
+    file_->Forget(0, position_ + kTrailerBytes);
     absl::StatusOr<SnapshotFile> reading =
         SnapshotFile::Open(disk_, temporary, header_.owner.cluster);
     if (!reading.ok()) return reading.status();

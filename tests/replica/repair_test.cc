@@ -173,6 +173,23 @@ TEST(RepairTest, AnotherEntryThatIsCommittedEndsTheLog) {
   EXPECT_EQ(Case(Disk({"1", "x3", "3"})).Hear(2, Disk({"1", "2", "2"}), 3).Outcome(), "settled");
 }
 
+// The log was 1 1 1 1 and may have been cut behind the first of them and begun anew in term 2: what
+// was acknowledged of that may be what is committed now, with this node's help.
+TEST(RepairTest, WhatReplacedAnEarlierLogIsStillPromised) {
+  const Suspicion replaced{4, 2, Evidence::kProven};
+  EXPECT_EQ(Case(Disk({"1", "x1", "1"}, replaced)).Hear(2, Disk({"2", "2", "2"}), 4).Outcome(),
+            "settled, suspicion (4, 2)")
+      << "another entry than the one that is read is committed";
+  EXPECT_EQ(Case(Disk({"1", "x1", "1"}, replaced)).Hear(2, Disk({"2", "3"}), 1).Outcome(),
+            "settled, suspicion (4, 2)")
+      << "whoever led term 3 did not have (3, term 1), and may have had (2, term 2) from here";
+  const Suspicion shorter{2, 2, Evidence::kProven};
+  EXPECT_EQ(Case(Disk({"1", "x1", "1"}, shorter)).Hear(2, Disk({"2", "3"}), 1).Outcome(),
+            "settled, suspicion (2, 2)");
+  EXPECT_EQ(Case(Disk({"1", "x1", "1"})).Hear(2, Disk({"2", "3"}), 1).Outcome(), "settled")
+      << "nothing can have replaced it";
+}
+
 // Figure 8 of the paper: (3, term 2) is replaced by (3, term 3) on one node, survives on others,
 // and the leader of term 4 commits it.
 TEST(RepairTest, AnEntryOfALaterTermAloneDoesNotRefuteOurs) {
