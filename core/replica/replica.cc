@@ -569,7 +569,7 @@ NodeStatus Replica::Status() const {
   status.scrub = scrubbed_;
   status.snapshot_due_bytes = snapshot_points_.due_bytes(machine_.store().memory_bytes());
   status.taking_snapshot = local_snapshot_.has_value();
-  status.receiving_snapshot = receiving_.has_value();
+  status.receiving_snapshot = receiving_ && receiving_->stage != Receiving::Stage::kDone;
   status.sending_snapshots = sending_.size();
   status.longest_turn_us = longest_turn_us_;
   status.conf = raft_.conf();

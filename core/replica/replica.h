@@ -340,6 +340,9 @@ class Replica {
   void OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk);
   void ReceiveStep(const JobResult& result);
   void AckChunk(wire::SnapshotAckStatus status);
+  void FeedReceived(absl::string_view bytes);
+  void DropReceived();
+  void Loaded(raft::Index index, Machine machine);
   void StartLoading(raft::Index index);
   void LoadStep(const JobResult& result);
 
@@ -367,7 +370,6 @@ class Replica {
     MachineSnapshotWriter writer;
     uint64_t state_bytes = 0;       // about what there is to write
     uint64_t offset = 0;            // written
-    uint64_t read_back = 0;         // about
     uint64_t log_bytes = 0;         // applied since it was begun
     uint64_t next_us = 0;           // when the next step is due at its own pace
     std::optional<JobResult> done;  // a step that was carried out, while the next one waits
@@ -405,6 +407,9 @@ class Replica {
     } stage = Stage::kBeginning;
     std::string
         first_bytes;  // of the chunk that began the transfer, written once BeginSnapshot is done
+    // The state that the bytes so far make; null once they made none. So there is nothing to load
+    // when the last one is here.
+    std::unique_ptr<MachineSnapshotReader> reader;
   };
   struct Loading {
     raft::Index index = 0;
