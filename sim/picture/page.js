@@ -28,13 +28,12 @@ const GROUPS = [
   ['appends', 'Appends', [APPEND, APPEND_ANSWER]],
   ['heartbeats', 'Heartbeats', [HEARTBEAT, HEARTBEAT_ANSWER]],
   ['snapshots', 'Snapshots', [SNAPSHOT, REPAIR]],
-  ['reads', 'Reads', [READ]],
-  ['forwards', 'Forwards', [FORWARD]],
+  ['requests', 'Requests', [READ, FORWARD]],
   ['disk', 'Disk', []],
   ['clients', 'Clients', []],
   ['faults', 'Faults', []],
 ];
-const QUIET_AT_FIRST = ['heartbeats', 'reads', 'forwards'];
+const QUIET_AT_FIRST = ['heartbeats', 'requests'];
 const groupOfMessage = [];
 for (const [name, , kinds] of GROUPS) for (const kind of kinds) groupOfMessage[kind] = name;
 
@@ -119,7 +118,7 @@ const isLate = (message, event) => message.term > 0 && event.kind === ARRIVED &&
 
 // ---- 2 words -----------------------------------------------------------------------------------------
 
-const ROLES = ['follower', 'pre-candidate', 'candidate', 'leader'];
+const ROLES = ['follower', 'pre-vote', 'candidate', 'leader'];
 const seconds = (t, digits = 6) => {
   const fraction = String(t % 1000000).padStart(6, '0').slice(0, digits);
   return Math.floor(t / 1000000) + '.' + fraction.slice(0, 3) + (digits > 3 ? '\u2009' + fraction.slice(3) : '');
@@ -272,6 +271,12 @@ function headline(event) {
     default: return event.text.charAt(0).toUpperCase() + event.text.slice(1);
   }
 }
+// That what arrives is of a term that its receiver has left behind: it must not count.
+function late(event) {
+  const message = messages[event.subject];
+  if (!isLate(message, event)) return [];
+  return [{words: 'which is of term ' + message.term + ' while it is in term ' + viewBefore(message.to, event.i).term, bad: message.kind === VOTE_ANSWER && !message.refusal}];
+}
 // The whole event in one line, for the story: what it changed rather than what was said.
 function sentence(event) {
   const list = phrasesOf(event);
@@ -280,11 +285,11 @@ function sentence(event) {
     if (list.length) {
       const message = event.kind === ARRIVED ? messages[event.subject] : null;
       const lead = 'Node ' + event.node + (message ? ', hearing \u201c' + shortMessage(message) + '\u201d from node ' + message.from + ',' : '');
-      return {lead, list};
+      return {lead, list: late(event).concat(list)};
     }
     if (event.kind === ARRIVED) {
       const message = messages[event.subject];
-      return {lead: 'Node ' + message.to + ' hears \u201c' + shortMessage(message) + '\u201d of term ' + message.term + ' from node ' + message.from, list};
+      return {lead: 'Node ' + message.to + ' hears \u201c' + shortMessage(message) + '\u201d of term ' + message.term + ' from node ' + message.from, list: late(event)};
     }
   }
   return {lead: headline(event) + (list.length ? ':' : ''), list: list.filter((phrase) => event.kind !== STARTED || phrase.bad || !/^applies|^commits/.test(phrase.words))};
@@ -300,6 +305,10 @@ const hiddenNodes = new Set();
 const hiddenGroups = new Set(QUIET_AT_FIRST);
 let elastic = true;
 let focus = story.length > 0;
+let alone = false;  // nothing but the story is shown
+// The story and how its messages came about.
+const inTelling = new Set(story);
+for (const place of storyMessages) if (messages[place].start >= 0) inTelling.add(messages[place].start);
 let selected = broken >= 0 ? broken : last;
 let hovered = -1;
 const at = new Float64Array(events.length);  // places on the time axis, in units of the axis
@@ -317,9 +326,10 @@ for (const i of story) {
   const group = groupOf(events[i]);
   if (group) hiddenGroups.delete(group);
 }
-const messageShown = (message) => !hiddenGroups.has(groupOfMessage[message.kind]) && !hiddenNodes.has(message.from) && !hiddenNodes.has(message.to);
+const messageShown = (message) => alone ? storyMessages.has(message.place) && !hiddenNodes.has(message.from) && !hiddenNodes.has(message.to) : !hiddenGroups.has(groupOfMessage[message.kind]) && !hiddenNodes.has(message.from) && !hiddenNodes.has(message.to);
 function isShown(event) {
   if (event.kind === VIOLATION) return true;
+  if (alone) return inTelling.has(event.i);
   if (event.kind <= RESET) return messageShown(messages[event.subject]);
   // What a hidden kind of event changed can still be stepped to.
   const group = groupOf(event);
@@ -334,7 +344,7 @@ function layOut() {
     if (isShown(event)) {
       if (elastic) {
         const wait = event.t - before;
-        x += wait === 0 ? 0.3 : 0.5 + 2.2 * Math.min(1, Math.log1p(wait / 50) / Math.log1p(600));
+        x += alone ? 1 + 1.5 * Math.min(1, Math.log1p(wait / 50) / Math.log1p(600)) : wait === 0 ? 0.3 : 0.5 + 2.2 * Math.min(1, Math.log1p(wait / 50) / Math.log1p(600));
         before = event.t;
       }
       shown.push(event.i);
@@ -368,6 +378,7 @@ function show(from, to) {
 // What led to the violation, if that fits; else the last events before it.
 function showStory() {
   if (!shown.length) return;
+  if (alone) return show(shown[0], shown[shown.length - 1]);
   const end = broken >= 0 ? broken : last;
   const place = Math.max(0, floor(shown, (i) => i, end));
   const after = shown[Math.min(shown.length - 1, place + 3)];
@@ -564,13 +575,13 @@ function drawFaults(pen) {
     pen.fillStyle = colour;
     pen.fillRect(left, y, Math.max(2, right - left), STRIP - 3);
     pen.globalAlpha = 1;
-    pen.fillRect(left, y, 2, STRIP - 3);
+    pen.fillRect(left, y, inStory.has(fault.first) ? 4 : 2, STRIP - 3);
     pen.fillStyle = ink.ink;
     pen.font = '11px system-ui, "DejaVu Sans", sans-serif';
     pen.textAlign = 'left';
     const words = faultWords(fault);
     const node = fault.nodes.length && !words.includes('node') ? 'node ' + fault.nodes.join(' ') + ': ' : '';
-    pen.fillText(clipped(pen, node + words, right - left - 10), left + 6, y + STRIP / 2 - 1);
+    pen.fillText(clipped(pen, node + words, right - left - 10), left + 8, y + STRIP / 2 - 1);
     spots.push({kind: 'box', left, right, top: y, bottom: y + STRIP - 3, event: fault.first >= 0 ? first : end, words: node + words});
   }
 }
@@ -629,8 +640,8 @@ function drawState(pen, state, left, right, y) {
   const words = (state.role === LEADER ? 'leader ' : state.role === CANDIDATE ? 'candidate ' : state.role === PRE_CANDIDATE ? 'pre-vote ' : 'term ') +
     (state.role === PRE_CANDIDATE ? state.term + 1 : state.term);
   if (pen.measureText(words).width + 8 > right - left) return;
-  pen.fillStyle = state.role === LEADER ? ink.back : colour;
-  pen.fillText(words, left + 5, state.role === LEADER ? y + 0.5 : y - half - 9);
+  pen.fillStyle = colour;
+  pen.fillText(words, left + 4, y - Math.max(half, 4) - 8);
 }
 
 function operationsTop() { return nodesBottom() + 12; }
@@ -782,6 +793,7 @@ function drawMarks(pen, from, to, dense) {
     const told = inStory.has(event.i);
     const {x, y} = placeOf(event);
     ++drawn.events;
+    if (event.kind === FAULT || event.kind === FAULT_OVER) continue;  // drawn as bands
     const big = event.kind === KILLED || event.kind === POWER_LOSS || event.kind === STARTED || event.kind === VIOLATION;
     const small = !dense && event.node && (event.change || event.kind === DISK || event.kind === SAYS);
     if (!big && !told && !small) continue;
@@ -830,8 +842,10 @@ function drawMarks(pen, from, to, dense) {
       pen.fillText('!', x, y + 0.5);
     } else {
       const disk = event.kind === DISK;
-      pen.fillStyle = event.node ? termColour(viewOf(event.node, event.i).term) : ink.soft;
-      pen.strokeStyle = ink.back;
+      const state = event.node ? viewOf(event.node, event.i) : null;
+      const leads = state && state.role === LEADER && state.run === UP;
+      pen.fillStyle = leads ? ink.back : state ? termColour(state.term) : ink.soft;
+      pen.strokeStyle = leads ? termColour(state.term) : ink.back;
       pen.lineWidth = 1.5;
       pen.beginPath();
       if (disk) pen.rect(x - 3, y - 3, 6, 6); else pen.arc(x, y, told ? 4.5 : 3.2, 0, 7);
@@ -1143,7 +1157,12 @@ function update() {
   for (const item of document.querySelectorAll('#story li')) {
     const current = Number(item.dataset.event) === selected;
     if (current) item.setAttribute('aria-current', 'true'); else item.removeAttribute('aria-current');
-    if (current) item.scrollIntoView({block: 'nearest'});
+    if (current) {
+      const box = $('story');
+      const low = item.offsetTop - box.offsetTop;
+      if (low < box.scrollTop) box.scrollTop = low - 30;
+      else if (low + item.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = low + item.offsetHeight - box.clientHeight + 12;
+    }
   }
   draw();
   updating = false;
@@ -1281,6 +1300,15 @@ function toggleFocus() {
   $('focus').setAttribute('aria-pressed', String(focus));
   draw();
 }
+function toggleAlone() {
+  if (!story.length) return;
+  alone = !alone;
+  $('alone').setAttribute('aria-pressed', String(alone));
+  layOut();
+  showStory();
+  if (!alone) reveal(selected);
+  update();
+}
 const goViolation = () => { if (broken >= 0) { showStory(); select(broken); } };
 
 const KEYS = [
@@ -1292,6 +1320,7 @@ const KEYS = [
   ['f  a', 'fit the story; all events', (event) => event.key === 'f' ? () => { showStory(); draw(); } : event.key === 'a' ? () => { show(0, last); draw(); } : null],
   ['o', 'elastic or true time', (event) => event.key === 'o' ? toggleScale : null],
   ['h', 'highlight the story', (event) => event.key === 'h' ? toggleFocus : null],
+  ['s', 'nothing but the story', (event) => event.key === 's' ? toggleAlone : null],
   ['/', 'search; Enter for the next, Shift Enter for the one before', (event) => event.key === '/' ? () => $('search').focus() : null],
   ['1 \u2026 9', 'show or hide a node', (event) => /^[1-9]$/.test(event.key) ? () => { const button = $('node-' + event.key); if (button) button.click(); } : null],
   ['t', 'light or dark', (event) => event.key === 't' ? toggleTheme : null],
@@ -1339,6 +1368,9 @@ function begin() {
   $('focus').onclick = toggleFocus;
   $('focus').setAttribute('aria-pressed', String(focus));
   $('focus').disabled = !story.length;
+  $('alone').onclick = toggleAlone;
+  $('alone').setAttribute('aria-pressed', 'false');
+  $('alone').disabled = !story.length;
   $('theme').onclick = toggleTheme;
   $('help').onclick = () => $('keys').showModal();
   $('search').oninput = (event) => search(event.target.value);

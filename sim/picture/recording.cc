@@ -9,10 +9,10 @@ namespace raftkv::sim {
 namespace {
 
 // Messages are looked through once in so many events.
-constexpr uint64_t kForgetEvery = 4096;
+constexpr uint64_t kForgetEvery = 16'384;
 // A message that nobody has spoken of for so many events is not under way any more, or nobody will
 // miss it: clogs and pauses last seconds, not minutes.
-constexpr uint64_t kForgetAfter = 200'000;
+constexpr uint64_t kForgetAfter = 50'000;
 
 constexpr absl::string_view kMessageNames[] = {
     "append",   "append answer",   "heartbeat", "heartbeat answer", "vote",    "vote answer",

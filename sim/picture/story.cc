@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 
@@ -14,14 +15,17 @@ namespace {
 // How much an event tells. Zero: nothing.
 enum Weight : int {
   kNothing = 0,
-  kFaultNearby = 1,
-  kBecameDurable = 2,
-  kOperation = 3,
-  kLife = 4,  // of a node: ends, starts, pauses
-  kRole = 5,
-  kEntryMoved = 6,
-  kBroken = 9,
+  kFaultNearby,
+  kBecameDurable,
+  kOperation,
+  kLife,  // of a node: ends, starts, pauses
+  kRole,
+  kEntryMoved,
+  kBroken,
 };
+
+// Of what tells less, only the last few are told.
+constexpr size_t kMostOf[] = {0, 3, 4, kMostSteps, 4, 12, 14, 1};
 
 std::vector<std::string> Words(absl::string_view text) {
   std::vector<std::string> words;
@@ -58,6 +62,7 @@ class Teller {
     const NodeView before = event.change.empty() ? NodeView() : view;
     if (!event.change.empty()) Apply(event.change, &view);
     const Weight changed = event.change.empty() ? kNothing : WeighChange(event, before, view);
+    if (event.kind == EventKind::kStarted && before.run == RunState::kAbsent) return kNothing;
     return std::max(changed, WeighKind(event, view));
   }
 
@@ -120,6 +125,8 @@ class Teller {
       }
       case EventKind::kFault: {
         const PictureFault& fault = recording_.faults().at(event.subject);
+        // A node that is down or paused has an event that says so.
+        if (absl::StartsWith(fault.text, "node ")) return kNothing;
         bool near = false;
         for (const raft::NodeId node : fault.nodes) near |= clues_.nodes.contains(node);
         for (const auto& [from, to] : fault.links) {
@@ -167,6 +174,12 @@ Clues FindClues(absl::string_view violation) {
         if (word != "nodes" || at + 1 >= words.size()) break;
         if (words[at + 1] != "and" && words[at + 1] != ",") break;
       }
+    } else if (absl::StartsWith(word, "\"") && i > 1 && words[i - 2] == "node") {
+      // What a node sends another, in quotes. Other quotes are the bytes of clients.
+      Clues inside = FindClues(absl::string_view(word).substr(1, word.size() - 2));
+      clues.nodes.merge(inside.nodes);
+      clues.indexes.merge(inside.indexes);
+      clues.terms.merge(inside.terms);
     } else if (word == "client" && i + 1 < words.size()) {
       clues.clients.insert(words[i + 1]);
     } else if (!number.has_value()) {
@@ -197,7 +210,8 @@ std::vector<size_t> TellStory(const Recording& recording) {
   std::vector<size_t> steps;
   for (auto it = by_weight.rbegin(); it != by_weight.rend(); ++it) {
     const std::vector<size_t>& events = it->second;
-    const size_t room = std::min(kMostSteps - steps.size(), events.size());
+    const size_t room =
+        std::min({kMostSteps - steps.size(), events.size(), kMostOf[static_cast<size_t>(it->first)]});
     steps.insert(steps.end(), events.end() - static_cast<std::ptrdiff_t>(room), events.end());
   }
   std::sort(steps.begin(), steps.end());

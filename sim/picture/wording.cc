@@ -14,7 +14,7 @@ const PictureMessage* MessageOf(const Recording& recording, const PictureEvent& 
 }
 
 std::string DescribeLog(const Recording& recording, const NodeChange::Log& log) {
-  if (log.appended.empty()) return absl::StrCat("log from ", log.base + 1, " to ", log.keep);
+  if (log.appended.empty()) return absl::StrCat("log is now ", log.base + 1, " to ", log.keep);
   const PictureEntry& entry = recording.entries()[log.appended.back()];
   const size_t count = log.appended.size();
   return absl::StrCat(count == 1 ? "appends " : absl::StrCat("appends ", count, " up to "), "(",

@@ -42,6 +42,13 @@ TEST(CluesTest, NodesTermsAndEntriesAreFoundInWhatOraclesSay) {
   EXPECT_THAT(clues.nodes, UnorderedElementsAre(4));
   EXPECT_THAT(clues.indexes, UnorderedElementsAre(29, 31));
 
+  clues = FindClues(
+      "node 2 sends node 3 \"append accepted up to 86, term 2\" before the log is on its disk (term "
+      "2, vote 3, log up to 85)");
+  EXPECT_THAT(clues.nodes, UnorderedElementsAre(2, 3));
+  EXPECT_THAT(clues.indexes, UnorderedElementsAre(85, 86));
+  EXPECT_THAT(clues.terms, UnorderedElementsAre(2));
+
   clues = FindClues("session 8 of client s3 added 1 for the 4. time at most and was told 9");
   EXPECT_THAT(clues.clients, UnorderedElementsAre("s3"));
 
@@ -54,6 +61,7 @@ TEST(CluesTest, NodesTermsAndEntriesAreFoundInWhatOraclesSay) {
   FindClues("node");          // nothing behind the last word
   FindClues("nodes 1 and");   // nor behind this
   FindClues("leader \"open");  // a quote that does not end
+  FindClues("node 1 \"");
   FindClues("at 99999999999999999999999");
 }
 
@@ -67,12 +75,10 @@ TEST(StoryTest, ToldFromTheFirstVoteToTheSecond) {
   const Recording recording = ExampleRecording();
   const std::vector<size_t> story = TellStory(recording);
   EXPECT_THAT(Kinds(recording, story),
-              ElementsAre(EventKind::kStarted, EventKind::kStarted, EventKind::kStarted,
-                          EventKind::kTurn,       // node 1 campaigns
+              ElementsAre(EventKind::kTurn,       // node 1 campaigns
                           EventKind::kArrived,    // node 2 votes for it
                           EventKind::kArrived,    // node 1 hears that and leads
                           EventKind::kPowerLoss,  // node 2
-                          EventKind::kFault,
                           EventKind::kStarted,    // without its vote
                           EventKind::kTurn,       // node 3 campaigns
                           EventKind::kArrived,    // node 2 votes for it
@@ -90,7 +96,8 @@ TEST(StoryTest, EndsWithTheViolationAndIsBounded) {
   recording.Add({300, EventKind::kViolation, 1, 0, "node 1 breaks: this", {}});
   recording.Add({301, EventKind::kPowerLoss, 1, 0, {}, {}});
   const std::vector<size_t> story = TellStory(recording);
-  EXPECT_EQ(story.size(), kMostSteps);
+  EXPECT_EQ(story.size(), 13u);  // twelve campaigns, and the violation
+  EXPECT_LE(story.size(), kMostSteps);
   EXPECT_EQ(story.back(), 300u);
   EXPECT_THAT(story, Contains(298u));  // the last campaign, not the first
   EXPECT_TRUE(std::is_sorted(story.begin(), story.end()));
