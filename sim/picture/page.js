@@ -1056,12 +1056,21 @@ function showEvent() {
     row(list, 'Kind', fault.name);
     row(list, 'Lasts', seconds(fault.begin, 3) + ' s to ' + (fault.end < 0 ? 'the end' : seconds(fault.end, 3) + ' s'));
   }
+  if (event.kind === VIOLATION && event.node) {
+    // What the node did just before it was judged.
+    let cause = selected - 1;
+    while (cause >= 0 && events[cause].node !== event.node) --cause;
+    if (cause >= 0) {
+      const said = sentence(events[cause]);
+      row(list, 'Just before', said.lead, ...phraseList(said.list));
+    }
+  }
   const changes = phrasesOf(event);
   const rest = event.kind === TURN ? changes.slice(1) : changes;
   box.replaceChildren(
     make('h2', {}, 'Event ' + (event.i + 1 + data.total - events.length).toLocaleString('en') + ' of ' + data.total.toLocaleString('en') +
       (shown[place] === selected ? '' : ' (hidden by a filter)')),
-    make('p', {className: 'what' + (event.kind === VIOLATION ? ' bad' : '')}, headline(event)), list);
+    make('p', {className: 'what' + (event.kind === VIOLATION ? ' bad' : '')}, event.kind === VIOLATION ? 'VIOLATION' + (event.node ? ' at node ' + event.node : '') : headline(event)), list);
   if (rest.length) {
     box.append(make('ul', {}, ...rest.map((phrase) => make('li', {className: phrase.bad ? 'bad' : ''}, 'node ' + event.node + ' ' + phrase.words))));
   }

@@ -85,8 +85,11 @@ class Teller {
     const bool campaigns = change.role.has_value() && (*change.role == raft::RoleName::kLeader ||
                                                        *change.role == raft::RoleName::kCandidate);
     if (campaigns && (term_matters || clues_.nodes.contains(event.node))) return kRole;
-    const bool votes = change.vote.value_or(raft::kNoNode) != raft::kNoNode;
-    if (votes && !clues_.terms.empty() && term_matters) return kRole;
+    const raft::NodeId vote = change.vote.value_or(raft::kNoNode);
+    if (vote != raft::kNoNode && !clues_.terms.empty()) {
+      // In an older term, too: such a vote may have been counted.
+      if (term_matters || clues_.nodes.contains(vote)) return kRole;
+    }
     Weight weight = kNothing;
     for (const raft::Index index : clues_.indexes) {
       if (Crosses(before.commit, after.commit, index) && before.run != RunState::kAbsent) {
