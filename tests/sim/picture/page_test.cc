@@ -129,7 +129,7 @@ TEST(ColumnsTest, EachEventIsInTheColumnOfItsNode) {
   EXPECT_THAT(text, HasSubstr("VIOLATION I8 promise memory at 1.028 s: node 2 votes for node 3"));
   // The last vote, in the second of three columns: node 1 leads, node 3 is a candidate.
   EXPECT_THAT(text, HasSubstr("|L                                             |F from 3: vote "
-                              "request, last (1, term 1), term |C"));
+                              "request, last (1, term 1), term|C "));
   EXPECT_THAT(text, HasSubstr("|x loses power"));
   size_t rows = 0;
   for (const char c : text) rows += c == '\n' ? 1u : 0u;
