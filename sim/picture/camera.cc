@@ -31,44 +31,42 @@ template <typename... Handlers>
 Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 void Classify(const raft::MessageBody& body, PictureMessage* picture) {
-  std::visit(Overloaded{
-                 [&](const raft::AppendRequest& m) {
-                   picture->kind = MessageKind::kAppend;
-                   if (m.entries.empty()) return;
-                   picture->first = m.prev_index + 1;
-                   picture->last = m.prev_index + m.entries.size();
-                 },
-                 [&](const raft::AppendResponse& m) {
-                   picture->kind = MessageKind::kAppendAnswer;
-                   picture->refusal = m.rejected;
-                   picture->first = picture->last = m.index;
-                 },
-                 [&](const raft::VoteRequest& m) {
-                   picture->kind = m.pre_vote ? MessageKind::kPreVote : MessageKind::kVote;
-                 },
-                 [&](const raft::VoteResponse& m) {
-                   picture->kind =
-                       m.pre_vote ? MessageKind::kPreVoteAnswer : MessageKind::kVoteAnswer;
-                   picture->refusal = m.rejected;
-                 },
-                 [&](const raft::Heartbeat&) { picture->kind = MessageKind::kHeartbeat; },
-                 [&](const raft::HeartbeatResponse&) {
-                   picture->kind = MessageKind::kHeartbeatAnswer;
-                 },
-                 [&](const raft::InstallSnapshot& m) {
-                   picture->kind = MessageKind::kSnapshot;
-                   picture->last = m.meta.index;
-                 },
-                 [&](const raft::TimeoutNow&) { picture->kind = MessageKind::kTransfer; },
-                 [&](const raft::ForwardedProposal&) { picture->kind = MessageKind::kForward; },
-                 [&](const raft::ForwardedTransfer&) { picture->kind = MessageKind::kTransfer; },
-                 [&](const raft::ReadIndexRequest&) { picture->kind = MessageKind::kRead; },
-                 [&](const raft::ReadIndexResponse& m) {
-                   picture->kind = MessageKind::kRead;
-                   picture->refusal = m.rejected;
-                 },
-             },
-             body);
+  std::visit(
+      Overloaded{
+          [&](const raft::AppendRequest& m) {
+            picture->kind = MessageKind::kAppend;
+            if (m.entries.empty()) return;
+            picture->first = m.prev_index + 1;
+            picture->last = m.prev_index + m.entries.size();
+          },
+          [&](const raft::AppendResponse& m) {
+            picture->kind = MessageKind::kAppendAnswer;
+            picture->refusal = m.rejected;
+            picture->first = picture->last = m.index;
+          },
+          [&](const raft::VoteRequest& m) {
+            picture->kind = m.pre_vote ? MessageKind::kPreVote : MessageKind::kVote;
+          },
+          [&](const raft::VoteResponse& m) {
+            picture->kind = m.pre_vote ? MessageKind::kPreVoteAnswer : MessageKind::kVoteAnswer;
+            picture->refusal = m.rejected;
+          },
+          [&](const raft::Heartbeat&) { picture->kind = MessageKind::kHeartbeat; },
+          [&](const raft::HeartbeatResponse&) { picture->kind = MessageKind::kHeartbeatAnswer; },
+          [&](const raft::InstallSnapshot& m) {
+            picture->kind = MessageKind::kSnapshot;
+            picture->last = m.meta.index;
+          },
+          [&](const raft::TimeoutNow&) { picture->kind = MessageKind::kTransfer; },
+          [&](const raft::ForwardedProposal&) { picture->kind = MessageKind::kForward; },
+          [&](const raft::ForwardedTransfer&) { picture->kind = MessageKind::kTransfer; },
+          [&](const raft::ReadIndexRequest&) { picture->kind = MessageKind::kRead; },
+          [&](const raft::ReadIndexResponse& m) {
+            picture->kind = MessageKind::kRead;
+            picture->refusal = m.rejected;
+          },
+      },
+      body);
 }
 
 void Classify(const wire::PeerBody& body, PictureMessage* picture) {
@@ -118,29 +116,29 @@ std::string DescribePersist(const raft::PersistJob& job) {
 
 // Empty: not worth an event.
 std::string DescribeJob(const replica::JobBody& body) {
-  return std::visit(
-      Overloaded{
-          [](const raft::PersistJob& job) { return DescribePersist(job); },
-          [](const replica::SwitchSnapshot& job) {
-            return absl::StrCat("snapshot ", job.meta.index, " is the current one");
-          },
-          [](const replica::RestoreSnapshot& job) {
-            return absl::StrCat("snapshot ", job.meta.index, " is restored");
-          },
-          [](const replica::CompactLog& job) {
-            return absl::StrCat("log compacted up to ", job.through);
-          },
-          [](const replica::SettleLog& job) {
-            return absl::StrCat("repaired log is written, with ", job.entries.size(), " entries");
-          },
-          [](const replica::FinishSnapshot& job) {
-            return std::string(job.origin == replica::SnapshotOrigin::kReceived
-                                   ? "received snapshot is synced"
-                                   : "own snapshot is synced");
-          },
-          [](const auto&) { return std::string(); },
-      },
-      body);
+  return std::visit(Overloaded{
+                        [](const raft::PersistJob& job) { return DescribePersist(job); },
+                        [](const replica::SwitchSnapshot& job) {
+                          return absl::StrCat("snapshot ", job.meta.index, " is the current one");
+                        },
+                        [](const replica::RestoreSnapshot& job) {
+                          return absl::StrCat("snapshot ", job.meta.index, " is restored");
+                        },
+                        [](const replica::CompactLog& job) {
+                          return absl::StrCat("log compacted up to ", job.through);
+                        },
+                        [](const replica::SettleLog& job) {
+                          return absl::StrCat("repaired log is written, with ", job.entries.size(),
+                                              " entries");
+                        },
+                        [](const replica::FinishSnapshot& job) {
+                          return std::string(job.origin == replica::SnapshotOrigin::kReceived
+                                                 ? "received snapshot is synced"
+                                                 : "own snapshot is synced");
+                        },
+                        [](const auto&) { return std::string(); },
+                    },
+                    body);
 }
 
 std::string DescribeEvent(const replica::Event& event) {
@@ -171,8 +169,7 @@ std::string DescribeEvent(const replica::Event& event) {
 
 void Camera::Add(EventKind kind, raft::NodeId node, uint64_t subject, absl::string_view text,
                  NodeChange change) {
-  recording_->Add(
-      {scheduler_->now(), kind, node, subject, std::string(text), std::move(change)});
+  recording_->Add({scheduler_->now(), kind, node, subject, std::string(text), std::move(change)});
 }
 
 void Camera::Remark(absl::string_view text) { Add(EventKind::kRemark, raft::kNoNode, 0, text); }
@@ -211,8 +208,8 @@ NodeChange::Log Camera::CompareLogs(const raft::Log& log, const Node& node) {
   }
   for (raft::Index i = change.keep + 1; i <= log.last(); ++i) {
     const raft::Entry& entry = log.At(i);
-    change.appended.push_back(recording_->Number({entry.index, entry.term, DescribePayload(entry)},
-                                                 HashEntry(entry)));
+    change.appended.push_back(
+        recording_->Number({entry.index, entry.term, DescribePayload(entry)}, HashEntry(entry)));
   }
   return change;
 }
@@ -235,13 +232,14 @@ NodeChange Camera::Look(const raft::Raft& raft, RunState run) {
       after.match.emplace_back(peer.id, peer.match);
     }
   }
-  after.conf = raft.conf() == known.conf ? known.view.conf : raft::DescribeConfiguration(raft.conf());
+  after.conf =
+      raft.conf() == known.conf ? known.view.conf : raft::DescribeConfiguration(raft.conf());
   known.conf = raft.conf();
 
   NodeChange change = FieldsThatDiffer(known.view, after);
   NodeChange::Log log = CompareLogs(raft.log(), known);
-  const bool same = log.appended.empty() && log.base == known.view.base &&
-                    log.keep == known.view.last();
+  const bool same =
+      log.appended.empty() && log.base == known.view.base && log.keep == known.view.last();
   if (!same) {
     change.log = std::move(log);
     known.terms = raft.log().terms();
@@ -256,7 +254,8 @@ void Camera::Started(const replica::Replica& replica, RunState run, absl::string
 }
 
 void Camera::Damaged(const replica::Replica& replica) {
-  Started(replica, RunState::kRepairing, "starts with a damaged disk, to be repaired by the others");
+  Started(replica, RunState::kRepairing,
+          "starts with a damaged disk, to be repaired by the others");
   next_->Damaged(replica);
   NoticeVerdict(replica.raft().id());
 }
@@ -295,8 +294,7 @@ void Camera::AfterTurn(const replica::Replica& replica, const replica::Work& wor
   NoticeVerdict(id);
 }
 
-void Camera::JobDone(raft::NodeId node, const replica::Job& job,
-                     const replica::JobResult& result) {
+void Camera::JobDone(raft::NodeId node, const replica::Job& job, const replica::JobResult& result) {
   std::string text = DescribeJob(job.body);
   const bool hopeless = !result.status.ok() && !absl::IsUnavailable(result.status);
   if (hopeless) text = absl::StrCat("error: ", result.status.ToString());
@@ -322,7 +320,7 @@ void Camera::Paused(raft::NodeId node) {
 }
 
 void Camera::Resumed(raft::NodeId node) {
-  Add(EventKind::kResumed, node, 0, {}, 
+  Add(EventKind::kResumed, node, 0, {},
       LookAtRun(node, nodes_[node].repairing ? RunState::kRepairing : RunState::kUp));
   next_->Resumed(node);
 }
@@ -352,9 +350,7 @@ void Camera::FrameSent(uint64_t number, raft::NodeId from, raft::NodeId to,
   Add(EventKind::kSent, from, number);
 }
 
-void Camera::FrameDoubled(uint64_t number) {
-  Add(EventKind::kDoubled, raft::kNoNode, number);
-}
+void Camera::FrameDoubled(uint64_t number) { Add(EventKind::kDoubled, raft::kNoNode, number); }
 
 void Camera::FrameMet(uint64_t number, Network::Fate fate) {
   switch (fate) {
@@ -364,9 +360,9 @@ void Camera::FrameMet(uint64_t number, Network::Fate fate) {
       const raft::NodeId to = message->second.to;
       const RunState run = nodes_[to].view.run;
       const bool there = run == RunState::kUp || run == RunState::kRepairing;
-      return Add(there                       ? EventKind::kArrived
+      return Add(there                      ? EventKind::kArrived
                  : run == RunState::kPaused ? EventKind::kWaits
-                                             : EventKind::kIgnored,
+                                            : EventKind::kIgnored,
                  to, number);
     }
     case Network::Fate::kLost:

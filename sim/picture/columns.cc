@@ -44,9 +44,8 @@ std::string TakeLine(std::string* text) {
 }  // namespace
 
 std::string WriteColumns(const Recording& recording, const Caption& caption) {
-  std::string out = absl::StrFormat("seed %d  profile %s  the last %d of %d events\n",
-                                    caption.seed, caption.profile, recording.events().size(),
-                                    recording.total());
+  std::string out = absl::StrFormat("seed %d  profile %s  the last %d of %d events\n", caption.seed,
+                                    caption.profile, recording.events().size(), recording.total());
   if (caption.violation.has_value()) {
     absl::StrAppend(&out, FormatViolation(*caption.violation), "\n");
   }
@@ -64,8 +63,7 @@ std::string WriteColumns(const Recording& recording, const Caption& caption) {
     if (const std::string change = DescribeChange(recording, event.change); !change.empty()) {
       absl::StrAppend(&text, text.empty() ? "" : ": ", change);
     }
-    std::string time =
-        absl::StrFormat("%4d.%06d ", event.time / kSecond, event.time % kSecond);
+    std::string time = absl::StrFormat("%4d.%06d ", event.time / kSecond, event.time % kSecond);
     // A long cell takes several rows.
     do {
       out += time;

@@ -178,9 +178,7 @@ class Encoder {
     json_.BeginArray();
     Time before = 0;
     for (const PictureEvent& event : recording_.events()) {
-      const uint64_t fields[] = {event.time - before,
-                                 static_cast<uint64_t>(event.kind),
-                                 event.node,
+      const uint64_t fields[] = {event.time - before, static_cast<uint64_t>(event.kind), event.node,
                                  SubjectOf(event),
                                  event.text.empty() ? 0 : PlaceOf(event.text) + 1};
       before = event.time;

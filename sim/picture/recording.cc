@@ -15,9 +15,9 @@ constexpr uint64_t kForgetEvery = 16'384;
 constexpr uint64_t kForgetAfter = 50'000;
 
 constexpr absl::string_view kMessageNames[] = {
-    "append",   "append answer",   "heartbeat", "heartbeat answer", "vote",    "vote answer",
-    "pre-vote", "pre-vote answer", "snapshot",  "read",             "forward", "transfer",
-    "repair",
+    "append",      "append answer", "heartbeat",       "heartbeat answer", "vote",
+    "vote answer", "pre-vote",      "pre-vote answer", "snapshot",         "read",
+    "forward",     "transfer",      "repair",
 };
 static_assert(std::size(kMessageNames) == kMessageKinds);
 
@@ -131,9 +131,7 @@ void Recording::AddMessage(uint64_t number, PictureMessage message) {
   messages_[number] = std::move(message);
 }
 
-std::vector<raft::NodeId> Recording::nodes() const {
-  return {seen_.begin(), seen_.end()};
-}
+std::vector<raft::NodeId> Recording::nodes() const { return {seen_.begin(), seen_.end()}; }
 
 std::optional<size_t> Recording::violation() const {
   if (!violation_.has_value() || *violation_ < total_ - events_.size()) return std::nullopt;

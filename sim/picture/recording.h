@@ -55,8 +55,9 @@ struct NodeView {
   raft::Index applied = 0;
   raft::Index durable = 0;   // entries up to here are on its disk, says the disk
   raft::Index snapshot = 0;  // the newest it offers
-  raft::Index promised = 0;  // its disk has lost entries up to here that count as acknowledged; or 0
-  raft::Index base = 0;      // the log holds the entries behind this index
+  raft::Index promised =
+      0;                 // its disk has lost entries up to here that count as acknowledged; or 0
+  raft::Index base = 0;  // the log holds the entries behind this index
   std::vector<EntryNumber> log;
   std::vector<std::pair<raft::NodeId, raft::Index>> match;  // of a leader: what each node has
   std::string conf;                                         // as DescribeConfiguration
@@ -191,9 +192,9 @@ class Recording {
 
   // --- Filling it, in the order of events.
   void Add(PictureEvent event);
-  // Adds `change` to the last event, if that is what caused it: something has just arrived at `node`
-  // or its disk has just finished, and that has changed nothing yet. Otherwise false, and nothing
-  // done.
+  // Adds `change` to the last event, if that is what caused it: something has just arrived at
+  // `node` or its disk has just finished, and that has changed nothing yet. Otherwise false, and
+  // nothing done.
   bool ChangeByLast(Time now, raft::NodeId node, NodeChange* change);
   EntryNumber Number(const PictureEntry& entry, uint64_t hash);
   void AddMessage(uint64_t number, PictureMessage message);

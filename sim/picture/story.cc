@@ -213,8 +213,8 @@ std::vector<size_t> TellStory(const Recording& recording) {
   std::vector<size_t> steps;
   for (auto it = by_weight.rbegin(); it != by_weight.rend(); ++it) {
     const std::vector<size_t>& events = it->second;
-    const size_t room =
-        std::min({kMostSteps - steps.size(), events.size(), kMostOf[static_cast<size_t>(it->first)]});
+    const size_t room = std::min(
+        {kMostSteps - steps.size(), events.size(), kMostOf[static_cast<size_t>(it->first)]});
     steps.insert(steps.end(), events.end() - static_cast<std::ptrdiff_t>(room), events.end());
   }
   std::sort(steps.begin(), steps.end());

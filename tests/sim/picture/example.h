@@ -71,13 +71,13 @@ inline Recording ExampleRecording(size_t most = kEverything) {
   send(3, 2, 1, MessageKind::kVoteAnswer, 2, "vote granted, term 2");
   add(600, EventKind::kArrived, 1, 3, "", change(role(raft::RoleName::kLeader)));
   const EntryNumber entry = recording.Number({2, 2, kHostile}, 7);
-  add(100, EventKind::kTurn, 1, 0, "",
-      change([&](NodeChange& c) { c.log = NodeChange::Log{1, 1, {entry}}; }));
+  add(100, EventKind::kTurn, 1, 0, "", change([&](NodeChange& c) {
+        c.log = NodeChange::Log{1, 1, {entry}};
+      }));
   send(4, 1, 2, MessageKind::kAppend, 2, "append (1, term 1)+1 commit 1, term 2");
   add(0, EventKind::kDoubled, raft::kNoNode, 4);
   recording.AddFault(1, {"kills", "node 2 is down", {2}, {}, now, std::nullopt});
-  add(300, EventKind::kPowerLoss, 2, 0, "",
-      change([](NodeChange& c) { c.run = RunState::kDown; }));
+  add(300, EventKind::kPowerLoss, 2, 0, "", change([](NodeChange& c) { c.run = RunState::kDown; }));
   add(0, EventKind::kFault, raft::kNoNode, 1);
   add(400, EventKind::kIgnored, 2, 4);
   add(100, EventKind::kReset, raft::kNoNode, 4);

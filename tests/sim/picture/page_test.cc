@@ -16,9 +16,9 @@
 namespace raftkv::sim {
 namespace {
 
+using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using nlohmann::json;
 
 TEST(JsonTest, IsCompactAndNestsRight) {
   JsonWriter writer;
@@ -61,7 +61,8 @@ TEST(JsonTest, AnyBytesAreAStringThatEndsNoScript) {
     if (byte < 0x80) {
       got += byte;
     } else {
-      got += static_cast<char32_t>((byte & 0x1f) << 6 | (static_cast<unsigned char>(utf8[++i]) & 0x3f));
+      got += static_cast<char32_t>((byte & 0x1f) << 6 |
+                                   (static_cast<unsigned char>(utf8[++i]) & 0x3f));
     }
   }
   EXPECT_TRUE(got == expected);
@@ -151,7 +152,9 @@ TEST(ChromeTraceTest, RolesAreSlicesAndMessagesAreArrows) {
     if (phase == "f") ++ended;
     if (phase == "i") ++instants;
     if (phase == "M") ++named;
-    if (phase == "i" && name.starts_with("VIOLATION")) EXPECT_EQ(event["tid"], 2);
+    if (phase == "i" && name.starts_with("VIOLATION")) {
+      EXPECT_EQ(event["tid"], 2);
+    }
   }
   EXPECT_EQ(leader, 1);
   EXPECT_EQ(begun, 7);

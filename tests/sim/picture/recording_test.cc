@@ -107,7 +107,7 @@ TEST(NodeChangeTest, ALogGrowsIsCutCompactedAndReplaced) {
   EXPECT_EQ(AfterLog(view, 10, 11, {5, 6}), WithLog(10, {1, 5, 6}));
   EXPECT_EQ(AfterLog(view, 12, 13, {}), WithLog(12, {3}));
   EXPECT_EQ(AfterLog(view, 13, 13, {7}), WithLog(13, {7}));
-  EXPECT_EQ(AfterLog(view, 20, 20, {8}), WithLog(20, {8}));  // a snapshot ahead of it
+  EXPECT_EQ(AfterLog(view, 20, 20, {8}), WithLog(20, {8}));     // a snapshot ahead of it
   EXPECT_EQ(AfterLog(view, 5, 5, {9, 9}), WithLog(5, {9, 9}));  // compacted in memory only
   EXPECT_EQ(AfterLog(view, 10, 10, {}), WithLog(10, {}));
 }

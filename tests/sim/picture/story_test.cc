@@ -37,13 +37,13 @@ TEST(CluesTest, NodesTermsAndEntriesAreFoundInWhatOraclesSay) {
   EXPECT_THAT(clues.nodes, UnorderedElementsAre(2));
   EXPECT_THAT(clues.indexes, IsEmpty());
 
-  clues = FindClues(
-      "node 4 acknowledged entries up to 31 in term 7 and now has entries up to 29");
+  clues = FindClues("node 4 acknowledged entries up to 31 in term 7 and now has entries up to 29");
   EXPECT_THAT(clues.nodes, UnorderedElementsAre(4));
   EXPECT_THAT(clues.indexes, UnorderedElementsAre(29, 31));
 
   clues = FindClues(
-      "node 2 sends node 3 \"append accepted up to 86, term 2\" before the log is on its disk (term "
+      "node 2 sends node 3 \"append accepted up to 86, term 2\" before the log is on its disk "
+      "(term "
       "2, vote 3, log up to 85)");
   EXPECT_THAT(clues.nodes, UnorderedElementsAre(2, 3));
   EXPECT_THAT(clues.indexes, UnorderedElementsAre(85, 86));
@@ -58,8 +58,8 @@ TEST(CluesTest, NodesTermsAndEntriesAreFoundInWhatOraclesSay) {
 
   clues = FindClues("");
   EXPECT_THAT(clues.nodes, IsEmpty());
-  FindClues("node");          // nothing behind the last word
-  FindClues("nodes 1 and");   // nor behind this
+  FindClues("node");           // nothing behind the last word
+  FindClues("nodes 1 and");    // nor behind this
   FindClues("leader \"open");  // a quote that does not end
   FindClues("node 1 \"");
   FindClues("at 99999999999999999999999");
@@ -124,8 +124,12 @@ TEST(StoryTest, FollowsAnEntryOntoTheLogsAndOffThem) {
   other.commit = 6;
   recording.Add({4, EventKind::kTurn, 1, 0, {}, other});
   log(5, 3, 4, {bad});  // told
-  recording.Add({6, EventKind::kViolation, 3, 0,
-                 "node 3 committed (5, term 3) = INCR, node 1 had (5, term 2) = SET", {}});
+  recording.Add({6,
+                 EventKind::kViolation,
+                 3,
+                 0,
+                 "node 3 committed (5, term 3) = INCR, node 1 had (5, term 2) = SET",
+                 {}});
   EXPECT_THAT(TellStory(recording), ElementsAre(1u, 3u, 5u, 6u));
 }
 
