@@ -9,7 +9,7 @@ import tempfile
 import time
 
 # Nothing here takes long, but the machine may be busy otherwise.
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 60
 
 
 class Chromium:
