@@ -102,7 +102,7 @@ class Encoder {
     json_.Number(broken.has_value() ? static_cast<int64_t>(*broken) : -1);
     json_.Key("story");
     json_.BeginArray();
-    for (const size_t step : TellStory(recording_)) json_.Unsigned(step);
+    for (const size_t step : TellStory(recording_, caption_.explanation)) json_.Unsigned(step);
     json_.EndArray();
     json_.Key("nodes");
     json_.BeginArray();

@@ -309,7 +309,9 @@ let alone = false;  // nothing but the story is shown
 // The story and how its messages came about.
 const inTelling = new Set(story);
 for (const place of storyMessages) if (messages[place].start >= 0) inTelling.add(messages[place].start);
-let selected = broken >= 0 ? broken : last;
+// A violation that no node made was found when all was over: what it is about came before.
+const climax = broken < 0 ? last : events[broken].node || story.length < 2 ? broken : story[story.length - 2];
+let selected = climax;
 let hovered = -1;
 const at = new Float64Array(events.length);  // places on the time axis, in units of the axis
 let shown = [];                              // visible events, ascending
@@ -379,7 +381,7 @@ function show(from, to) {
 function showStory() {
   if (!shown.length) return;
   if (alone) return show(shown[0], shown[shown.length - 1]);
-  const end = broken >= 0 ? broken : last;
+  const end = climax;
   const place = Math.max(0, floor(shown, (i) => i, end));
   const after = shown[Math.min(shown.length - 1, place + 3)];
   const few = shown[Math.max(0, place - (broken >= 0 ? 70 : 140))];

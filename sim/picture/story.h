@@ -32,7 +32,8 @@ Clues FindClues(absl::string_view violation);
 inline constexpr size_t kMostSteps = 24;
 
 // Places in recording.events(), ascending; the last is the violation's. Empty when there was none,
-// or when it is not among the events that were kept.
-std::vector<size_t> TellStory(const Recording& recording);
+// or when it is not among the events that were kept. `explanation` is what the checker of histories
+// has to say (FormatReport), if that found it: then the operations are told that it names.
+std::vector<size_t> TellStory(const Recording& recording, absl::string_view explanation = {});
 
 }  // namespace raftkv::sim

@@ -103,6 +103,26 @@ TEST(StoryTest, EndsWithTheViolationAndIsBounded) {
   EXPECT_TRUE(std::is_sorted(story.begin(), story.end()));
 }
 
+TEST(StoryTest, OfAllOperationsThoseThatTheCheckerNamesAreTold) {
+  Recording recording(1'000);
+  for (uint64_t i = 0; i < 20; ++i) {
+    const std::string value = std::to_string(i);
+    recording.AddOperation(
+        i, {"c1", "set \"k\" \"" + value + "\"", {"k"}, i, i, true, "ok ok @" + value});
+    recording.Add({i, EventKind::kInvoked, raft::kNoNode, i, {}, {}});
+    recording.Add({i, EventKind::kReturned, raft::kNoNode, i, {}, {}});
+  }
+  recording.Add({20,
+                 EventKind::kViolation,
+                 raft::kNoNode,
+                 0,
+                 "no order of the operations explains what clients saw of: k",
+                 {}});
+  EXPECT_EQ(TellStory(recording).size(), kMostSteps);
+  EXPECT_THAT(TellStory(recording, "    process c1  set \"k\" \"3\"  -> ok ok @3\n"),
+              ElementsAre(6u, 7u, 40u));
+}
+
 TEST(StoryTest, FollowsAnEntryOntoTheLogsAndOffThem) {
   Recording recording(1'000);
   const EntryNumber good = recording.Number({5, 2, "SET"}, 1);
