@@ -309,8 +309,8 @@ let alone = false;  // nothing but the story is shown
 // The story and how its messages came about.
 const inTelling = new Set(story);
 for (const place of storyMessages) if (messages[place].start >= 0) inTelling.add(messages[place].start);
-// A violation that no node made was found when all was over: what it is about came before.
-const climax = broken < 0 ? last : events[broken].node || story.length < 2 ? broken : story[story.length - 2];
+// A history is judged when all is over: what is wrong with it happened before.
+const climax = broken < 0 ? last : data.explanation && story.length > 1 ? story[story.length - 2] : broken;
 let selected = climax;
 let hovered = -1;
 const at = new Float64Array(events.length);  // places on the time axis, in units of the axis
