@@ -62,6 +62,8 @@ class Teller {
           absl::StrCat("process ", operation.client, "  ", operation.text, "  -> ");
       if (absl::StrContains(explanation, absl::StrCat(line, operation.outcome))) {
         named_.insert(number);
+        begin_ = std::min(begin_, operation.begin);
+        end_ = std::max(end_, operation.end.value_or(operation.begin));
       }
     }
   }
@@ -72,6 +74,8 @@ class Teller {
     const NodeView before = event.change.empty() ? NodeView() : view;
     if (!event.change.empty()) Apply(event.change, &view);
     const Weight changed = event.change.empty() ? kNothing : WeighChange(event, before, view);
+    const bool during = named_.empty() || (begin_ <= event.time && event.time <= end_);
+    if (!during && event.kind != EventKind::kViolation) return kNothing;
     if (event.kind == EventKind::kStarted && before.run == RunState::kAbsent) return kNothing;
     return std::max(changed, WeighKind(event, view));
   }
@@ -163,7 +167,9 @@ class Teller {
 
   const Recording& recording_;
   const Clues clues_;
-  std::set<uint64_t> named_;  // operations
+  std::set<uint64_t> named_;  // operations; with them, nothing else matters before or after
+  Time begin_ = ~Time{0};     // the first of them is called
+  Time end_ = 0;              // the last of them has its answer
   std::map<raft::NodeId, NodeView> views_;
 };
 
