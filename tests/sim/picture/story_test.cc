@@ -112,6 +112,9 @@ TEST(StoryTest, OfAllOperationsThoseThatTheCheckerNamesAreTold) {
     recording.Add({i, EventKind::kInvoked, raft::kNoNode, i, {}, {}});
     recording.Add({i, EventKind::kReturned, raft::kNoNode, i, {}, {}});
   }
+  NodeChange leads;
+  leads.role = raft::RoleName::kLeader;
+  recording.Add({20, EventKind::kTurn, 1, 0, {}, leads});  // when they are over
   recording.Add({20,
                  EventKind::kViolation,
                  raft::kNoNode,
@@ -120,7 +123,7 @@ TEST(StoryTest, OfAllOperationsThoseThatTheCheckerNamesAreTold) {
                  {}});
   EXPECT_EQ(TellStory(recording).size(), kMostSteps);
   EXPECT_THAT(TellStory(recording, "    process c1  set \"k\" \"3\"  -> ok ok @3\n"),
-              ElementsAre(6u, 7u, 40u));
+              ElementsAre(6u, 7u, 41u));
 }
 
 TEST(StoryTest, FollowsAnEntryOntoTheLogsAndOffThem) {
