@@ -86,6 +86,11 @@ void Nemesis::Say(absl::string_view text) {
   if (cluster_->trace().reading()) cluster_->trace().Say(absl::StrCat("nemesis: ", text));
 }
 
+void Nemesis::Remark(absl::string_view text) {
+  Say(text);
+  if (watcher_ != nullptr) watcher_->NemesisSays(text);
+}
+
 void Nemesis::Start() {
   SweepUp();
   Next(faults_);
@@ -114,7 +119,6 @@ void Nemesis::Next(Course& course) {
 }
 
 void Nemesis::Cause(Fault fault) {
-  using Links = std::vector<std::pair<raft::NodeId, raft::NodeId>>;
   const std::vector<raft::NodeId> nodes = cluster_->InUse();
   const raft::NodeId victim = PickUp(random_);
   if (victim == raft::kNoNode) return;
@@ -169,7 +173,8 @@ void Nemesis::Cause(Fault fault) {
       Say(absl::StrCat("pauses node ", victim));
       process->Pause();
       Count(fault);
-      return Hold(fault, nullptr, [this, process, life = process->life()] {
+      const Aim aim{absl::StrCat("node ", victim, " is paused"), {victim}, {}};
+      return Hold(fault, aim, nullptr, [this, process, life = process->life()] {
         if (process->life() != life) return;  // it died meanwhile
         Say(absl::StrCat("lets node ", process->id(), " go on"));
         process->Resume();
@@ -182,7 +187,7 @@ void Nemesis::Cause(Fault fault) {
     case Fault::kClockJump: {
       const auto jump = static_cast<int64_t>(random_.Between(1, 120'000));
       cluster_->Find(victim)->clock().Jump(random_.Chance(1, 2) ? jump : -jump);
-      Say(absl::StrCat("moves the wall clock of node ", victim, " by ", jump, " ms"));
+      Remark(absl::StrCat("moves the wall clock of node ", victim, " by ", jump, " ms"));
       return Count(fault);
     }
     case Fault::kTransfer:
@@ -215,13 +220,15 @@ std::vector<raft::NodeId> Nemesis::PickGroup(const std::vector<raft::NodeId>& no
 
 // --- Faults that last
 
-void Nemesis::Hold(Fault fault, std::function<uint64_t()> effect, std::function<void()> take_back) {
-  Hold(fault, Draw(settings_.lasts, random_), std::move(effect), std::move(take_back));
+void Nemesis::Hold(Fault fault, const Aim& aim, std::function<uint64_t()> effect,
+                   std::function<void()> take_back) {
+  Hold(fault, aim, Draw(settings_.lasts, random_), std::move(effect), std::move(take_back));
 }
 
-void Nemesis::Hold(Fault fault, Time lasts, std::function<uint64_t()> effect,
+void Nemesis::Hold(Fault fault, const Aim& aim, Time lasts, std::function<uint64_t()> effect,
                    std::function<void()> take_back) {
   const uint64_t id = ++last_active_;
+  if (watcher_ != nullptr) watcher_->FaultBegan(id, fault, aim);
   const uint64_t before = effect ? effect() : 0;
   active_.emplace(id, Active{fault, std::move(take_back), std::move(effect), before});
   cluster_->scheduler().After(lasts, Actor::kScript, [this, id] { TakeBack(id); });
@@ -232,29 +239,33 @@ void Nemesis::TakeBack(uint64_t id) {
   if (it == active_.end()) return;
   Active active = std::move(it->second);
   active_.erase(it);
+  if (watcher_ != nullptr) watcher_->FaultOver(id);
   if (active.effect && active.effect() > active.effect_before) Count(active.fault);
   active.take_back();
 }
 
-void Nemesis::CutLinks(Fault fault,
-                       const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links) {
+void Nemesis::CutLinks(Fault fault, const Links& links) {
   if (links.empty()) return;
-  Say(absl::StrCat("cuts ", absl::StrJoin(links, " ", absl::PairFormatter(">"))));
+  const std::string which = absl::StrJoin(links, " ", absl::PairFormatter(">"));
+  Say(absl::StrCat("cuts ", which));
   for (const auto& [from, to] : links) cluster_->network().Cut(from, to);
   Hold(
-      fault, [this] { return cluster_->network().counters().cut; },
+      fault, {absl::StrCat("cut: ", which), {}, links},
+      [this] { return cluster_->network().counters().cut; },
       [this, links] {
         Say("mends links");
         for (const auto& [from, to] : links) cluster_->network().Mend(from, to);
       });
 }
 
-void Nemesis::ClogLinks(const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links) {
+void Nemesis::ClogLinks(const Links& links) {
   if (links.empty()) return;
-  Say(absl::StrCat("clogs ", absl::StrJoin(links, " ", absl::PairFormatter(">"))));
+  const std::string which = absl::StrJoin(links, " ", absl::PairFormatter(">"));
+  Say(absl::StrCat("clogs ", which));
   for (const auto& [from, to] : links) cluster_->network().Clog(from, to);
   Hold(
-      Fault::kClog, [this] { return cluster_->network().counters().clogged; },
+      Fault::kClog, {absl::StrCat("clogged: ", which), {}, links},
+      [this] { return cluster_->network().counters().clogged; },
       [this, links] {
         Say("unclogs links");
         for (const auto& [from, to] : links) cluster_->network().Unclog(from, to);
@@ -271,6 +282,10 @@ void Nemesis::Storm() {
   cluster_->network().set_options(worse);
   Hold(
       Fault::kStorm,
+      {absl::StrCat("storm: ", worse.loss_per_mille, " of 1000 lost, ", worse.duplicate_per_mille,
+                    " doubled, many late"),
+       {},
+       {}},
       [this] {
         return cluster_->network().counters().lost + cluster_->network().counters().doubled;
       },
@@ -281,7 +296,8 @@ void Nemesis::Down(Fault fault, raft::NodeId node, Process::Death death) {
   cluster_->Die(node, death);
   Count(fault);
   const bool die_again = random_.Chance(1, 8);
-  Hold(fault, nullptr, [this, node, die_again] { cluster_->Restart(node, 0, die_again); });
+  const Aim aim{absl::StrCat("node ", node, " is down"), {node}, {}};
+  Hold(fault, aim, nullptr, [this, node, die_again] { cluster_->Restart(node, 0, die_again); });
 }
 
 void Nemesis::Disk(Fault fault, raft::NodeId node) {
@@ -292,14 +308,16 @@ void Nemesis::Disk(Fault fault, raft::NodeId node) {
       Say(absl::StrCat("makes the disk of node ", node, " ", factor, " times slower"));
       process->disk_thread().set_slowness(factor);
       return Hold(
-          fault, [process] { return process->disk().counters().operations; },
+          fault, {absl::StrCat("disk ", factor, " times slower"), {node}, {}},
+          [process] { return process->disk().counters().operations; },
           [process] { process->disk_thread().set_slowness(1); });
     }
     case Fault::kSyncError: {
       Say(absl::StrCat("lets a sync of node ", node, " fail"));
       process->disk().InjectFault(SimDisk::Operation::kSync, random_.Below(3));
       return Hold(
-          fault, [process] { return process->disk().counters().injected_sync_errors; }, [] {});
+          fault, {"a sync fails", {node}, {}},
+          [process] { return process->disk().counters().injected_sync_errors; }, [] {});
     }
     default: {
       Say(absl::StrCat("fills the disk of node ", node));
@@ -307,7 +325,8 @@ void Nemesis::Disk(Fault fault, raft::NodeId node) {
       full.capacity_bytes = 0;
       process->disk().set_options(full);
       return Hold(
-          fault, [process] { return process->disk().counters().full_errors; },
+          fault, {"disk full", {node}, {}},
+          [process] { return process->disk().counters().full_errors; },
           [this, process] { process->disk().set_options(cluster_->settings().disk); });
     }
   }
@@ -328,7 +347,8 @@ void Nemesis::Hang(raft::NodeId node, Time lasts) {
   Say(absl::StrCat("lets the disk of node ", node, " hang"));
   process->disk_thread().Hang();
   Hold(
-      Fault::kHungDisk, lasts, [process] { return process->disk_thread().hung_jobs(); },
+      Fault::kHungDisk, {"disk hangs", {node}, {}}, lasts,
+      [process] { return process->disk_thread().hung_jobs(); },
       [this, process] {
         Say(absl::StrCat("lets the disk of node ", process->id(), " answer again"));
         process->disk_thread().Release();
@@ -354,15 +374,16 @@ void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random) 
   Say(absl::StrCat("node ", node, " is killed; ", Describe(spoilt),
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
   if (allowed.ok() && cluster_->Find(node)->disk().Inject(spoilt)) Count(fault);
-  Hold(fault, lasts, nullptr, [this, node] { cluster_->Restart(node, 0, false); });
+  const Aim aim{absl::StrCat("node ", node, " is down: ", Describe(spoilt)), {node}, {}};
+  Hold(fault, aim, lasts, nullptr, [this, node] { cluster_->Restart(node, 0, false); });
 }
 
 // --- Requests of the operator
 
 void Nemesis::Ask(Fault fault, std::vector<std::string> words, raft::NodeId to) {
-  Say(absl::StrCat("operator asks node ", to, ": ", absl::StrJoin(words, " ")));
+  Remark(absl::StrCat("operator asks node ", to, ": ", absl::StrJoin(words, " ")));
   operator_.Ask(to, std::move(words), [this, fault](bool ok, const std::string& text) {
-    Say(absl::StrCat("operator is told: ", ok ? "done" : text));
+    Remark(absl::StrCat("operator is told: ", ok ? "done" : text));
     if (ok) Count(fault);
   });
 }
@@ -414,7 +435,7 @@ void Nemesis::SweepUp() {
     if (!omniscience_->WasEverMember(node)) continue;  // it waits to be added
     const Time since = removed_.try_emplace(node, cluster_->scheduler().now()).first->second;
     if (cluster_->scheduler().now() - since < kSweepUpAfter) continue;
-    Say(absl::StrCat("switches node ", node, " off, which is no member any more"));
+    Remark(absl::StrCat("switches node ", node, " off, which is no member any more"));
     cluster_->Retire(node);
   }
   cluster_->scheduler().After(kSweepUpEvery, Actor::kScript, [this] { SweepUp(); });
