@@ -148,7 +148,11 @@ absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& li
   if (after->effects()[DiskFault(lie).index()] == 0) {
     return absl::FailedPreconditionError(absl::StrCat(Describe(lie), " would have no effect"));
   }
-  return Judge(node, Survey(*members_.at(node)->Clone()), holding);
+  const Holding before = Survey(*members_.at(node)->Clone());
+  if (before.starts && !holding.starts) {
+    return absl::FailedPreconditionError(absl::StrCat("node ", node, " would not start"));
+  }
+  return Judge(node, before, holding);
 }
 
 bool FaultAtlas::MayTear(const std::vector<raft::NodeId>& nodes) const {

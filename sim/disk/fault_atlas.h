@@ -85,7 +85,7 @@ class FaultAtlas {
   // without the lies, may become `left`. Both are used up.
   absl::Status MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left) const;
   // Whether the recovery of the node, which is down, may read as `lie` says. FailedPrecondition
-  // also if it would not notice a difference.
+  // also if it would not notice a difference, or refuse to start: the next one would not.
   absl::Status MayMisread(raft::NodeId node, const MisdirectedRead& lie) const;
   // Whether a power loss of these nodes may leave torn sectors that are neither old nor new
   // (SimDisk::Tearing): not if it hits a majority, because then no one can tell which of the torn

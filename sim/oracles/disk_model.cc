@@ -278,19 +278,20 @@ std::string DiskModel::CompareLied(const raft::Recovered& found,
                                    const std::vector<Slot>& slots) const {
   const raft::HardState& hard = found.hard_state;
   const raft::Index at = found.snapshot.index;
-  if (lie_ == Lie::kWrites) {
-    const bool was =
-        std::find(watched_->hard.begin(), watched_->hard.end(), hard) != watched_->hard.end();
-    if (!was && !(job_ && job_->hard && *job_->hard == hard)) {
-      return absl::StrCat("term ", hard.term, " with vote ", hard.vote,
-                          " is found, and was never durable since the disk began to lie");
-    }
-    const bool current = watched_->snapshots.contains(at) || (switch_ && switch_->index == at) ||
-                         (job_ && job_->snapshot && job_->snapshot->index == at);
-    if (!current && !(damaged_from_ && at > is_.snapshot)) {
-      return absl::StrCat("snapshot ", at,
-                          " is found, and was never current since the disk began to lie");
-    }
+  // A repair that takes a snapshot of a peer takes its term, too.
+  const bool replaced = damaged_from_ && at > is_.snapshot;
+  const bool raised = replaced && hard.term == found.snapshot.term && hard.vote == raft::kNoNode;
+  const bool was =
+      std::find(watched_->hard.begin(), watched_->hard.end(), hard) != watched_->hard.end();
+  if (!was && !raised && !(job_ && job_->hard && *job_->hard == hard)) {
+    return absl::StrCat("term ", hard.term, " with vote ", hard.vote,
+                        " is found, and was never durable since the disk began to lie");
+  }
+  const bool current = watched_->snapshots.contains(at) || (switch_ && switch_->index == at) ||
+                       (job_ && job_->snapshot && job_->snapshot->index == at);
+  if (!current && !replaced) {
+    return absl::StrCat("snapshot ", at,
+                        " is found, and was never current since the disk began to lie");
   }
   const raft::Index found_last = at + slots.size();
   for (raft::Index i = at + 1; i <= found_last; ++i) {
