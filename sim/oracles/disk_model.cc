@@ -38,9 +38,9 @@ std::map<raft::Index, raft::Term> DiskModel::TakeGivenUp() {
   return std::exchange(newly_given_up_, {});
 }
 
-std::optional<raft::Term> DiskModel::TermAt(raft::Index index) const {
-  if (index == is_.base) return is_.base_term;
-  const Slot* slot = is_.Find(index);
+std::optional<raft::Term> DiskModel::Certain::TermAt(raft::Index index) const {
+  if (index == base) return base_term;
+  const Slot* slot = Find(index);
   if (slot == nullptr) return std::nullopt;
   return slot->term;
 }
@@ -231,7 +231,10 @@ void DiskModel::RolledBack() {
   watched_.reset();
   job_.reset();
   switch_.reset();
-  if (was.snapshot > is_.snapshot) ForgetThrough(was.snapshot);
+  // An older snapshot is no loss if the entries behind it are there.
+  const Slot* slot_then = is_.Find(was.snapshot);
+  const bool reaches = slot_then != nullptr && slot_then->term == was.TermAt(was.snapshot);
+  if (was.snapshot > is_.snapshot && !reaches) ForgetThrough(was.snapshot);
   for (raft::Index i = was.base + 1; i <= was.last(); ++i) {
     const Slot* slot = is_.Find(i);
     if (slot == nullptr || *slot != *was.Find(i)) ForgetEntry(i, was.Find(i)->term);
@@ -321,7 +324,10 @@ std::string DiskModel::CompareLied(const raft::Recovered& found,
 
 void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Slot>& slots) {
   const raft::Index at = found.snapshot.index;
-  if (at < is_.snapshot) ForgetThrough(is_.snapshot);
+  // An older snapshot is no loss if the entries behind it are there.
+  const bool reaches = at + slots.size() >= is_.snapshot && at < is_.snapshot &&
+                       slots[is_.snapshot - at - 1].term == TermAt(is_.snapshot);
+  if (at < is_.snapshot && !reaches) ForgetThrough(is_.snapshot);
   const auto promised = [&found](raft::Index index, raft::Term term) {
     return found.suspicion &&
            raft::UpToDate(found.suspicion->index, found.suspicion->term, {index, term, {}});

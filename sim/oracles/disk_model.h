@@ -87,7 +87,7 @@ class DiskModel {
   bool GaveUp(raft::Index index, raft::Term term) const;
   // What has been given up since the last call, by index; of the term that it had.
   std::map<raft::Index, raft::Term> TakeGivenUp();
-  std::optional<raft::Term> TermAt(raft::Index index) const;
+  std::optional<raft::Term> TermAt(raft::Index index) const { return is_.TermAt(index); }
   // Whom this node has voted for in `term`; kNoNode: nobody.
   raft::NodeId VoteIn(raft::Term term) const;
   // A write is handed out and not done.
@@ -119,6 +119,7 @@ class DiskModel {
 
     raft::Index last() const { return base + slots.size(); }
     const Slot* Find(raft::Index index) const;
+    std::optional<raft::Term> TermAt(raft::Index index) const;
   };
   // What there was since Watch.
   struct Watched {
