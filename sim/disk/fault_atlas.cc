@@ -149,7 +149,7 @@ absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& li
     return absl::FailedPreconditionError(absl::StrCat(Describe(lie), " would have no effect"));
   }
   const Holding before = Survey(*members_.at(node)->Clone());
-  if (before.starts && !holding.starts) {
+  if (!holding.starts) {
     return absl::FailedPreconditionError(absl::StrCat("node ", node, " would not start"));
   }
   return Judge(node, before, holding);

@@ -401,6 +401,13 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
   damaged_from_.reset();
   if (lie_ != Lie::kNone) watched_.reset();
   lie_ = Lie::kNone;
+  if (watched_) {
+    watched_->hard.push_back(is_.hard);
+    watched_->snapshots.insert(is_.snapshot);
+    for (raft::Index i = is_.base + 1; i <= last(); ++i) {
+      watched_->slots[i].push_back(*is_.Find(i));
+    }
+  }
   job_.reset();
   switch_.reset();
   is_.suspicion = found.suspicion;
