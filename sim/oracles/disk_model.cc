@@ -308,7 +308,12 @@ std::string DiskModel::CompareLied(const raft::Recovered& found,
   for (raft::Index i = then.base + 1; i <= then.last(); ++i) {
     const Slot* slot = is_.Find(i);
     if (i <= at || slot == nullptr || *slot != *then.Find(i)) continue;
-    if (watched_->slots.contains(i)) continue;  // replaced, and back
+    const auto between = watched_->slots.find(i);
+    if (between != watched_->slots.end() &&
+        std::any_of(between->second.begin(), between->second.end(),
+                    [slot](const Slot& other) { return other != *slot; })) {
+      continue;  // replaced, and back
+    }
     if (i <= found_last && slots[i - at - 1] == *slot) continue;
     const bool promised =
         found.suspicion &&
