@@ -31,8 +31,7 @@ struct AppendResponse {
   Term hint_term = 0;
   // Only when rejected: the follower's disk lost entries (damage.h), so it may have acknowledged
   // more than the hint. What it acknowledged behind that does not count any more. Also sent when a
-  // heartbeat speaks of entries that may be lost, or that are not there although nothing is known
-  // to be lost: `index` is then the commit index it told.
+  // heartbeat speaks of entries that may be lost: `index` is then the commit index it told.
   bool lost = false;
   friend bool operator==(const AppendResponse&, const AppendResponse&) = default;
 };
