@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
+#include "core/raft/raft.h"
 
 namespace raftkv::sim {
 
@@ -75,6 +76,23 @@ FaultAtlas::FaultAtlas(Disks members, const storage::Options& options, Disks bys
 
 namespace {
 
+// Whether the core takes what a recovery has found, or would take it after its repair.
+absl::Status CoreStarts(const storage::Recovered& found) {
+  if (found.damage && found.damage->last.term > found.hard_state.term) {
+    return absl::DataLossError(absl::StrCat("what is lost is of term ", found.damage->last.term,
+                                            ", above the node's own, ", found.hard_state.term));
+  }
+  raft::Options options;
+  options.id = found.identity.node;
+  raft::Recovered recovered;
+  recovered.hard_state = found.hard_state;
+  recovered.snapshot = found.snapshot.meta;
+  recovered.entries = found.entries;
+  recovered.commit = found.commit;
+  recovered.suspicion = found.suspicion;
+  return raft::Raft::Create(options, std::move(recovered), /*seed=*/0).status();
+}
+
 // Every byte of it: a recovery looks at its ends only.
 bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found) {
   if (found.snapshot_damaged) return false;
@@ -95,7 +113,8 @@ FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk, const MisdirectedRead* lie
   const auto opened = storage::Storage::Open(disk, options_);
   if (!opened.ok()) return holding;
   const storage::Recovered found = (*opened)->TakeRecovered();
-  holding.starts = true;
+  holding.starts = CoreStarts(found).ok();
+  if (!holding.starts) return holding;
   holding.hard_state = found.hard_state;
   const bool snapshot = SnapshotIsWhole(**opened, found);
   holding.snapshot = snapshot ? found.snapshot.meta.index : 0;
@@ -122,6 +141,13 @@ FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk, const MisdirectedRead* lie
   if (found.suspicion.has_value()) promise(found.suspicion->term, found.suspicion->index);
   if (found.damage.has_value()) promise(found.damage->last.term, found.damage->last.index);
   return holding;
+}
+
+absl::Status FaultAtlas::Starts(SimDisk& disk, const storage::Options& options) {
+  disk.ProcessCrash();
+  const auto opened = storage::Storage::Open(disk, options);
+  if (!opened.ok()) return opened.status();
+  return CoreStarts((*opened)->TakeRecovered());
 }
 
 absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault) const {

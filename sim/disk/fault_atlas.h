@@ -87,6 +87,8 @@ class FaultAtlas {
   // Whether the recovery of the node, which is down, may read as `lie` says. FailedPrecondition
   // also if it would not notice a difference, or refuse to start: the next one would not.
   absl::Status MayMisread(raft::NodeId node, const MisdirectedRead& lie) const;
+  // Whether a node starts with that disk, which is used up; if not, why.
+  static absl::Status Starts(SimDisk& disk, const storage::Options& options);
   // Whether a power loss of these nodes may leave torn sectors that are neither old nor new
   // (SimDisk::Tearing): not if it hits a majority, because then no one can tell which of the torn
   // records were acknowledged.

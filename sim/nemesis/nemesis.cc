@@ -89,7 +89,7 @@ absl::Status StartsWith(const SimDisk& disk, const DiskFault& fault,
                         const storage::Options& options) {
   const std::unique_ptr<SimDisk> after = disk.Clone();
   after->Inject(fault);
-  return storage::Storage::Open(*after, options).status();
+  return FaultAtlas::Starts(*after, options);
 }
 
 }  // namespace
@@ -467,9 +467,7 @@ bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
   absl::Status allowed = absl::FailedPreconditionError("the members change");
   if (atlas != nullptr) allowed = atlas->MayForget(node, *kept.Clone(), *left.Clone());
-  if (allowed.ok()) {
-    allowed = storage::Storage::Open(left, cluster_->settings().storage).status();
-  }
+  if (allowed.ok()) allowed = FaultAtlas::Starts(left, cluster_->settings().storage);
   Say(absl::StrCat(
       "what the disk of node ", node, " has lied about ",
       allowed.ok() ? "comes to light" : absl::StrCat("is there after all: ", allowed.message())));
