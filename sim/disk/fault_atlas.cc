@@ -218,9 +218,8 @@ absl::Status FaultAtlas::JudgeEntries(const Change& change) const {
     if (change.Count(has) == 0 && (change.Count(promises) > 0 || Majority() == 1)) {
       return change.Refuse("has the last copy of entry ", index);
     }
-    if (!knows && change.Count(promises) < Majority() && !dead(index)) {
-      return change.Refuse("would forget entry ", index,
-                           ", which no majority of the others promises");
+    if (!knows && change.Count(has) < Majority() && !dead(index)) {
+      return change.Refuse("would forget entry ", index, ", which no majority of the others has");
     }
   }
   if (before.snapshot <= after.snapshot) return absl::OkStatus();
@@ -234,7 +233,7 @@ absl::Status FaultAtlas::JudgeEntries(const Change& change) const {
   });
   if (copies == 0) return change.Refuse("has the last snapshot at ", before.snapshot);
   if (!knows && change.Count([&](const Holding& other) {
-        return other.Promises(before.snapshot, before.snapshot_term);
+        return other.Has(before.snapshot, before.snapshot_term);
       }) < Majority()) {
     return change.Refuse("would forget snapshot ", before.snapshot);
   }

@@ -13,12 +13,13 @@
 //   1. a majority of the members still starts, with term and vote;
 //   2. each entry that it takes is intact on another member that starts, or nobody else has ever
 //      promised it (then it is not committed and nobody needs it, unless the member is alone);
-//   3. if the member does not know that it lost entries, each of them is promised by a majority of
-//      the *others*, or dead. Promised: every quorum of an election then has a voter who refuses a
-//      log without them, this member's acknowledgement counts for nothing that the others do not
-//      have, and of those asked for a copy of it too few say that they never had it. The same holds
-//      for the next such fault, so lies, stale files and amnesia stay on a minority and never meet
-//      in one entry. Dead: somebody has, at its index or before, an entry of a later term than this
+//   3. if the member does not know that it lost entries, each of them is on a majority of the
+//      *others*, or dead. On a majority: every quorum of an election then has a voter who refuses a
+//      log without it, this member's acknowledgement counts for nothing that the others do not
+//      have, and of those asked for a copy too few say that they never had it. A promise without
+//      the entry is not enough here, because it may be of more than there was. The same holds for
+//      the next such fault, so lies, stale files and amnesia stay on a minority and never meet in
+//      one entry. Dead: somebody has, at its index or before, an entry of a later term than this
 //      member had ever seen. So a leader was elected without the entry while it was still promised
 //      here, and by leader completeness it is not committed and never will be in a term in which
 //      this member has acknowledged it;

@@ -127,7 +127,7 @@ TEST_F(FaultAtlasTest, WhatAMajorityOfTheOthersHasMayBeForgotten) {
   Write(3, 6, {2, 1});
   const absl::Status status = MayInject(3, Amnesia());
   EXPECT_EQ(status.message(),
-            "node 3 would forget entry 6, which no majority of the others promises");
+            "node 3 would forget entry 6, which no majority of the others has");
 }
 
 TEST_F(FaultAtlasTest, TwoMayNotForgetTheSameEntry) {
@@ -217,7 +217,7 @@ TEST_F(FaultAtlasTest, WhatALaterLeaderHasReplacedMayBeForgotten) {
   disks_.at(3)->Remember();
   Write(3, 5, {2, 1});  // of a leader that had nobody else
   EXPECT_EQ(MayInject(3, Amnesia()).message(),
-            "node 3 would forget entry 4, which no majority of the others promises");
+            "node 3 would forget entry 4, which no majority of the others has");
   Write(1, 5, {3, 1});
   EXPECT_TRUE(MayInject(3, Amnesia()).ok()) << MayInject(3, Amnesia());
   // Once node 3 has been in that term it may have acknowledged what its leader brings back.
@@ -257,7 +257,7 @@ TEST_F(FaultAtlasTest, OnlyWhatSurvivesItsPowerLossIsACopy) {
   }
   Inject(2, MissingFile{"marks"});
   EXPECT_EQ(MayInject(3, Amnesia()).message(),
-            "node 3 would forget entry 4, which no majority of the others promises");
+            "node 3 would forget entry 4, which no majority of the others has");
   disks_.at(2)->ComeClean();
   EXPECT_TRUE(MayInject(3, Amnesia()).ok()) << MayInject(3, Amnesia());
 }
