@@ -35,9 +35,8 @@
 //      this leader says is committed is either in that log, or behind its end, where the member
 //      notices that it is missing and asks for it. If what is left were *other* entries, replaced
 //      since, it would commit those;
-//   6. what it does not know that it lost has no change of the configuration: it could be elected
-//   by
-//      the majority of a configuration that was left behind;
+//   6. what it does not know that it lost has no change of the configuration: the majority of a
+//      configuration that was left behind could elect it;
 //   7. a member that starts and has lost nothing has a log as up to date as what a majority
 //      promises, itself included. A suspicion may be about more than there ever was (no bound but
 //      the node's term is left), and when a majority holds such ones the cluster waits for ever.
