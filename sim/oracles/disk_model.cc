@@ -342,6 +342,9 @@ void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Sl
     if (i <= at + slots.size() && slots[i - at - 1] == slot) continue;
     if (promised(i, slot.term)) {
       is_.lost[i] = slot.term;
+    } else if (lie_ == Lie::kWrites && watched_->then.Find(i) != nullptr &&
+               *watched_->then.Find(i) == slot) {
+      GiveUp(i, slot.term);  // no lie has taken it
     } else if (!(job_ && job_->log && i > job_->keep)) {
       ForgetEntry(i, slot.term);
     }
@@ -388,10 +391,10 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
   if (founded_) {
     wrong = CompareCertain(found, slots);
     // What can be explained without a lie needs none.
-    if (wrong.empty() || lie_ == Lie::kNone) {
+    if (!wrong.empty() && lie_ != Lie::kNone) wrong = CompareLied(found, slots);
+    if (lie_ == Lie::kNone) {
       NoteLosses(found, slots.size());
     } else {
-      wrong = CompareLied(found, slots);
       NoteForgotten(found, slots);
     }
   }

@@ -268,6 +268,16 @@ TEST_F(LyingDiskTest, WhatASuspicionCoversIsNotForgotten) {
   EXPECT_EQ(model_.TakeForgotten().entries, (std::map<raft::Index, raft::Term>{{6, 4}}));
 }
 
+// A hole is repaired, and the end of the log is gone because of a lie.
+TEST_F(LyingDiskTest, WhatARepairGivesUpAndWhatALieHasTakenAreTwoThings) {
+  model_.Lied();
+  model_.Damage(/*commit=*/2);
+  EXPECT_EQ(model_.Recover(Found(now_, 1, {2})), "");
+  EXPECT_EQ(model_.TakeGivenUp(), (std::map<raft::Index, raft::Term>{{3, 2}}));
+  EXPECT_EQ(model_.TakeForgotten().entries,
+            (std::map<raft::Index, raft::Term>{{4, 4}, {5, 4}, {6, 4}}));
+}
+
 TEST_F(LyingDiskTest, ARolledBackDiskIsExactlyWhatItWas) {
   raft::SnapshotMeta meta;
   meta.index = 3;
