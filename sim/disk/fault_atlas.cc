@@ -76,6 +76,13 @@ FaultAtlas::FaultAtlas(Disks members, const storage::Options& options, Disks bys
 
 namespace {
 
+// Off, and with all the space there may be: a full disk holds what it holds, although no recovery
+// gets through on it.
+void MakeReadable(SimDisk& disk) {
+  disk.ProcessCrash();
+  disk.set_options({.sector_bytes = disk.options().sector_bytes});
+}
+
 // Whether the core takes what a recovery has found, or would take it after its repair.
 absl::Status CoreStarts(const storage::Recovered& found) {
   if (found.damage && found.damage->last.term > found.hard_state.term) {
@@ -108,7 +115,7 @@ bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found)
 
 FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk, const MisdirectedRead* lie) const {
   Holding holding;
-  disk.ProcessCrash();
+  MakeReadable(disk);
   if (lie != nullptr) disk.Inject(*lie);
   const auto opened = storage::Storage::Open(disk, options_);
   if (!opened.ok()) return holding;
@@ -144,7 +151,7 @@ FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk, const MisdirectedRead* lie
 }
 
 absl::Status FaultAtlas::Starts(SimDisk& disk, const storage::Options& options) {
-  disk.ProcessCrash();
+  MakeReadable(disk);
   const auto opened = storage::Storage::Open(disk, options);
   if (!opened.ok()) return opened.status();
   return CoreStarts((*opened)->TakeRecovered());

@@ -236,6 +236,19 @@ TEST_F(FaultAtlasTest, AChangeOfTheConfigurationIsNotForgotten) {
             "node 3 would forget a change of the configuration at 5");
 }
 
+TEST_F(FaultAtlasTest, AFullDiskHoldsWhatItHolds) {
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  Write(2, 5, {2, 1});
+  Write(3, 5, {2, 1});
+  Inject(3, MissingFile{"reserve"});
+  disks_.at(3)->set_options({.capacity_bytes = 0});
+  ASSERT_TRUE(absl::IsResourceExhausted(
+      storage::Storage::Open(*disks_.at(3)->Clone(), options_).status()));
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget entry 4, which no majority of the others has");
+}
+
 TEST_F(FaultAtlasTest, OnlyWhatSurvivesItsPowerLossIsACopy) {
   WriteAll(3, {2, 1});
   disks_.at(3)->Remember();
