@@ -205,7 +205,8 @@ class SimDisk final : public storage::Disk {
   struct Platter;
   class OpenFile;
   class Held;
-  explicit SimDisk(std::shared_ptr<Platter> platter);  // the same disk once more
+  struct Again {};
+  SimDisk(Again, std::shared_ptr<Platter> platter);  // the same disk once more
   std::shared_ptr<Platter> platter_;
 };
 

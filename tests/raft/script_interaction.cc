@@ -280,7 +280,6 @@ void InteractionScript::Restart(const ScriptCommand& command) {
     member.disk.Lose(*keep, evidence == "blank"    ? Evidence::kBlank
                             : evidence == "proven" ? Evidence::kProven
                                                    : Evidence::kSpoilt);
-    if (evidence == "none") member.disk.suspicion.reset();
   }
   const absl::Status status = MemoryNode::CanStart(member.options, member.disk);
   if (!status.ok()) return Write(absl::StrCat(status.message(), "\n"));
