@@ -332,11 +332,20 @@ void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Sl
   // An older snapshot is no loss if the entries behind it are there.
   const bool reaches = at + slots.size() >= is_.snapshot && at < is_.snapshot &&
                        slots[is_.snapshot - at - 1].term == TermAt(is_.snapshot);
-  if (at < is_.snapshot && !reaches) ForgetThrough(is_.snapshot);
   const auto promised = [&found](raft::Index index, raft::Term term) {
     return found.suspicion &&
            raft::UpToDate(found.suspicion->index, found.suspicion->term, {index, term, {}});
   };
+  if (at < is_.snapshot && !reaches) {
+    // The terms of what the snapshot stood for are not known here.
+    const raft::Term term = TermAt(is_.snapshot).value_or(0);
+    if (promised(is_.snapshot, term)) {
+      is_.lost[is_.snapshot] = term;
+      forgotten_through_ = std::max(forgotten_through_, is_.snapshot);
+    } else {
+      ForgetThrough(is_.snapshot);
+    }
+  }
   for (raft::Index i = std::max(is_.base, at) + 1; i <= last(); ++i) {
     const Slot& slot = *is_.Find(i);
     if (i <= at + slots.size() && slots[i - at - 1] == slot) continue;
