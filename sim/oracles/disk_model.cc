@@ -23,6 +23,15 @@ bool DiskModel::Holds(raft::Index index, raft::Term term) const {
   return slot != nullptr && slot->term == term;
 }
 
+bool DiskModel::MayHold(raft::Index index, raft::Term term) const {
+  if (Holds(index, term)) return true;
+  if (!job_) return false;
+  if (job_->snapshot && index <= job_->snapshot->index) return true;
+  const raft::Index begin = job_->snapshot ? job_->snapshot->index : job_->keep;
+  return index > begin && index - begin <= job_->slots.size() &&
+         job_->slots[index - begin - 1].term == term;
+}
+
 bool DiskModel::Promises(raft::Index index, raft::Term term) const {
   const auto it = is_.lost.find(index);
   return it != is_.lost.end() && it->second == term;

@@ -80,6 +80,9 @@ class DiskModel {
   raft::Index snapshot() const { return is_.snapshot; }
   // The entry at `index` is there and of this term, or is covered by the snapshot.
   bool Holds(raft::Index index, raft::Term term) const;
+  // As Holds, or a write was under way that would have made it so: whether it did, the next
+  // recovery tells.
+  bool MayHold(raft::Index index, raft::Term term) const;
   // The entry was there, the disk has lost it, and a suspicion covers it: to elections it is as if
   // it were still there.
   bool Promises(raft::Index index, raft::Term term) const;

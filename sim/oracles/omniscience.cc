@@ -79,7 +79,7 @@ void Omniscience::CheckForgotten(raft::NodeId id, Node& node) {
     const auto held = [&](raft::NodeId other) {
       const auto at = nodes_.find(other);
       return other != id && at != nodes_.end() &&
-             (at->second.disk.Holds(index, entry.term) ||
+             (at->second.disk.MayHold(index, entry.term) ||
               at->second.disk.Promises(index, entry.term));
     };
     if (Majority(newest_conf(), held)) return;

@@ -66,6 +66,16 @@ TEST_F(DiskModelTest, KnowsWhatIsDurable) {
   EXPECT_EQ(model_.VoteIn(1), 0u);
 }
 
+TEST_F(DiskModelTest, WhatIsBeingWrittenMayBeThere) {
+  model_.PersistHandedOut(Write(3, {4, 4}));
+  EXPECT_FALSE(model_.Holds(5, 4));
+  EXPECT_TRUE(model_.MayHold(5, 4));
+  EXPECT_TRUE(model_.MayHold(4, 4));
+  EXPECT_TRUE(model_.MayHold(4, 2)) << "as long as it is not replaced";
+  EXPECT_FALSE(model_.MayHold(5, 2));
+  EXPECT_FALSE(model_.MayHold(6, 4));
+}
+
 TEST_F(DiskModelTest, WhatWasWrittenMustBeFound) {
   EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2, 2, 2})), "");
 }
