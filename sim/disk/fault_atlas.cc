@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
+#include "core/raft/configuration.h"
 #include "core/raft/raft.h"
 
 namespace raftkv::sim {
@@ -88,6 +89,13 @@ absl::Status CoreStarts(const storage::Recovered& found) {
   if (found.damage && found.damage->last.term > found.hard_state.term) {
     return absl::DataLossError(absl::StrCat("what is lost is of term ", found.damage->last.term,
                                             ", above the node's own, ", found.hard_state.term));
+  }
+  // A repair needs somebody to ask, and an old snapshot may know of nobody.
+  const std::vector<raft::NodeId> known = raft::AllMembers(found.snapshot.meta.conf);
+  const bool alone = std::all_of(known.begin(), known.end(),
+                                 [&found](raft::NodeId id) { return id == found.identity.node; });
+  if (alone && (found.damage || found.snapshot_damaged)) {
+    return absl::DataLossError("something is lost, and nobody is known who may have it");
   }
   raft::Options options;
   options.id = found.identity.node;

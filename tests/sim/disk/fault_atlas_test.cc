@@ -126,8 +126,7 @@ TEST_F(FaultAtlasTest, WhatAMajorityOfTheOthersHasMayBeForgotten) {
   Write(2, 6, {2, 1});
   Write(3, 6, {2, 1});
   const absl::Status status = MayInject(3, Amnesia());
-  EXPECT_EQ(status.message(),
-            "node 3 would forget entry 6, which no majority of the others has");
+  EXPECT_EQ(status.message(), "node 3 would forget entry 6, which no majority of the others has");
 }
 
 TEST_F(FaultAtlasTest, TwoMayNotForgetTheSameEntry) {
@@ -236,6 +235,28 @@ TEST_F(FaultAtlasTest, AChangeOfTheConfigurationIsNotForgotten) {
             "node 3 would forget a change of the configuration at 5");
 }
 
+TEST_F(FaultAtlasTest, WhoKnowsNobodyToAskDoesNotStart) {
+  Found(1);
+  WriteAll(5, {2, 1});
+  const std::unique_ptr<SimDisk> whole = disks_.at(1)->Clone();
+  EXPECT_TRUE(FaultAtlas::Starts(*whole, options_).ok());
+  Inject(1, BitRot{{Segment(1), 3 * 512, 512}, 20'000});
+  EXPECT_TRUE(absl::IsDataLoss(FaultAtlas::Starts(*disks_.at(1)->Clone(), options_)));
+  Found(3);
+  WriteAll(5, {2, 1});
+  Inject(1, BitRot{{Segment(1), 3 * 512, 512}, 20'000});
+  EXPECT_TRUE(FaultAtlas::Starts(*disks_.at(1), options_).ok());
+}
+
+// The vote is older than the entries: the core sees that, and does not start.
+TEST_F(FaultAtlasTest, WhoHasEntriesOfALaterTermThanItsOwnDoesNotStart) {
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  WriteAll(5, {3, 1});
+  Inject(3, StaleFile{"vote"});
+  EXPECT_TRUE(absl::IsDataLoss(FaultAtlas::Starts(*disks_.at(3), options_)));
+}
+
 TEST_F(FaultAtlasTest, AFullDiskHoldsWhatItHolds) {
   WriteAll(3, {2, 1});
   disks_.at(3)->Remember();
@@ -243,8 +264,8 @@ TEST_F(FaultAtlasTest, AFullDiskHoldsWhatItHolds) {
   Write(3, 5, {2, 1});
   Inject(3, MissingFile{"reserve"});
   disks_.at(3)->set_options({.capacity_bytes = 0});
-  ASSERT_TRUE(absl::IsResourceExhausted(
-      storage::Storage::Open(*disks_.at(3)->Clone(), options_).status()));
+  ASSERT_TRUE(
+      absl::IsResourceExhausted(storage::Storage::Open(*disks_.at(3)->Clone(), options_).status()));
   EXPECT_EQ(MayInject(3, Amnesia()).message(),
             "node 3 would forget entry 4, which no majority of the others has");
 }
