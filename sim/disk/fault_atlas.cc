@@ -35,9 +35,12 @@ struct FaultAtlas::Change {
   std::map<raft::NodeId, Holding> bystanders = {};
 
   // It keeps the promise of every entry it had, because it knows what it lost or has lost nothing.
+  // A suspicion of a later term and a smaller index is not enough: a snapshot of that index ends
+  // it.
   bool KnowsEntries() const {
-    return !after.starts || std::tie(after.promised_term, after.promised) >=
-                                std::tie(before.promised_term, before.promised);
+    return !after.starts || (std::tie(after.promised_term, after.promised) >=
+                                 std::tie(before.promised_term, before.promised) &&
+                             after.promised >= before.promised);
   }
   bool KnowsVote() const {
     return !after.starts || after.hard_state == before.hard_state ||

@@ -215,6 +215,18 @@ void DiskModel::SuspicionDropped(const std::optional<raft::Suspicion>& rest) {
 
 // --- Disks that lie
 
+namespace {
+
+// The suspicion keeps the promise of the entry until the log has made up for it. A lie may make it
+// too small: of a later term it refuses the same votes, but of a smaller index it may end too
+// early.
+bool Outlasts(const std::optional<raft::Suspicion>& suspicion, raft::Index index, raft::Term term) {
+  return suspicion && suspicion->index >= index &&
+         raft::UpToDate(suspicion->index, suspicion->term, {index, term, {}});
+}
+
+}  // namespace
+
 void DiskModel::Watch() {
   RAFTKV_CHECK(!InDoubt());
   watched_ = Watched{is_, {is_.hard}, {is_.snapshot}, {}};
@@ -324,9 +336,7 @@ std::string DiskModel::CompareLied(const raft::Recovered& found,
       continue;  // replaced, and back
     }
     if (i <= found_last && slots[i - at - 1] == *slot) continue;
-    const bool promised =
-        found.suspicion &&
-        raft::UpToDate(found.suspicion->index, found.suspicion->term, {i, slot->term, {}});
+    const bool promised = Outlasts(found.suspicion, i, slot->term);
     if (i > found_last && (promised || (damaged_from_ && i >= *damaged_from_))) continue;
     // A write that was under way, or a lie, may have cut it.
     if (job_ && job_->log && i > job_->keep) continue;
@@ -342,8 +352,7 @@ void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Sl
   const bool reaches = at + slots.size() >= is_.snapshot && at < is_.snapshot &&
                        slots[is_.snapshot - at - 1].term == TermAt(is_.snapshot);
   const auto promised = [&found](raft::Index index, raft::Term term) {
-    return found.suspicion &&
-           raft::UpToDate(found.suspicion->index, found.suspicion->term, {index, term, {}});
+    return Outlasts(found.suspicion, index, term);
   };
   if (at < is_.snapshot && !reaches) {
     // The terms of what the snapshot stood for are not known here.

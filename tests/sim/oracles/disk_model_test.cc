@@ -268,6 +268,16 @@ TEST_F(LyingDiskTest, WhatIsForgottenIsGivenUpWithoutAProof) {
   EXPECT_EQ(model_.VoteIn(4), 0u) << "forgotten";
 }
 
+TEST_F(LyingDiskTest, ASuspicionThatEndsTooEarlyPromisesNothing) {
+  model_.Lied();
+  raft::Recovered found = Found(now_, 1, {2, 2});
+  found.suspicion = raft::Suspicion{5, 9, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Promises(5, 4));
+  EXPECT_FALSE(model_.Promises(6, 4));
+  EXPECT_EQ(model_.TakeForgotten().entries, (std::map<raft::Index, raft::Term>{{6, 4}}));
+}
+
 TEST_F(LyingDiskTest, WhatASuspicionCoversIsNotForgotten) {
   model_.Lied();
   raft::Recovered found = Found(now_, 1, {2, 2});
