@@ -71,8 +71,10 @@ Outcome Raft::On(const Message& message, const Heartbeat& heartbeat) {
   const Index vouched = suspicion_ ? std::max(commit_, matched_) : log_.last();
   if (heartbeat.commit <= vouched) {
     commit_ = std::max(commit_, heartbeat.commit);
-  } else if (suspicion_) {
-    // Said here, because a leader with nothing to send would never hear it otherwise.
+  } else {
+    // What this node has acknowledged is not here: its disk has lost entries, whether it knows
+    // (damage.h) or not, as after somebody has put an older copy of it back. Committing more than
+    // is here would be wrong, and a leader with nothing to send would never hear it otherwise.
     SendAfterPersist(message.from, hard_.term,
                      AppendResponse{.index = heartbeat.commit,
                                     .rejected = true,
@@ -80,10 +82,6 @@ Outcome Raft::On(const Message& message, const Heartbeat& heartbeat) {
                                     .hint_term = log_.TermAt(vouched).value_or(0),
                                     .lost = true});
     outcome = Outcome::kIgnored;
-  } else {
-    // Either it lies or this disk lost entries without a word; committing more than is here would
-    // be wrong in both cases.
-    outcome = Outcome::kMalformed;
   }
   // The answer does not wait for the disk, and confirms a lease. Who would not keep quiet after a
   // restart, because its disk is still empty, confirms none.

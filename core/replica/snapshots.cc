@@ -41,8 +41,11 @@ void Replica::LocalSnapshotJob(JobBody body) {
 
 void Replica::LocalSnapshotStep(const JobResult& result) {
   LocalSnapshot& snapshot = *local_snapshot_;
-  if (absl::IsResourceExhausted(result.status)) {
-    // No room: the log simply stays longer. The next point tries again.
+  const bool finishing = !snapshot.writing && !snapshot.finished;
+  if (absl::IsResourceExhausted(result.status) || (finishing && absl::IsDataLoss(result.status))) {
+    // No room, or not what was written when it was read back: nobody has counted on it, the log
+    // simply stays longer. The next point tries again. (If it was a write or a sync that failed,
+    // the storage says so to whoever comes next.)
     local_snapshot_.reset();
     StartJob({JobKind::kHousekeeping}, AbortSnapshot{SnapshotOrigin::kLocal});
     return;

@@ -133,6 +133,26 @@ void SimDisk::Platter::DropCache(Inode& inode, uint64_t begin, uint64_t end) con
   }
 }
 
+bool SimDisk::Platter::LiesAbout(const Inode& inode, uint64_t begin, uint64_t end) const {
+  for (auto at = inode.dirty.lower_bound(begin / options.sector_bytes); at != inode.dirty.end();
+       ++at) {
+    if (at->first * options.sector_bytes >= end) break;
+    if (at->second.lost != Sector::Lost::kLie) continue;
+    if (at->second.platter != CachedSector(inode, at->first)) return true;
+  }
+  return false;
+}
+
+void SimDisk::AskBeforeForgetting(MayForget may_forget) {
+  platter_->may_forget = std::move(may_forget);
+}
+
+bool SimDisk::Lies() const {
+  const auto files = platter_->Files();
+  return std::any_of(files.begin(), files.end(),
+                     [this](const auto& file) { return platter_->LiesAbout(*file.second); });
+}
+
 void SimDisk::SetOperationBudget(std::optional<uint64_t> operations) {
   platter_->budget = operations;
 }
@@ -141,6 +161,14 @@ void SimDisk::PowerOff() { platter_->off = true; }
 
 void SimDisk::Crash(Random& random, Tearing tearing) {
   Platter& platter = *platter_;
+  if (platter.may_forget && Lies()) {
+    const std::unique_ptr<SimDisk> honest = Clone();
+    honest->ComeClean();
+    const std::unique_ptr<SimDisk> left = Clone();
+    Random same = random;  // so that this is what will be left
+    left->Crash(same, tearing);
+    if (!platter.may_forget(*honest->DurableImage(), *left)) ComeClean();
+  }
   const uint64_t crash = ++platter.counters.crashes;
   // Each file is decided once, in an order that depends on names only.
   std::vector<std::shared_ptr<Inode>> files;
@@ -179,6 +207,13 @@ void SimDisk::Crash(Random& random, Tearing tearing) {
 void SimDisk::ProcessCrash() { platter_->Restart(); }
 
 void SimDisk::DropCache() {
+  if (platter_->may_forget && Lies()) {
+    const std::unique_ptr<SimDisk> kept = Clone();
+    kept->ComeClean();
+    const std::unique_ptr<SimDisk> left = Clone();
+    left->DropCache();
+    if (!platter_->may_forget(*kept, *left)) ComeClean();
+  }
   for (const auto& [name, inode] : platter_->Files()) platter_->DropCache(*inode);
 }
 

@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
+#include "core/raft/configuration.h"
+#include "core/raft/raft.h"
 
 namespace raftkv::sim {
 
@@ -24,11 +26,90 @@ bool FaultAtlas::Holding::Promises(raft::Index index, raft::Term term) const {
          (starts && promised >= index && promised_term >= term && !intact.contains(index));
 }
 
-FaultAtlas::FaultAtlas(std::map<raft::NodeId, const SimDisk*> members,
-                       const storage::Options& options)
-    : members_(std::move(members)), options_(options) {}
+// What a fault makes of one member, and who else is there.
+struct FaultAtlas::Change {
+  raft::NodeId node;
+  const Holding& before;
+  const Holding& after;
+  std::map<raft::NodeId, Holding> others = {};
+  std::map<raft::NodeId, Holding> bystanders = {};
+
+  // It keeps the promise of every entry it had, because it knows what it lost or has lost nothing.
+  // A suspicion of a later term and a smaller index is not enough: a snapshot of that index ends
+  // it.
+  bool KnowsEntries() const {
+    return !after.starts || (std::tie(after.promised_term, after.promised) >=
+                                 std::tie(before.promised_term, before.promised) &&
+                             after.promised >= before.promised);
+  }
+  bool KnowsVote() const {
+    return !after.starts || after.hard_state == before.hard_state ||
+           after.hard_state.term > before.hard_state.term;
+  }
+  // What is left of the log is the beginning of what there was.
+  bool IsPrefix(size_t majority) const {
+    if (after.snapshot > before.snapshot) return false;
+    if (after.intact.empty()) return true;
+    const auto behind = after.intact.upper_bound(before.snapshot);
+    if (behind == after.intact.end()) {
+      // The snapshot does not tell the terms of what it stands for. It is committed, so a majority
+      // has it, and if a majority has this entry they are the same.
+      const auto [index, term] = *after.intact.rbegin();
+      if (index == before.snapshot && term == before.snapshot_term) return true;
+      return Count([index = index, term = term](const Holding& other) {
+               const auto at = other.intact.find(index);
+               return at != other.intact.end() && at->second == term;
+             }) >= majority;
+    }
+    return std::all_of(behind, after.intact.end(),
+                       [this](const auto& entry) { return before.Has(entry.first, entry.second); });
+  }
+  template <typename Is>
+  size_t Count(const Is& is) const {
+    return static_cast<size_t>(std::count_if(
+        others.begin(), others.end(), [&is](const auto& other) { return is(other.second); }));
+  }
+  template <typename... Reason>
+  absl::Status Refuse(const Reason&... reason) const {
+    return absl::FailedPreconditionError(absl::StrCat("node ", node, " ", reason...));
+  }
+};
+
+FaultAtlas::FaultAtlas(Disks members, const storage::Options& options, Disks bystanders)
+    : members_(std::move(members)), options_(options), bystanders_(std::move(bystanders)) {}
 
 namespace {
+
+// Off, and with all the space there may be: a full disk holds what it holds, although no recovery
+// gets through on it.
+void MakeReadable(SimDisk& disk) {
+  disk.ProcessCrash();
+  disk.set_options({.sector_bytes = disk.options().sector_bytes});
+}
+
+// Whether the core takes what a recovery has found, or would take it after its repair.
+absl::Status CoreStarts(const storage::Recovered& found) {
+  if (found.damage && found.damage->last.term > found.hard_state.term) {
+    return absl::DataLossError(absl::StrCat("what is lost is of term ", found.damage->last.term,
+                                            ", above the node's own, ", found.hard_state.term));
+  }
+  // A repair needs somebody to ask, and an old snapshot may know of nobody.
+  const std::vector<raft::NodeId> known = raft::AllMembers(found.snapshot.meta.conf);
+  const bool alone = std::all_of(known.begin(), known.end(),
+                                 [&found](raft::NodeId id) { return id == found.identity.node; });
+  if (alone && (found.damage || found.snapshot_damaged)) {
+    return absl::DataLossError("something is lost, and nobody is known who may have it");
+  }
+  raft::Options options;
+  options.id = found.identity.node;
+  raft::Recovered recovered;
+  recovered.hard_state = found.hard_state;
+  recovered.snapshot = found.snapshot.meta;
+  recovered.entries = found.entries;
+  recovered.commit = found.commit;
+  recovered.suspicion = found.suspicion;
+  return raft::Raft::Create(options, std::move(recovered), /*seed=*/0).status();
+}
 
 // Every byte of it: a recovery looks at its ends only.
 bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found) {
@@ -43,21 +124,28 @@ bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found)
 
 }  // namespace
 
-FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk) const {
+FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk, const MisdirectedRead* lie) const {
   Holding holding;
-  disk.ProcessCrash();
+  MakeReadable(disk);
+  if (lie != nullptr) disk.Inject(*lie);
   const auto opened = storage::Storage::Open(disk, options_);
   if (!opened.ok()) return holding;
   const storage::Recovered found = (*opened)->TakeRecovered();
-  holding.starts = true;
+  holding.starts = CoreStarts(found).ok();
+  if (!holding.starts) return holding;
   holding.hard_state = found.hard_state;
   const bool snapshot = SnapshotIsWhole(**opened, found);
   holding.snapshot = snapshot ? found.snapshot.meta.index : 0;
+  holding.snapshot_term = found.snapshot.meta.term;
+  holding.conf = found.snapshot.meta.conf;
   holding.whole = !found.suspicion && !found.damage && snapshot;
   holding.promised = found.snapshot.meta.index;
   holding.promised_term = found.snapshot.meta.term;
   const auto keep = [&holding](const raft::Entries& entries) {
-    for (const raft::Entry& entry : entries) holding.intact[entry.index] = entry.term;
+    for (const raft::Entry& entry : entries) {
+      holding.intact[entry.index] = entry.term;
+      if (entry.type == raft::EntryType::kMembership) holding.changes.insert(entry.index);
+    }
   };
   keep(found.entries);
   if (found.damage.has_value()) keep(found.damage->intact);
@@ -73,18 +161,42 @@ FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk) const {
   return holding;
 }
 
+absl::Status FaultAtlas::Starts(SimDisk& disk, const storage::Options& options) {
+  MakeReadable(disk);
+  const auto opened = storage::Storage::Open(disk, options);
+  if (!opened.ok()) return opened.status();
+  return CoreStarts((*opened)->TakeRecovered());
+}
+
 absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault) const {
   const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
   if (!after->Inject(fault)) {
     return absl::FailedPreconditionError(absl::StrCat(Describe(fault), " would have no effect"));
   }
-  return Judge(node, *after);
+  return Judge(node, Survey(*members_.at(node)->Clone()), Survey(*after));
 }
 
 absl::Status FaultAtlas::MayForget(raft::NodeId node) const {
   const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
   after->DropCache();
-  return Judge(node, *after);
+  return Judge(node, Survey(*members_.at(node)->Clone()), Survey(*after));
+}
+
+absl::Status FaultAtlas::MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left) const {
+  return Judge(node, Survey(kept), Survey(left));
+}
+
+absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& lie) const {
+  const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
+  const Holding holding = Survey(*after, &lie);
+  if (after->effects()[DiskFault(lie).index()] == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(Describe(lie), " would have no effect"));
+  }
+  const Holding before = Survey(*members_.at(node)->Clone());
+  if (!holding.starts) {
+    return absl::FailedPreconditionError(absl::StrCat("node ", node, " would not start"));
+  }
+  return Judge(node, before, holding);
 }
 
 bool FaultAtlas::MayTear(const std::vector<raft::NodeId>& nodes) const {
@@ -103,72 +215,120 @@ bool FaultAtlas::SomebodyCanLead(const std::vector<Holding>& members) const {
   });
 }
 
-absl::Status FaultAtlas::Judge(raft::NodeId node, SimDisk& changed) const {
-  const Holding before = Survey(*members_.at(node)->Clone());
-  const Holding after = Survey(changed);
-  std::vector<Holding> others;
-  for (const auto& [id, disk] : members_) {
-    if (id == node) continue;
-    // Lies that are not out yet count as if they were.
-    const std::unique_ptr<SimDisk> truth = disk->Clone();
-    truth->DropCache();
-    others.push_back(Survey(*truth));
+absl::Status FaultAtlas::JudgeEntries(const Change& change) const {
+  const Holding& before = change.before;
+  const Holding& after = change.after;
+  const bool knows = change.KnowsEntries();
+  const auto dead = [&](raft::Index index) {
+    return change.Count([&](const Holding& other) {
+      return other.starts && std::any_of(other.intact.begin(), other.intact.upper_bound(index),
+                                         [&before](const auto& entry) {
+                                           return entry.second > before.hard_state.term;
+                                         });
+    }) > 0;
+  };
+  for (const auto& [at, of] : before.intact) {
+    const raft::Index index = at;
+    const raft::Term term = of;
+    if (after.Has(index, term)) continue;
+    const auto has = [&](const Holding& other) { return other.Has(index, term); };
+    const auto promises = [&](const Holding& other) { return other.Promises(index, term); };
+    if (change.Count(has) == 0 && (change.Count(promises) > 0 || Majority() == 1)) {
+      return change.Refuse("has the last copy of entry ", index);
+    }
+    if (!knows && change.Count(has) < Majority() && !dead(index)) {
+      return change.Refuse("would forget entry ", index, ", which no majority of the others has");
+    }
   }
-  const auto count = [&others](const auto& is) {
-    return static_cast<size_t>(std::count_if(others.begin(), others.end(), is));
-  };
-  const auto refuse = [node](const auto&... reason) {
-    return absl::FailedPreconditionError(absl::StrCat("node ", node, " ", reason...));
-  };
+  if (before.snapshot <= after.snapshot) return absl::OkStatus();
+  // An older one, and the log behind it: what is missing comes with the entries of the others. No
+  // whole one: it takes the bytes of another.
+  const bool older = after.starts && after.snapshot > 0;
+  const size_t copies = change.Count([&](const Holding& other) {
+    return other.starts && other.snapshot > 0 &&
+           (other.snapshot >= before.snapshot ||
+            (older && other.Has(before.snapshot, before.snapshot_term)));
+  });
+  if (copies == 0) return change.Refuse("has the last snapshot at ", before.snapshot);
+  if (!knows && change.Count([&](const Holding& other) {
+        return other.Has(before.snapshot, before.snapshot_term);
+      }) < Majority()) {
+    return change.Refuse("would forget snapshot ", before.snapshot);
+  }
+  return absl::OkStatus();
+}
 
-  const size_t starting = count([](const Holding& other) { return other.starts; });
+absl::Status FaultAtlas::JudgeVote(const Change& change) const {
+  if (change.KnowsVote()) return absl::OkStatus();
+  const raft::Term last = change.before.hard_state.term;
+  const size_t closed = change.Count([&](const Holding& other) {
+    const raft::HardState& hard = other.hard_state;
+    return hard.term > last ||
+           (hard.term == last && hard.vote != raft::kNoNode && hard.vote != change.node);
+  });
+  if (closed >= Majority()) return absl::OkStatus();
+  return change.Refuse("would forget its vote in term ", last);
+}
+
+absl::Status FaultAtlas::JudgeLeaders(const Change& change) const {
+  const bool vote_forgotten = !change.KnowsVote();
+  if (!vote_forgotten && change.KnowsEntries()) return absl::OkStatus();
+  const raft::HardState& was = change.before.hard_state;
+  const bool prefix = change.KnowsEntries() || change.IsPrefix(Majority());
+  for (const auto* nodes : {&change.others, &change.bystanders}) {
+    for (const auto& [id, other] : *nodes) {
+      const raft::HardState& hard = other.hard_state;
+      if (!other.starts || hard.vote != id) continue;  // never was a candidate in its term
+      if (hard.term < change.after.hard_state.term || hard.term > was.term) continue;
+      const bool its_voter = !vote_forgotten || was.vote == id || was.vote == raft::kNoNode;
+      if (hard.term == was.term && its_voter && prefix) continue;
+      return change.Refuse("would forget what it promised in term ", hard.term, ", which node ", id,
+                           " may lead");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FaultAtlas::JudgeConfiguration(const Change& change) const {
+  const Holding& before = change.before;
+  const Holding& after = change.after;
+  if (change.KnowsEntries()) return absl::OkStatus();
+  for (const raft::Index index : before.changes) {
+    if (!after.Has(index, before.intact.at(index))) {
+      return change.Refuse("would forget a change of the configuration at ", index);
+    }
+  }
+  const auto behind = after.changes.upper_bound(after.snapshot);
+  if (before.snapshot != after.snapshot &&
+      (before.conf != after.conf || behind != after.changes.end())) {
+    return change.Refuse("would forget a configuration at ", before.snapshot);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FaultAtlas::Judge(raft::NodeId node, const Holding& before,
+                               const Holding& after) const {
+  Change change{node, before, after};
+  const auto survey = [this, node](const Disks& disks, std::map<raft::NodeId, Holding>* found) {
+    for (const auto& [id, disk] : disks) {
+      if (id != node) found->emplace(id, Survey(*disk->DurableImage()));
+    }
+  };
+  survey(members_, &change.others);
+  survey(bystanders_, &change.bystanders);
+
+  const size_t starting = change.Count([](const Holding& other) { return other.starts; });
   if (starting + (after.starts ? 1 : 0) < Majority()) {
-    return refuse("is needed for a majority that starts");
+    return change.Refuse("is needed for a majority that starts");
   }
-  const bool knows = !after.starts || std::tie(after.promised_term, after.promised) >=
-                                          std::tie(before.promised_term, before.promised);
-  const auto taken = [&](raft::Index index, raft::Term term) -> absl::Status {
-    if (after.Has(index, term)) return absl::OkStatus();
-    const size_t copies = count([&](const Holding& other) { return other.Has(index, term); });
-    const size_t promises =
-        count([&](const Holding& other) { return other.Promises(index, term); });
-    if (copies == 0 && (promises > 0 || Majority() == 1))
-      return refuse("has the last copy of entry ", index);
-    if (!knows && promises < Majority()) {
-      return refuse("would forget entry ", index, ", which no majority of the others promises");
-    }
-    return absl::OkStatus();
-  };
-  for (const auto& [index, term] : before.intact) {
-    if (absl::Status status = taken(index, term); !status.ok()) return status;
+  for (const auto judge : {&FaultAtlas::JudgeEntries, &FaultAtlas::JudgeVote,
+                           &FaultAtlas::JudgeLeaders, &FaultAtlas::JudgeConfiguration}) {
+    if (absl::Status status = (this->*judge)(change); !status.ok()) return status;
   }
-  if (before.snapshot > after.snapshot) {
-    const size_t copies = count([&](const Holding& other) {
-      return other.starts && other.snapshot > 0 && other.snapshot >= before.snapshot;
-    });
-    if (copies == 0) return refuse("has the last snapshot at ", before.snapshot);
-    if (!knows && copies < Majority()) return refuse("would forget snapshot ", before.snapshot);
-  }
-
-  const raft::HardState& was = before.hard_state;
-  const raft::HardState& is = after.hard_state;
-  if (after.starts && (is.term < was.term || (is.term == was.term && is.vote != was.vote))) {
-    std::map<raft::NodeId, size_t> voted;
-    size_t later = 0;
-    for (const Holding& other : others) {
-      if (other.hard_state.term > was.term) ++later;
-      if (other.hard_state.term == was.term && other.hard_state.vote != raft::kNoNode &&
-          other.hard_state.vote != node) {
-        ++voted[other.hard_state.vote];
-      }
-    }
-    size_t most = 0;
-    for (const auto& [candidate, votes] : voted) most = std::max(most, votes);
-    if (later + most < Majority()) return refuse("would forget its vote in term ", was.term);
-  }
-  std::vector<Holding> members = others;
-  members.push_back(after);
-  if (!SomebodyCanLead(members)) return refuse("would leave nobody whom a majority can elect");
+  std::vector<Holding> members = {after};
+  for (const auto& [id, other] : change.others) members.push_back(other);
+  if (!SomebodyCanLead(members))
+    return change.Refuse("would leave nobody whom a majority can elect");
   return absl::OkStatus();
 }
 

@@ -13,24 +13,51 @@
 //   1. a majority of the members still starts, with term and vote;
 //   2. each entry that it takes is intact on another member that starts, or nobody else has ever
 //      promised it (then it is not committed and nobody needs it, unless the member is alone);
-//   3. if the member does not know that it lost entries, a majority of the *others* promises each
-//      of them: every quorum of an election then has a voter who refuses a log without them. The
-//      same holds for the next such fault, so lies, stale files and amnesia stay on a minority and
-//      never meet in one entry;
-//   4. if the member does not know that it voted, nobody can win an election in a forgotten term
-//      any more: a majority of the others is in a later term, or has voted in the same one for the
-//      same third node;
-//   5. a member that starts and has lost nothing has a log as up to date as what a majority
+//   3. if the member does not know that it lost entries, each of them is on a majority of the
+//      *others*, or dead. On a majority: every quorum of an election then has a voter who refuses a
+//      log without it, this member's acknowledgement counts for nothing that the others do not
+//      have, and of those asked for a copy too few say that they never had it. A promise without
+//      the entry is not enough here, because it may be of more than there was. The same holds for
+//      the next such fault, so lies, stale files and amnesia stay on a minority and never meet in
+//      one entry. Dead: somebody has, at its index or before, an entry of a later term than this
+//      member had ever seen. So a leader was elected without the entry while it was still promised
+//      here, and by leader completeness it is not committed and never will be in a term in which
+//      this member has acknowledged it;
+//   4. if the member does not know that it voted, or was in a term, nobody can use its vote again:
+//      a majority of the others is in a later term, or has voted in the last one for somebody else
+//      than this member, so that no new candidate of a forgotten term wins, nor the member itself;
+//   5. nobody leads, or may still be elected, in a term that was forgotten, or in that of the last
+//      promise. A candidate may have this member's old vote for another on its side and needs only
+//      the new one to be the second leader; a leader of a term that the member has left behind
+//      would have it acknowledge once more what its vote has ruled out since. There is one
+//      exception, the common one: who leads the last term stays if the member has voted for it, or
+//      for nobody, and if what is left of the log is the beginning of what there was. Then all that
+//      this leader says is committed is either in that log, or behind its end, where the member
+//      notices that it is missing and asks for it. If what is left were *other* entries, replaced
+//      since, it would commit those;
+//   6. what it does not know that it lost has no change of the configuration: the majority of a
+//      configuration that was left behind could elect it;
+//   7. a member that starts and has lost nothing has a log as up to date as what a majority
 //      promises, itself included. A suspicion may be about more than there ever was (no bound but
 //      the node's term is left), and when a majority holds such ones the cluster waits for ever.
 //
+// Only what is certain to survive a crash counts of the others: what they would lose with their
+// power is no copy, and lies of their disks that are not out yet count as if they were. What is
+// under way in the network is not looked at: 4 and 5 hold for answers that were sent to others
+// before, but nothing sent *to* the member in its old life may reach the new one. Its connections
+// have died with it; whoever rolls back a node that is down has to see to that again
+// (Network::Reset).
+//
 // A lie (LostWrite, MisdirectedWrite) cannot be judged when it is armed: nobody knows yet which
-// bytes it will take. It is judged when it would come to light, that is before a power loss or
-// DropCache: MayForget; if the answer is no, SimDisk::ComeClean first.
+// bytes it will take. It is judged when it would come to light (SimDisk::AskBeforeForgetting):
+// MayForget. A read that returns other bytes is judged before the recovery that reads them:
+// MayMisread. It is as good as rot, because a recovery acts on what it has seen. A live node's
+// reads are all checked against what it knows, and decide nothing.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,14 +70,25 @@ namespace raftkv::sim {
 
 class FaultAtlas {
  public:
-  // `members`: the voters and their disks, which must outlive the atlas.
-  FaultAtlas(std::map<raft::NodeId, const SimDisk*> members, const storage::Options& options);
+  using Disks = std::map<raft::NodeId, const SimDisk*>;
+
+  // `members`: the voters and their disks, which must outlive the atlas. `bystanders`: other nodes
+  // that may think that they are members.
+  FaultAtlas(Disks members, const storage::Options& options, Disks bystanders = {});
 
   // OK, or FailedPrecondition with the reason why not, or why it would have no effect. The fault is
   // not injected. Lies that are armed are always OK.
   absl::Status MayInject(raft::NodeId node, const DiskFault& fault) const;
   // Whether the node's disk may lose, now, what it only pretends to have.
   absl::Status MayForget(raft::NodeId node) const;
+  // The same for a moment that is not now: whether `kept`, what would be certain to be there
+  // without the lies, may become `left`. Both are used up.
+  absl::Status MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left) const;
+  // Whether the recovery of the node, which is down, may read as `lie` says. FailedPrecondition
+  // also if it would not notice a difference, or refuse to start: the next one would not.
+  absl::Status MayMisread(raft::NodeId node, const MisdirectedRead& lie) const;
+  // Whether a node starts with that disk, which is used up; if not, why.
+  static absl::Status Starts(SimDisk& disk, const storage::Options& options);
   // Whether a power loss of these nodes may leave torn sectors that are neither old nor new
   // (SimDisk::Tearing): not if it hits a majority, because then no one can tell which of the torn
   // records were acknowledged.
@@ -61,9 +99,12 @@ class FaultAtlas {
   struct Holding {
     bool starts = false;
     raft::HardState hard_state;
-    raft::Index snapshot = 0;
+    raft::Index snapshot = 0;  // 0 if its bytes are not all there
+    raft::Term snapshot_term = 0;
+    raft::ConfState conf;  // of the snapshot
     std::map<raft::Index, raft::Term> intact;
-    raft::Index promised = 0;  // last entry promised, and its term
+    std::set<raft::Index> changes;  // of the configuration, among them
+    raft::Index promised = 0;       // last entry promised, and its term
     raft::Term promised_term = 0;
     bool whole = false;  // it has lost nothing, so its log ends with what it promises
 
@@ -71,14 +112,21 @@ class FaultAtlas {
     bool Promises(raft::Index index, raft::Term term) const;
   };
 
-  // `disk` is used up.
-  Holding Survey(SimDisk& disk) const;
-  absl::Status Judge(raft::NodeId node, SimDisk& after) const;
+  struct Change;  // of one member
+
+  // `disk` is used up. `lie` is armed for the recovery.
+  Holding Survey(SimDisk& disk, const MisdirectedRead* lie = nullptr) const;
+  absl::Status Judge(raft::NodeId node, const Holding& before, const Holding& after) const;
+  absl::Status JudgeEntries(const Change& change) const;
+  absl::Status JudgeVote(const Change& change) const;
+  absl::Status JudgeLeaders(const Change& change) const;
+  absl::Status JudgeConfiguration(const Change& change) const;
   bool SomebodyCanLead(const std::vector<Holding>& members) const;
   size_t Majority() const { return members_.size() / 2 + 1; }
 
-  std::map<raft::NodeId, const SimDisk*> members_;
+  Disks members_;
   storage::Options options_;
+  Disks bystanders_;
 };
 
 }  // namespace raftkv::sim

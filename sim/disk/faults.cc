@@ -25,6 +25,8 @@ bool SimDisk::Inject(const DiskFault& fault) {
       fault);
 }
 
+void SimDisk::Disarm() { platter_->armed.clear(); }
+
 bool SimDisk::Corrupt(absl::string_view name, uint64_t offset, uint8_t mask) {
   const std::shared_ptr<Inode> inode = platter_->Find(name);
   if (inode == nullptr || offset >= inode->cache.size()) return false;

@@ -63,6 +63,7 @@ struct SimDisk::Platter {
   DiskFaultCounters effects = {};
   std::map<Operation, std::vector<uint64_t>> injected;
   std::vector<DiskFault> armed;
+  MayForget may_forget;  // null: nobody is asked
   std::optional<Refusal> refusal;
   std::shared_ptr<const SimDisk> remembered;  // null: never
   std::optional<uint64_t> budget;
@@ -116,6 +117,8 @@ struct SimDisk::Platter {
   // Forgets the sectors of the cache that the device lied about, so that reads see the platter:
   // those with a byte of [begin, end).
   void DropCache(Inode& inode, uint64_t begin = 0, uint64_t end = UINT64_MAX) const;
+  // True when reads of [begin, end) would show something else from the device, because it lied.
+  bool LiesAbout(const Inode& inode, uint64_t begin = 0, uint64_t end = UINT64_MAX) const;
 
   // --- faults.cc ---
   // The place, cut to what the file has of it; nullopt when that is nothing.

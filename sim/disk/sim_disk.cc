@@ -109,7 +109,11 @@ class SimDisk::OpenFile final : public storage::File {
   }
 
   void Forget(uint64_t offset, uint64_t length) override {
-    if (!Dead()) platter_->DropCache(*inode_, offset, offset + length);
+    if (Dead()) return;
+    if (platter_->may_forget && platter_->LiesAbout(*inode_, offset, offset + length)) {
+      SimDisk(Again(), platter_).DropCache();
+    }
+    platter_->DropCache(*inode_, offset, offset + length);
   }
 
  private:
@@ -194,6 +198,7 @@ SimDisk::SimDisk(const Options& options, Random random) : platter_(std::make_sha
   platter_->options = options;
   platter_->random = random;
 }
+SimDisk::SimDisk(Again, std::shared_ptr<Platter> platter) : platter_(std::move(platter)) {}
 SimDisk::~SimDisk() = default;
 
 absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Open(absl::string_view name, Mode mode) {

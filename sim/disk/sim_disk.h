@@ -41,6 +41,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -129,6 +130,16 @@ class SimDisk final : public storage::Disk {
   void DropCache();
   // What the device pretended to have written, it has written now.
   void ComeClean();
+  // Asked whenever what the device lied about is about to come to light: at a power loss, when the
+  // cache is dropped, and when the owner of a file has a part of it dropped (File::Forget) to read
+  // from the device. `kept` is what would be left for certain if the device had told the truth,
+  // `left` what will be; both are copies, to be used up. If the answer is false, the device comes
+  // clean instead. All lies come to light together. Not copied by Clone. Null, as at first: nobody
+  // is asked.
+  using MayForget = std::function<bool(SimDisk& kept, SimDisk& left)>;
+  void AskBeforeForgetting(MayForget may_forget);
+  // Something was lied about that has neither come to light nor been written again.
+  bool Lies() const;
   // One thing that a crash decides by itself: a sector or a size that is not synced, or a pending
   // change of the directory.
   struct Undecided {
@@ -162,6 +173,8 @@ class SimDisk final : public storage::Disk {
   const Options& options() const;
   // Injects a fault now, or arms a lie. False when it changed nothing.
   bool Inject(const DiskFault& fault);
+  // Lies that are armed and have not struck will not.
+  void Disarm();
   // What StaleFile and Amnesia return to: what is certain to survive a crash now. Instead of what
   // was remembered before.
   void Remember();
@@ -192,6 +205,8 @@ class SimDisk final : public storage::Disk {
   struct Platter;
   class OpenFile;
   class Held;
+  struct Again {};
+  SimDisk(Again, std::shared_ptr<Platter> platter);  // the same disk once more
   std::shared_ptr<Platter> platter_;
 };
 

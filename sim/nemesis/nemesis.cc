@@ -14,16 +14,39 @@ namespace raftkv::sim {
 namespace {
 
 constexpr absl::string_view kNames[] = {
-    "partitions",   "isolations",  "one-way partitions",  "clogs",     "storms",
-    "power losses", "kills",       "power losses of all", "pauses",    "slow disks",
-    "sync errors",  "full disks",  "clock jumps",         "transfers", "membership requests",
-    "rot",          "read errors", "hung disks",
+    "partitions",
+    "isolations",
+    "one-way partitions",
+    "clogs",
+    "storms",
+    "power losses",
+    "kills",
+    "power losses of all",
+    "pauses",
+    "slow disks",
+    "sync errors",
+    "full disks",
+    "clock jumps",
+    "transfers",
+    "membership requests",
+    "rot",
+    "read errors",
+    "hung disks",
+    "lost writes",
+    "misdirected writes",
+    "misdirected reads",
+    "stale files",
+    "amnesia",
 };
 static_assert(std::size(kNames) == kFaultKinds);
 
 // A removed node is switched off by its operator after this.
 constexpr Time kSweepUpEvery = 250 * kMillisecond;
 constexpr Time kSweepUpAfter = kSecond;
+// A node whose disk is to be of an earlier time waits, down, until the others can do without what
+// it forgets: often until they have elected somebody.
+constexpr Time kBringBackEvery = 50 * kMillisecond;
+constexpr uint32_t kBringBackTries = 40;
 
 // Some place in some file: a byte, a few, a block, or what is left of the file.
 DiskFault PickDamage(Fault fault, SimDisk& disk, Random& random) {
@@ -55,26 +78,35 @@ DiskFault PickDamage(Fault fault, SimDisk& disk, Random& random) {
   return Zeros{place};
 }
 
+// What a write or read is of, by the beginning of its name.
+std::string PickPrefix(Random& random) {
+  static constexpr absl::string_view kPrefixes[] = {"log-",      "log-",  "log-",     "log-", "",
+                                                    "snapshot-", "marks", "manifest", "vote"};
+  return std::string(kPrefixes[random.Below(std::size(kPrefixes))]);
+}
+
 absl::Status StartsWith(const SimDisk& disk, const DiskFault& fault,
                         const storage::Options& options) {
   const std::unique_ptr<SimDisk> after = disk.Clone();
   after->Inject(fault);
-  return storage::Storage::Open(*after, options).status();
+  return FaultAtlas::Starts(*after, options);
 }
 
 }  // namespace
 
 absl::string_view Name(Fault fault) { return kNames[static_cast<size_t>(fault)]; }
 
-Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, const Omniscience* omniscience,
+Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Omniscience* omniscience,
                  Random random)
     : settings_(settings),
       cluster_(cluster),
       omniscience_(omniscience),
       random_(random),
       disk_random_(random.Split("disk faults")),
+      lie_random_(random.Split("lies")),
       faults_{0, kFirstDiskFault, settings.between, &random_},
-      disk_faults_{kFirstDiskFault, kFaultKinds, settings.between_disk_faults, &disk_random_},
+      disk_faults_{kFirstDiskFault, kFirstLie, settings.between_disk_faults, &disk_random_},
+      lies_{kFirstLie, kFaultKinds, settings.between_lies, &lie_random_},
       operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
       calm_network_(cluster->network().options()) {}
 
@@ -95,6 +127,7 @@ void Nemesis::Start() {
   SweepUp();
   Next(faults_);
   Next(disk_faults_);
+  Next(lies_);
 }
 
 void Nemesis::Next(Course& course) {
@@ -111,8 +144,10 @@ void Nemesis::Next(Course& course) {
                                 const auto fault = static_cast<Fault>(kind);
                                 if (kind < kFirstDiskFault) {
                                   Cause(fault);
-                                } else {
+                                } else if (kind < kFirstLie) {
                                   CauseDiskFault(fault, *course.random);
+                                } else {
+                                  CauseLie(fault, *course.random);
                                 }
                                 Next(course);
                               });
@@ -197,6 +232,11 @@ void Nemesis::Cause(Fault fault) {
     case Fault::kRot:
     case Fault::kReadErrors:
     case Fault::kHungDisk:
+    case Fault::kLostWrites:
+    case Fault::kMisdirectedWrites:
+    case Fault::kMisdirectedReads:
+    case Fault::kStaleFiles:
+    case Fault::kAmnesia:
       return;
   }
 }
@@ -355,19 +395,28 @@ void Nemesis::Hang(raft::NodeId node, Time lasts) {
       });
 }
 
-// The process is killed first and started again behind it, so that what is damaged is read.
-void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random) {
-  const DiskFault spoilt = PickDamage(fault, cluster_->Find(node)->disk(), random);
+std::unique_ptr<FaultAtlas> Nemesis::AtlasFor(raft::NodeId node) {
   const raft::ConfState& conf = omniscience_->newest_conf();
-  // While the voters change, which majority is to survive is a matter of opinion.
-  if (raft::IsJoint(conf) || conf.voters.empty() || !raft::IsMember(conf, node)) return;
-  cluster_->Die(node, Process::Death::kKilled);
-  std::map<raft::NodeId, const SimDisk*> voters;
+  if (raft::IsJoint(conf) || conf.voters.empty() || !raft::IsMember(conf, node)) return nullptr;
+  FaultAtlas::Disks voters;
   for (const raft::NodeId voter : conf.voters) voters[voter] = &cluster_->Find(voter)->disk();
   // What a learner loses is nobody's last copy, once it is asked as if it were one more voter.
   voters.try_emplace(node, &cluster_->Find(node)->disk());
-  const FaultAtlas atlas(std::move(voters), cluster_->settings().storage);
-  absl::Status allowed = atlas.MayInject(node, spoilt);
+  FaultAtlas::Disks bystanders;
+  for (const raft::NodeId other : cluster_->InUse()) {
+    if (!voters.contains(other)) bystanders[other] = &cluster_->Find(other)->disk();
+  }
+  return std::make_unique<FaultAtlas>(std::move(voters), cluster_->settings().storage,
+                                      std::move(bystanders));
+}
+
+// The process is killed first and started again behind it, so that what is damaged is read.
+void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random) {
+  const DiskFault spoilt = PickDamage(fault, cluster_->Find(node)->disk(), random);
+  const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
+  if (atlas == nullptr) return;
+  cluster_->Die(node, Process::Death::kKilled);
+  absl::Status allowed = atlas->MayInject(node, spoilt);
   // The cluster might do without this node, but all of them are to be there in the end.
   if (allowed.ok())
     allowed = StartsWith(cluster_->Find(node)->disk(), spoilt, cluster_->settings().storage);
@@ -376,6 +425,182 @@ void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random) 
   if (allowed.ok() && cluster_->Find(node)->disk().Inject(spoilt)) Count(fault);
   const Aim aim{absl::StrCat("node ", node, " is down: ", Describe(spoilt)), {node}, {}};
   Hold(fault, aim, lasts, nullptr, [this, node] { cluster_->Restart(node, 0, false); });
+}
+
+// --- Disks that lie
+
+void Nemesis::CauseLie(Fault fault, Random& random) {
+  const raft::NodeId victim = PickUp(random);
+  if (victim == raft::kNoNode) return;
+  const Time lasts = Draw(settings_.lasts, random);
+  Process* process = cluster_->Find(victim);
+  // One lie at a time, so that the oracles know what it may have taken; and none for a node that is
+  // still finding out what it has.
+  if (liars_.contains(victim) || omniscience_->DiskInDoubt(victim) ||
+      process->replica()->repairing() || process->replica()->raft().term() == 0) {
+    return;
+  }
+  switch (fault) {
+    case Fault::kLostWrites:
+    case Fault::kMisdirectedWrites:
+      return LieAboutWrites(fault, victim, lasts);
+    case Fault::kMisdirectedReads:
+      if (random.Chance(1, 3)) return LieToARunningNode(victim, lasts);
+      return LieToARecovery(victim, lasts);
+    default:
+      return Remember(fault, victim, lasts);
+  }
+}
+
+// A liar's disk has told the truth from now on, and all that it has left out before.
+void Nemesis::EndLie(raft::NodeId node) {
+  if (liars_.erase(node) == 0) return;
+  SimDisk& disk = cluster_->Find(node)->disk();
+  disk.Disarm();
+  disk.ComeClean();
+  disk.AskBeforeForgetting(nullptr);
+  omniscience_->EndWatch(node);
+}
+
+void Nemesis::LieAboutWrites(Fault fault, raft::NodeId node, Time lasts) {
+  SimDisk& disk = cluster_->Find(node)->disk();
+  const std::string prefix = PickPrefix(lie_random_);
+  const uint64_t after = lie_random_.Below(4);
+  DiskFault lie = LostWrite{prefix, after};
+  if (fault == Fault::kMisdirectedWrites) {
+    const std::vector<std::string> files = *disk.List();
+    const std::string& to = files[lie_random_.Below(files.size())];
+    const auto opened = disk.Open(to, storage::Disk::Mode::kRead);
+    const uint64_t size = opened.ok() ? *(*opened)->Size() : 0;
+    lie = MisdirectedWrite{prefix, after, to, lie_random_.Below(size + 1)};
+  }
+  Say(absl::StrCat("node ", node, " gets ", Describe(lie)));
+  liars_[node] = {fault, {}};
+  omniscience_->WatchDisk(node);
+  disk.AskBeforeForgetting(
+      [this, node](SimDisk& kept, SimDisk& left) { return MayComeOut(node, kept, left); });
+  disk.Inject(lie);
+  const Time down = Draw(settings_.lasts, lie_random_);
+  Hold(fault, lasts, nullptr, [this, node, down] { BringToLight(node, down); });
+}
+
+bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
+  const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
+  absl::Status allowed = absl::FailedPreconditionError("the members change");
+  if (atlas != nullptr) allowed = atlas->MayForget(node, *kept.Clone(), *left.Clone());
+  if (allowed.ok()) allowed = FaultAtlas::Starts(left, cluster_->settings().storage);
+  Say(absl::StrCat(
+      "what the disk of node ", node, " has lied about ",
+      allowed.ok() ? "comes to light" : absl::StrCat("is there after all: ", allowed.message())));
+  if (!allowed.ok()) return false;
+  omniscience_->DiskLied(node);
+  Count(liars_.at(node).fault);
+  return true;
+}
+
+void Nemesis::BringToLight(raft::NodeId node, Time down) {
+  Process* process = cluster_->Find(node);
+  const bool power = lie_random_.Chance(3, 4);
+  if (!ended_ && process->disk().Lies()) {
+    if (process->state() != Process::State::kDown) {
+      cluster_->Die(node, power ? Process::Death::kPowerLoss : Process::Death::kKilled);
+      Hold(liars_.at(node).fault, down, nullptr,
+           [this, node] { cluster_->Restart(node, 0, /*die_in_recovery=*/false); });
+    }
+    process->disk().DropCache();
+  }
+  EndLie(node);
+}
+
+void Nemesis::LieToARunningNode(raft::NodeId node, Time lasts) {
+  SimDisk& disk = cluster_->Find(node)->disk();
+  const std::vector<std::string> files = *disk.List();
+  const std::string& from = files[lie_random_.Below(files.size())];
+  const MisdirectedRead lie{PickPrefix(lie_random_), lie_random_.Below(4), from,
+                            lie_random_.Below(8'192)};
+  Say(absl::StrCat("node ", node, " gets ", Describe(lie)));
+  liars_[node] = {Fault::kMisdirectedReads, {}};
+  disk.Inject(lie);
+  Hold(
+      Fault::kMisdirectedReads, lasts,
+      [&disk] { return disk.effects()[DiskFault(MisdirectedRead()).index()]; },
+      [this, node] { EndLie(node); });
+}
+
+void Nemesis::LieToARecovery(raft::NodeId node, Time down) {
+  cluster_->Die(node, Process::Death::kKilled);
+  liars_[node] = {Fault::kMisdirectedReads, {}};
+  Hold(Fault::kMisdirectedReads, down, nullptr, [this, node] {
+    Process* process = cluster_->Find(node);
+    const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
+    const bool possible = !ended_ && atlas != nullptr && !cluster_->retired(node) &&
+                          process->state() == Process::State::kDown;
+    if (possible) {
+      // One of all the reads that there would be.
+      const std::unique_ptr<SimDisk> rehearsal = process->disk().Clone();
+      (void)storage::Storage::Open(*rehearsal, cluster_->settings().storage);
+      const std::vector<std::string> files = *process->disk().List();
+      const MisdirectedRead lie{"", lie_random_.Below(rehearsal->counters().reads + 1),
+                                files[lie_random_.Below(files.size())], lie_random_.Below(8'192)};
+      const absl::Status allowed = atlas->MayMisread(node, lie);
+      Say(absl::StrCat("node ", node, " gets ", Describe(lie),
+                       allowed.ok() ? "" : absl::StrCat("; not so: ", allowed.message())));
+      if (allowed.ok()) {
+        cluster_->network().Reset(node);
+        omniscience_->DiskMisread(node);
+        process->disk().Inject(lie);
+        Count(Fault::kMisdirectedReads);
+      }
+    }
+    liars_.erase(node);
+    cluster_->Restart(node, 0, /*die_in_recovery=*/false);
+  });
+}
+
+void Nemesis::Remember(Fault fault, raft::NodeId node, Time lasts) {
+  SimDisk& disk = cluster_->Find(node)->disk();
+  Say(absl::StrCat("the disk of node ", node, " is remembered"));
+  disk.Remember();
+  omniscience_->WatchDisk(node);
+  liars_[node] = {fault, *disk.List()};
+  Hold(fault, lasts, nullptr, [this, node] { BringBack(node, kBringBackTries); });
+}
+
+void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
+  const auto give_up = [this, node] {
+    EndLie(node);
+    cluster_->Restart(node, 0, /*die_in_recovery=*/false);
+  };
+  if (ended_ || cluster_->retired(node)) return give_up();
+  Process* process = cluster_->Find(node);
+  if (process->state() != Process::State::kDown) {
+    cluster_->Die(node, Process::Death::kKilled);
+  }
+  const Liar& liar = liars_.at(node);
+  DiskFault old = Amnesia{};
+  if (liar.fault == Fault::kStaleFiles) {
+    old = StaleFile{liar.remembered[lie_random_.Below(liar.remembered.size())]};
+  }
+  const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
+  absl::Status allowed = absl::FailedPreconditionError("the members change");
+  if (atlas != nullptr) allowed = atlas->MayInject(node, old);
+  if (allowed.ok()) allowed = StartsWith(process->disk(), old, cluster_->settings().storage);
+  Say(absl::StrCat("node ", node, " is down; ", Describe(old),
+                   allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
+  if (allowed.ok()) {
+    process->disk().Inject(old);
+    Count(liar.fault);
+    // Nothing of what was meant for the node that it was may reach the one it is now.
+    cluster_->network().Reset(node);
+    if (liar.fault == Fault::kAmnesia) {
+      omniscience_->DiskRolledBack(node);
+    } else {
+      omniscience_->DiskLied(node);
+    }
+    return give_up();
+  }
+  if (tries == 0) return give_up();
+  Hold(liar.fault, kBringBackEvery, nullptr, [this, node, tries] { BringBack(node, tries - 1); });
 }
 
 // --- Requests of the operator

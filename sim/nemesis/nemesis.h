@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/raft/random.h"
 #include "sim/clients/operator.h"
 #include "sim/cluster/cluster.h"
+#include "sim/disk/fault_atlas.h"
 #include "sim/oracles/omniscience.h"
 
 namespace raftkv::sim {
@@ -37,21 +39,29 @@ enum class Fault : uint8_t {
   kClockJump,  // of one node's wall clock
   kTransfer,   // of leadership
   kMembership,
-  kRot,         // bits, garbage or zeros in a file of a node that is down
-  kReadErrors,  // sectors of such a file that cannot be read
-  kHungDisk,    // answers nothing for a while
+  kRot,                // bits, garbage or zeros in a file of a node that is down
+  kReadErrors,         // sectors of such a file that cannot be read
+  kHungDisk,           // answers nothing for a while
+  kLostWrites,         // one that the disk pretends to have done, and the node loses power
+  kMisdirectedWrites,  // the same, and the bytes are somewhere else
+  kMisdirectedReads,   // one that returns the bytes of another place
+  kStaleFiles,         // one that is back as it was a while ago
+  kAmnesia,            // the same for the whole disk
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kHungDisk) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kAmnesia) + 1;
 // From here on, faults of disks at rest and disks that hang: chosen apart from the others, so that
 // they come on top of what the seed has anyway.
 inline constexpr size_t kFirstDiskFault = static_cast<size_t>(Fault::kRot);
+// From here on, disks that lie: chosen apart from both.
+inline constexpr size_t kFirstLie = static_cast<size_t>(Fault::kLostWrites);
 
 absl::string_view Name(Fault fault);  // plural: "partitions"
 
 struct NemesisSettings {
   std::array<uint32_t, kFaultKinds> shares = {};  // 0: not in this run
   Delay between;                                  // from one fault to the next
-  Delay between_disk_faults;                      // the same for those from kFirstDiskFault on
+  Delay between_disk_faults;                      // the same for kFirstDiskFault to kFirstLie
+  Delay between_lies;                             // the same for those from kFirstLie on
   Delay lasts;
   uint32_t at_leader_percent = 50;
   uint32_t most_members = 7;
@@ -80,7 +90,8 @@ class Nemesis {
     virtual void NemesisSays(absl::string_view text) = 0;
   };
 
-  Nemesis(const NemesisSettings& settings, Cluster* cluster, const Omniscience* omniscience,
+  // `omniscience` is told which disks lie.
+  Nemesis(const NemesisSettings& settings, Cluster* cluster, Omniscience* omniscience,
           Random random);
 
   void set_watcher(Watcher* watcher) { watcher_ = watcher; }  // null: nobody
@@ -90,7 +101,7 @@ class Nemesis {
   void End();
 
   // Faults that took effect: a partition that stopped a frame, a disk that was slow while somebody
-  // wrote, ...
+  // wrote, a write that was lost and that somebody has missed, ...
   const Counters& counters() const { return counters_; }
   uint64_t total() const;
 
@@ -132,6 +143,22 @@ class Nemesis {
   void Disk(Fault fault, raft::NodeId node);
   void Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random);
   void Hang(raft::NodeId node, Time lasts);
+  // Null while it is a matter of opinion which majority is to survive, or if the node is no member.
+  std::unique_ptr<FaultAtlas> AtlasFor(raft::NodeId node);
+  // A node of which only one thing at a time is a lie.
+  struct Liar {
+    Fault fault;
+    std::vector<std::string> remembered;  // names of files
+  };
+  void CauseLie(Fault fault, Random& random);
+  void LieAboutWrites(Fault fault, raft::NodeId node, Time lasts);
+  bool MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left);
+  void BringToLight(raft::NodeId node, Time down);
+  void LieToARunningNode(raft::NodeId node, Time lasts);
+  void LieToARecovery(raft::NodeId node, Time down);
+  void Remember(Fault fault, raft::NodeId node, Time lasts);
+  void BringBack(raft::NodeId node, uint32_t tries);
+  void EndLie(raft::NodeId node);
   void Transfer();
   void ChangeMembership();
   void Ask(Fault fault, std::vector<std::string> words, raft::NodeId to);
@@ -139,18 +166,21 @@ class Nemesis {
 
   NemesisSettings settings_;
   Cluster* cluster_;
-  const Omniscience* omniscience_;
+  Omniscience* omniscience_;
   Watcher* watcher_ = nullptr;
   Random random_;
   Random disk_random_;
+  Random lie_random_;
   Course faults_;
   Course disk_faults_;
+  Course lies_;
   Operator operator_;
   NetworkOptions calm_network_;
   bool ended_ = false;
   uint64_t last_active_ = 0;
   std::map<uint64_t, Active> active_;
   std::map<raft::NodeId, Time> removed_;  // seen outside the configuration since
+  std::map<raft::NodeId, Liar> liars_;
   Counters counters_ = {};
 };
 

@@ -75,6 +75,7 @@ bool Process::Start(bool die_in_recovery) {
   }
   storage_ = *std::move(opened);
   unreadable_before_ = disk_.counters().unreadable;
+  misreads_before_ = Misreads();
   storage::Recovered found = storage_->TakeRecovered();
   for (const storage::RecoveryEvent& event : found.events) {
     if (event.kind == storage::RecoveryEvent::Kind::kTornTail) ++counters_.torn_tails;
@@ -242,8 +243,9 @@ void Process::CarryOut(replica::Work work) {
   if (const absl::Status& health = replica_->health(); !health.ok()) {
     // As the shipped node does: stop at once, let a new process recover.
     const absl::Status reason = health;
-    const bool disk_failed =
-        DiskErrors() > errors_before_ || disk_.counters().unreadable > unreadable_before_;
+    const bool disk_failed = DiskErrors() > errors_before_ ||
+                             disk_.counters().unreadable > unreadable_before_ ||
+                             Misreads() > misreads_before_;
     witness_->Ended(id(), reason, disk_failed);
     Die(Death::kKilled);
     outlet_->Exited(id(), reason);

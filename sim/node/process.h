@@ -102,6 +102,9 @@ class Process {
     return disk_.counters().injected_sync_errors + disk_.counters().injected_write_errors;
   }
 
+  // Reads that returned other bytes.
+  uint64_t Misreads() const { return disk_.effects()[DiskFault(MisdirectedRead()).index()]; }
+
   ProcessSettings settings_;
   Scheduler* scheduler_;
   Trace* trace_;
@@ -122,6 +125,7 @@ class Process {
   uint64_t errors_before_ = 0;  // of the disk, when this run of the process began
   // The same for sectors that could not be read, once recovered: recovery has to bear them.
   uint64_t unreadable_before_ = 0;
+  uint64_t misreads_before_ = 0;
 };
 
 }  // namespace raftkv::sim

@@ -40,7 +40,8 @@ class Witness {
   // A disk that only crashes and fails to sync must never look rotten or foreign.
   virtual void RecoveryRefused(raft::NodeId node, const absl::Status& reason) = 0;
 
-  // The process ended by itself. Only a disk that reported an error is a reason.
+  // The process ended by itself. Only a disk that reported an error, or read something else than
+  // what is there, is a reason.
   virtual void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) = 0;
 
   // One input is about to be given / has been given, and its work taken.

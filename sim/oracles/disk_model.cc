@@ -13,22 +13,32 @@ DiskModel::Slot DiskModel::SlotOf(const raft::Entry& entry) {
   return Slot{entry.term, HashEntry(entry)};
 }
 
-const DiskModel::Slot* DiskModel::Find(raft::Index index) const {
-  return index > base_ && index <= last() ? &slots_[index - base_ - 1] : nullptr;
+const DiskModel::Slot* DiskModel::Certain::Find(raft::Index index) const {
+  return index > base && index <= last() ? &slots[index - base - 1] : nullptr;
 }
 
 bool DiskModel::Holds(raft::Index index, raft::Term term) const {
-  if (index <= snapshot_) return true;
-  const Slot* slot = Find(index);
+  if (index <= is_.snapshot) return true;
+  const Slot* slot = is_.Find(index);
   return slot != nullptr && slot->term == term;
 }
 
+bool DiskModel::MayHold(raft::Index index, raft::Term term) const {
+  if (Holds(index, term)) return true;
+  if (!job_) return false;
+  if (job_->snapshot && index <= job_->snapshot->index) return true;
+  const raft::Index begin = job_->snapshot ? job_->snapshot->index : job_->keep;
+  return index > begin && index - begin <= job_->slots.size() &&
+         job_->slots[index - begin - 1].term == term;
+}
+
 bool DiskModel::Promises(raft::Index index, raft::Term term) const {
-  const auto it = lost_.find(index);
-  return it != lost_.end() && it->second == term;
+  const auto it = is_.lost.find(index);
+  return it != is_.lost.end() && it->second == term;
 }
 
 bool DiskModel::GaveUp(raft::Index index, raft::Term term) const {
+  if (index <= forgotten_through_) return true;
   const auto it = given_up_.find(index);
   return it != given_up_.end() && it->second == term;
 }
@@ -37,8 +47,8 @@ std::map<raft::Index, raft::Term> DiskModel::TakeGivenUp() {
   return std::exchange(newly_given_up_, {});
 }
 
-std::optional<raft::Term> DiskModel::TermAt(raft::Index index) const {
-  if (index == base_) return base_term_;
+std::optional<raft::Term> DiskModel::Certain::TermAt(raft::Index index) const {
+  if (index == base) return base_term;
   const Slot* slot = Find(index);
   if (slot == nullptr) return std::nullopt;
   return slot->term;
@@ -50,7 +60,7 @@ raft::NodeId DiskModel::VoteIn(raft::Term term) const {
 }
 
 void DiskModel::NoteVote() {
-  if (hard_.vote != raft::kNoNode) votes_[hard_.term] = hard_.vote;
+  if (is_.hard.vote != raft::kNoNode) votes_[is_.hard.term] = is_.hard.vote;
 }
 
 void DiskModel::PersistHandedOut(const raft::PersistJob& job) {
@@ -64,17 +74,23 @@ void DiskModel::PersistHandedOut(const raft::PersistJob& job) {
 void DiskModel::PersistDone() {
   RAFTKV_CHECK(job_.has_value());
   Write write = *std::exchange(job_, std::nullopt);
+  if (watched_) {
+    if (write.hard) watched_->hard.push_back(*write.hard);
+    if (write.snapshot) watched_->snapshots.insert(write.snapshot->index);
+    raft::Index index = write.snapshot ? write.snapshot->index : write.keep;
+    for (const Slot& slot : write.slots) watched_->slots[++index].push_back(slot);
+  }
   if (write.hard.has_value()) {
-    hard_ = *write.hard;
+    is_.hard = *write.hard;
     NoteVote();
   }
   if (write.snapshot.has_value()) {
-    snapshot_ = base_ = write.snapshot->index;
-    base_term_ = write.snapshot->term;
-    slots_ = std::move(write.slots);
+    is_.snapshot = is_.base = write.snapshot->index;
+    is_.base_term = write.snapshot->term;
+    is_.slots = std::move(write.slots);
   } else if (write.log) {
-    slots_.resize(write.keep - base_);
-    slots_.insert(slots_.end(), write.slots.begin(), write.slots.end());
+    is_.slots.resize(write.keep - is_.base);
+    is_.slots.insert(is_.slots.end(), write.slots.begin(), write.slots.end());
   }
   EndSuspicion();
 }
@@ -83,13 +99,15 @@ void DiskModel::PersistFoundNoSpace() {
   RAFTKV_CHECK(job_.has_value());
   const Write write = *std::exchange(job_, std::nullopt);
   if (!write.hard.has_value()) return;
-  hard_ = *write.hard;
+  if (watched_) watched_->hard.push_back(*write.hard);
+  is_.hard = *write.hard;
   NoteVote();
 }
 
 void DiskModel::SwitchDone() {
   RAFTKV_CHECK(switch_.has_value());
-  snapshot_ = std::max(snapshot_, switch_->index);
+  is_.snapshot = std::max(is_.snapshot, switch_->index);
+  if (watched_) watched_->snapshots.insert(is_.snapshot);
   switch_.reset();
 }
 
@@ -115,7 +133,7 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
       return absl::StrCat("entry (", i, ", term ", TermAt(i).value_or(0),
                           ") was durable and is gone; the log ends at ", found_last);
     }
-    const Slot* slot = Find(i);
+    const Slot* slot = is_.Find(i);
     if (slot == nullptr) return absl::StrCat("entry ", i, " was never written, and is there");
     if (*slot != found_at(i)) {
       return absl::StrCat("entry ", i, " was durable with term ", slot->term,
@@ -127,7 +145,7 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
   bool old_tail = found_last == last();
   bool new_tail = may_be_cut && found_last - kept <= job_->slots.size();
   for (raft::Index i = std::max(kept + 1, first); i <= found_last; ++i) {
-    const Slot* slot = Find(i);
+    const Slot* slot = is_.Find(i);
     old_tail = old_tail && slot != nullptr && *slot == found_at(i);
     new_tail = new_tail && job_->slots[i - kept - 1] == found_at(i);
   }
@@ -148,13 +166,13 @@ bool DiskModel::MayBeGone(raft::Index index, const raft::Recovered& found) const
 
 // A suspicion is written down and ends when the log has made up for it, not by a crash.
 std::string DiskModel::CompareSuspicion(const raft::Recovered& found) const {
-  if (!suspicion_ || found.suspicion || damaged_from_) return {};
+  if (!is_.suspicion || found.suspicion || damaged_from_) return {};
   const raft::Index base = found.snapshot.index;
   const raft::Index end = found.entries.empty() ? base : found.entries.back().index;
   const raft::Term term = found.entries.empty() ? found.snapshot.term : found.entries.back().term;
-  if (raft::Redeems(base, end, term, *suspicion_)) return {};
-  return absl::StrCat("the loss of entries up to (", suspicion_->index, ", term ", suspicion_->term,
-                      ") was known and is forgotten; the log ends at ", end);
+  if (raft::Redeems(base, end, term, *is_.suspicion)) return {};
+  return absl::StrCat("the loss of entries up to (", is_.suspicion->index, ", term ",
+                      is_.suspicion->term, ") was known and is forgotten; the log ends at ", end);
 }
 
 // What was durable and is not found.
@@ -162,10 +180,10 @@ void DiskModel::NoteLosses(const raft::Recovered& found, size_t slots_found) {
   const raft::Index found_last = found.snapshot.index + slots_found;
   const bool cut = job_ && job_->log && !job_->snapshot;
   const bool promised = Covers(found.suspicion);
-  for (raft::Index i = std::max(found_last, base_) + 1; i <= last(); ++i) {
+  for (raft::Index i = std::max(found_last, is_.base) + 1; i <= last(); ++i) {
     const raft::Term term = *TermAt(i);
     if (promised) {
-      lost_[i] = term;
+      is_.lost[i] = term;
     } else if (!(cut && i > job_->keep)) {
       GiveUp(i, term);
     }
@@ -178,58 +196,258 @@ void DiskModel::GiveUp(raft::Index index, raft::Term term) {
 }
 
 void DiskModel::EndSuspicion() {
+  if (last() >= forgotten_through_) forgotten_through_ = 0;
   // Back again, or replaced by a later leader's.
-  lost_.erase(lost_.begin(), lost_.upper_bound(last()));
-  if (!suspicion_) return;
+  is_.lost.erase(is_.lost.begin(), is_.lost.upper_bound(last()));
+  if (!is_.suspicion) return;
   const raft::Term last_term = TermAt(last()).value_or(0);
-  if (!raft::Redeems(base_, last(), last_term, *suspicion_)) return;
-  suspicion_.reset();
-  lost_.clear();
+  if (!raft::Redeems(is_.base, last(), last_term, *is_.suspicion)) return;
+  is_.suspicion.reset();
+  is_.lost.clear();
 }
 
 void DiskModel::SuspicionDropped(const std::optional<raft::Suspicion>& rest) {
-  const auto begin = lost_.upper_bound(rest ? rest->index : 0);
-  for (auto it = begin; it != lost_.end(); ++it) GiveUp(it->first, it->second);
-  lost_.erase(begin, lost_.end());
-  suspicion_ = rest;
+  const auto begin = is_.lost.upper_bound(rest ? rest->index : 0);
+  for (auto it = begin; it != is_.lost.end(); ++it) GiveUp(it->first, it->second);
+  is_.lost.erase(begin, is_.lost.end());
+  is_.suspicion = rest;
+}
+
+// --- Disks that lie
+
+namespace {
+
+// The suspicion keeps the promise of the entry until the log has made up for it. A lie may make it
+// too small: of a later term it refuses the same votes, but of a smaller index it may end too
+// early.
+bool Outlasts(const std::optional<raft::Suspicion>& suspicion, raft::Index index, raft::Term term) {
+  return suspicion && suspicion->index >= index &&
+         raft::UpToDate(suspicion->index, suspicion->term, {index, term, {}});
+}
+
+}  // namespace
+
+void DiskModel::Watch() {
+  RAFTKV_CHECK(!InDoubt());
+  watched_ = Watched{is_, {is_.hard}, {is_.snapshot}, {}};
+}
+
+void DiskModel::EndWatch() {
+  if (lie_ == Lie::kNone) watched_.reset();
+}
+
+void DiskModel::Lied() {
+  RAFTKV_CHECK(watched_.has_value());
+  lie_ = Lie::kWrites;
+}
+
+void DiskModel::Misread() {
+  Watch();
+  lie_ = Lie::kReads;
+}
+
+void DiskModel::RolledBack() {
+  RAFTKV_CHECK(watched_.has_value());
+  const Certain was = std::exchange(is_, watched_->then);
+  watched_.reset();
+  job_.reset();
+  switch_.reset();
+  // An older snapshot is no loss if the entries behind it are there.
+  const Slot* slot_then = is_.Find(was.snapshot);
+  const bool reaches = slot_then != nullptr && slot_then->term == was.TermAt(was.snapshot);
+  if (was.snapshot > is_.snapshot && !reaches) ForgetThrough(was.snapshot);
+  for (raft::Index i = was.base + 1; i <= was.last(); ++i) {
+    const Slot* slot = is_.Find(i);
+    if (slot == nullptr || *slot != *was.Find(i)) ForgetEntry(i, was.Find(i)->term);
+  }
+  for (const auto& [index, term] : was.lost) {
+    if (!is_.lost.contains(index)) ForgetEntry(index, term);
+  }
+  ForgetVotes();
+}
+
+DiskModel::Forgotten DiskModel::TakeForgotten() { return std::exchange(newly_forgotten_, {}); }
+
+void DiskModel::ForgetEntry(raft::Index index, raft::Term term) {
+  given_up_[index] = term;
+  newly_forgotten_.entries[index] = term;
+}
+
+void DiskModel::ForgetThrough(raft::Index index) {
+  forgotten_through_ = std::max(forgotten_through_, index);
+  newly_forgotten_.through = std::max(newly_forgotten_.through, index);
+}
+
+void DiskModel::ForgetVotes() {
+  votes_.erase(votes_.upper_bound(is_.hard.term), votes_.end());
+  const auto last = votes_.find(is_.hard.term);
+  if (last != votes_.end() && last->second != is_.hard.vote) votes_.erase(last);
+}
+
+// The entry was at this index at some time since Watch, or would have been.
+bool DiskModel::MayHaveHeld(raft::Index index, const Slot& slot) const {
+  const auto is = [&slot](const Slot* other) { return other != nullptr && *other == slot; };
+  if (is(watched_->then.Find(index)) || is(is_.Find(index))) return true;
+  if (const auto at = watched_->slots.find(index); at != watched_->slots.end()) {
+    if (std::find(at->second.begin(), at->second.end(), slot) != at->second.end()) return true;
+  }
+  if (!job_) return false;
+  const raft::Index begin = job_->snapshot ? job_->snapshot->index : job_->keep;
+  return index > begin && index - begin <= job_->slots.size() &&
+         job_->slots[index - begin - 1] == slot;
+}
+
+// As CompareCertain, for a disk of which something is not what the node was told.
+std::string DiskModel::CompareLied(const raft::Recovered& found,
+                                   const std::vector<Slot>& slots) const {
+  const raft::HardState& hard = found.hard_state;
+  const raft::Index at = found.snapshot.index;
+  // A repair that takes a snapshot of a peer takes its term, too.
+  const bool replaced = damaged_from_ && at > is_.snapshot;
+  const bool raised = replaced && hard.term == found.snapshot.term && hard.vote == raft::kNoNode;
+  const bool was =
+      std::find(watched_->hard.begin(), watched_->hard.end(), hard) != watched_->hard.end();
+  if (!was && !raised && !(job_ && job_->hard && *job_->hard == hard)) {
+    return absl::StrCat("term ", hard.term, " with vote ", hard.vote,
+                        " is found, and was never durable since the disk began to lie");
+  }
+  const bool current = watched_->snapshots.contains(at) || (switch_ && switch_->index == at) ||
+                       (job_ && job_->snapshot && job_->snapshot->index == at);
+  if (!current && !replaced) {
+    return absl::StrCat("snapshot ", at,
+                        " is found, and was never current since the disk began to lie");
+  }
+  const raft::Index found_last = at + slots.size();
+  for (raft::Index i = at + 1; i <= found_last; ++i) {
+    if (MayHaveHeld(i, slots[i - at - 1])) continue;
+    return absl::StrCat("entry (", i, ", term ", slots[i - at - 1].term,
+                        ") was never written, and is there");
+  }
+  if (lie_ == Lie::kReads) return {};
+  // What was certain before the first lie, and has not been replaced since.
+  const Certain& then = watched_->then;
+  for (raft::Index i = then.base + 1; i <= then.last(); ++i) {
+    const Slot* slot = is_.Find(i);
+    if (i <= at || slot == nullptr || *slot != *then.Find(i)) continue;
+    const auto between = watched_->slots.find(i);
+    if (between != watched_->slots.end() &&
+        std::any_of(between->second.begin(), between->second.end(),
+                    [slot](const Slot& other) { return other != *slot; })) {
+      continue;  // replaced, and back
+    }
+    if (i <= found_last && slots[i - at - 1] == *slot) continue;
+    const bool promised = Outlasts(found.suspicion, i, slot->term);
+    if (i > found_last && (promised || (damaged_from_ && i >= *damaged_from_))) continue;
+    // A write that was under way, or a lie, may have cut it.
+    if (job_ && job_->log && i > job_->keep) continue;
+    return absl::StrCat("entry (", i, ", term ", slot->term,
+                        ") was durable before the disk began to lie, and is gone");
+  }
+  return {};
+}
+
+void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Slot>& slots) {
+  const raft::Index at = found.snapshot.index;
+  // An older snapshot is no loss if the entries behind it are there.
+  const bool reaches = at + slots.size() >= is_.snapshot && at < is_.snapshot &&
+                       slots[is_.snapshot - at - 1].term == TermAt(is_.snapshot);
+  const auto promised = [&found](raft::Index index, raft::Term term) {
+    return Outlasts(found.suspicion, index, term);
+  };
+  if (at < is_.snapshot && !reaches) {
+    // The terms of what the snapshot stood for are not known here.
+    const raft::Term term = TermAt(is_.snapshot).value_or(0);
+    if (promised(is_.snapshot, term)) {
+      is_.lost[is_.snapshot] = term;
+      forgotten_through_ = std::max(forgotten_through_, is_.snapshot);
+    } else {
+      ForgetThrough(is_.snapshot);
+    }
+  }
+  for (raft::Index i = std::max(is_.base, at) + 1; i <= last(); ++i) {
+    const Slot& slot = *is_.Find(i);
+    if (i <= at + slots.size() && slots[i - at - 1] == slot) continue;
+    if (promised(i, slot.term)) {
+      is_.lost[i] = slot.term;
+    } else if (lie_ == Lie::kWrites && watched_->then.Find(i) != nullptr &&
+               *watched_->then.Find(i) == slot) {
+      GiveUp(i, slot.term);  // no lie has taken it
+    } else if (!(job_ && job_->log && i > job_->keep)) {
+      ForgetEntry(i, slot.term);
+    }
+  }
+  for (auto it = is_.lost.begin(); it != is_.lost.end();) {
+    const auto [index, term] = *it;
+    if (promised(index, term)) {
+      ++it;
+      continue;
+    }
+    if (index > at + slots.size()) ForgetEntry(index, term);
+    it = is_.lost.erase(it);
+  }
+}
+
+// --- Recovery
+
+std::string DiskModel::CompareCertain(const raft::Recovered& found,
+                                      const std::vector<Slot>& slots) const {
+  const raft::HardState& hard = found.hard_state;
+  // A repair that takes a snapshot of a later term takes that term.
+  const bool raised = damaged_from_ && found.snapshot.index > is_.snapshot &&
+                      hard.term > is_.hard.term && hard.term == found.snapshot.term &&
+                      hard.vote == raft::kNoNode;
+  if (hard != is_.hard && !raised && !(job_ && job_->hard && *job_->hard == hard)) {
+    return absl::StrCat("term ", is_.hard.term, " with vote ", is_.hard.vote,
+                        " was durable, found is term ", hard.term, " with vote ", hard.vote);
+  }
+  const raft::Index at = found.snapshot.index;
+  const bool replaced = damaged_from_ && at > is_.snapshot;  // by a peer's
+  if (at != is_.snapshot && !replaced && !(switch_ && switch_->index == at) &&
+      !(job_ && job_->snapshot && job_->snapshot->index == at)) {
+    return absl::StrCat("snapshot ", is_.snapshot, " was current, found is ", at);
+  }
+  const std::string wrong = CompareLog(found, slots);
+  return wrong.empty() ? CompareSuspicion(found) : wrong;
 }
 
 std::string DiskModel::Recover(const raft::Recovered& found) {
-  std::string wrong;
-  const raft::HardState& hard = found.hard_state;
-  // A repair that takes a snapshot of a later term takes that term.
-  const bool raised = damaged_from_ && found.snapshot.index > snapshot_ && hard.term > hard_.term &&
-                      hard.term == found.snapshot.term && hard.vote == raft::kNoNode;
-  if (founded_ && hard != hard_ && !raised && !(job_ && job_->hard && *job_->hard == hard)) {
-    wrong = absl::StrCat("term ", hard_.term, " with vote ", hard_.vote,
-                         " was durable, found is term ", hard.term, " with vote ", hard.vote);
-  }
-  const raft::Index at = found.snapshot.index;
-  const bool replaced = damaged_from_ && at > snapshot_;  // by a peer's
-  if (founded_ && wrong.empty() && at != snapshot_ && !replaced &&
-      !(switch_ && switch_->index == at) &&
-      !(job_ && job_->snapshot && job_->snapshot->index == at)) {
-    wrong = absl::StrCat("snapshot ", snapshot_, " was current, found is ", at);
-  }
   std::vector<Slot> slots;
   slots.reserve(found.entries.size());
   for (const raft::Entry& entry : found.entries) slots.push_back(SlotOf(entry));
-  if (founded_ && wrong.empty()) wrong = CompareLog(found, slots);
-  if (founded_ && wrong.empty()) wrong = CompareSuspicion(found);
-  if (founded_) NoteLosses(found, slots.size());
+  std::string wrong;
+  if (founded_) {
+    wrong = CompareCertain(found, slots);
+    // What can be explained without a lie needs none.
+    if (!wrong.empty() && lie_ != Lie::kNone) wrong = CompareLied(found, slots);
+    if (lie_ == Lie::kNone) {
+      NoteLosses(found, slots.size());
+    } else {
+      NoteForgotten(found, slots);
+    }
+  }
 
   founded_ = true;
-  hard_ = hard;
+  is_.hard = found.hard_state;
+  if (lie_ != Lie::kNone) ForgetVotes();
   NoteVote();
-  snapshot_ = base_ = at;
-  base_term_ = found.snapshot.term;
-  slots_ = std::move(slots);
+  is_.snapshot = is_.base = found.snapshot.index;
+  is_.base_term = found.snapshot.term;
+  is_.slots = std::move(slots);
   damaged_from_.reset();
+  if (lie_ != Lie::kNone) watched_.reset();
+  lie_ = Lie::kNone;
+  if (watched_) {
+    watched_->hard.push_back(is_.hard);
+    watched_->snapshots.insert(is_.snapshot);
+    for (raft::Index i = is_.base + 1; i <= last(); ++i) {
+      watched_->slots[i].push_back(*is_.Find(i));
+    }
+  }
   job_.reset();
   switch_.reset();
-  suspicion_ = found.suspicion;
+  is_.suspicion = found.suspicion;
   EndSuspicion();
-  if (!suspicion_) lost_.clear();
+  if (!is_.suspicion) is_.lost.clear();
   return wrong;
 }
 

@@ -10,11 +10,17 @@
 // (docs/adr/0007-a-lost-entry-is-still-promised.md): lost and promised, as long as a suspicion
 // covers it, so an acknowledgement of it still counts; or given up, by proof that it is not
 // committed, which the caller has to check, because only somebody who sees all nodes can.
+//
+// A disk that lies loses what nobody knows to be lost. The model is told before (Watch) and after:
+// what was certain when the watch began still is, all that came since may be there as it was at any
+// time since (Lied), or nothing of it is (RolledBack). What a node has forgotten in this way counts
+// as given up, without any proof: that it was not needed is for the caller to check.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,16 +48,41 @@ class DiskModel {
   // nothing of it at all.
   void SuspicionDropped(const std::optional<raft::Suspicion>& rest);
 
+  // --- Disks that lie ---
+  // From now on, what is written may turn out not to be. Again: a new beginning. Not InDoubt().
+  void Watch();
+  // A lie has come to light that the next recovery is about.
+  bool InDoubt() const { return lie_ != Lie::kNone; }
+  // It was written. Without effect while InDoubt().
+  void EndWatch();
+  // The next recovery may find, of each thing written since Watch, what was there before or
+  // between.
+  void Lied();
+  // Everything is as it was at Watch.
+  void RolledBack();
+  // The next recovery may take entries for missing, whenever they were written; nothing else.
+  void Misread();
+  // What has been forgotten since the last call: entries by index, with the term that they had, and
+  // everything up to `through`, of which nothing but the snapshot is known.
+  struct Forgotten {
+    raft::Index through = 0;
+    std::map<raft::Index, raft::Term> entries;
+  };
+  Forgotten TakeForgotten();
+
   // Compares what a recovery found with what it may have found, and takes it over. Returns what is
   // wrong in one sentence, or nothing. The first recovery tells what the node was founded with.
   std::string Recover(const raft::Recovered& found);
 
   // Certain to be there.
-  const raft::HardState& hard_state() const { return hard_; }
-  raft::Index last() const { return base_ + slots_.size(); }
-  raft::Index snapshot() const { return snapshot_; }
+  const raft::HardState& hard_state() const { return is_.hard; }
+  raft::Index last() const { return is_.last(); }
+  raft::Index snapshot() const { return is_.snapshot; }
   // The entry at `index` is there and of this term, or is covered by the snapshot.
   bool Holds(raft::Index index, raft::Term term) const;
+  // As Holds, or a write was under way that would have made it so: whether it did, the next
+  // recovery tells.
+  bool MayHold(raft::Index index, raft::Term term) const;
   // The entry was there, the disk has lost it, and a suspicion covers it: to elections it is as if
   // it were still there.
   bool Promises(raft::Index index, raft::Term term) const;
@@ -59,7 +90,7 @@ class DiskModel {
   bool GaveUp(raft::Index index, raft::Term term) const;
   // What has been given up since the last call, by index; of the term that it had.
   std::map<raft::Index, raft::Term> TakeGivenUp();
-  std::optional<raft::Term> TermAt(raft::Index index) const;
+  std::optional<raft::Term> TermAt(raft::Index index) const { return is_.TermAt(index); }
   // Whom this node has voted for in `term`; kNoNode: nobody.
   raft::NodeId VoteIn(raft::Term term) const;
   // A write is handed out and not done.
@@ -79,9 +110,38 @@ class DiskModel {
     std::vector<Slot> slots;
   };
 
+  // What is certain to be there.
+  struct Certain {
+    raft::HardState hard;
+    raft::Index snapshot = 0;
+    raft::Index base = 0;  // slots[0] is the entry behind it
+    raft::Term base_term = 0;
+    std::vector<Slot> slots;
+    std::optional<raft::Suspicion> suspicion;  // until the log makes up for it
+    std::map<raft::Index, raft::Term> lost;    // durable once, gone, covered by the suspicion
+
+    raft::Index last() const { return base + slots.size(); }
+    const Slot* Find(raft::Index index) const;
+    std::optional<raft::Term> TermAt(raft::Index index) const;
+  };
+  // What there was since Watch.
+  struct Watched {
+    Certain then;
+    std::vector<raft::HardState> hard;
+    std::set<raft::Index> snapshots;
+    std::map<raft::Index, std::vector<Slot>> slots;
+  };
+  enum class Lie : uint8_t { kNone, kWrites, kReads };
+
   static Slot SlotOf(const raft::Entry& entry);
-  const Slot* Find(raft::Index index) const;
   void NoteVote();
+  std::string CompareCertain(const raft::Recovered& found, const std::vector<Slot>& slots) const;
+  std::string CompareLied(const raft::Recovered& found, const std::vector<Slot>& slots) const;
+  bool MayHaveHeld(raft::Index index, const Slot& slot) const;
+  void NoteForgotten(const raft::Recovered& found, const std::vector<Slot>& slots);
+  void ForgetEntry(raft::Index index, raft::Term term);
+  void ForgetThrough(raft::Index index);
+  void ForgetVotes();
   std::string CompareLog(const raft::Recovered& found, const std::vector<Slot>& slots) const;
 
   bool Covers(const std::optional<raft::Suspicion>& suspicion) const;
@@ -93,18 +153,16 @@ class DiskModel {
 
   bool founded_ = false;
   std::optional<raft::Index> damaged_from_;  // since Damage
-  raft::HardState hard_;
-  raft::Index snapshot_ = 0;
-  raft::Index base_ = 0;  // slots_[0] is the entry behind it
-  raft::Term base_term_ = 0;
-  std::vector<Slot> slots_;
-  std::optional<raft::Suspicion> suspicion_;  // until the log makes up for it
-  std::map<raft::Index, raft::Term> lost_;    // durable once, gone, covered by the suspicion
+  Certain is_;
   std::map<raft::Index, raft::Term> given_up_;
   std::map<raft::Index, raft::Term> newly_given_up_;
   std::map<raft::Term, raft::NodeId> votes_;
   std::optional<Write> job_;
   std::optional<raft::SnapshotMeta> switch_;
+  std::optional<Watched> watched_;
+  Lie lie_ = Lie::kNone;
+  raft::Index forgotten_through_ = 0;  // given up, with everything below
+  Forgotten newly_forgotten_;
 };
 
 }  // namespace raftkv::sim

@@ -58,9 +58,50 @@ void Omniscience::CheckGivenUp(raft::NodeId id, Node& node) {
   }
 }
 
+void Omniscience::DiskRolledBack(raft::NodeId node) {
+  nodes_[node].disk.RolledBack();
+  CheckForgotten(node, nodes_[node]);
+}
+
+void Omniscience::CheckForgotten(raft::NodeId id, Node& node) {
+  const raft::HardState& hard = node.disk.hard_state();
+  for (auto it = node.granted.lower_bound(hard.term); it != node.granted.end();) {
+    if (it->first == hard.term && it->second == hard.vote) {
+      ++it;
+      continue;
+    }
+    node.forgotten_votes.insert(*it);
+    it = node.granted.erase(it);
+  }
+  const DiskModel::Forgotten forgotten = node.disk.TakeForgotten();
+  const auto check = [&](raft::Index index) {
+    const raft::Entry& entry = ghost_[index - 1].entry;
+    const auto held = [&](raft::NodeId other) {
+      const auto at = nodes_.find(other);
+      return other != id && at != nodes_.end() &&
+             (at->second.disk.MayHold(index, entry.term) ||
+              at->second.disk.Promises(index, entry.term));
+    };
+    if (Majority(newest_conf(), held)) return;
+    judge_->Fail(Oracle::kPromises,
+                 absl::StrCat("the disk of node ", id, " forgets ", DescribeEntry(entry),
+                              ", which is committed and on no majority of the others"));
+  };
+  const raft::Index committed = ghost_.size();
+  if (forgotten.through > 0) check(std::min(forgotten.through, committed));
+  for (const auto& [index, term] : forgotten.entries) {
+    node.acknowledged = std::min(node.acknowledged, index - 1);
+    if (index <= committed && ghost_[index - 1].entry.term == term) check(index);
+  }
+  if (forgotten.through > node.disk.last()) {
+    node.acknowledged = std::min(node.acknowledged, node.disk.last());
+  }
+}
+
 void Omniscience::Recovered(const replica::Replica& replica, const raft::Recovered& recovered) {
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
+  const bool in_doubt = node.disk.InDoubt();
   if (const std::string wrong = node.disk.Recover(recovered); !wrong.empty()) {
     judge_->Fail(Oracle::kRecovery, absl::StrCat("node ", raft.id(), ": ", wrong));
   }
@@ -73,6 +114,7 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
   if (recovered.snapshot.index > 0) {
     CheckMembership(raft.id(), recovered.snapshot.index, recovered.snapshot.conf);
   }
+  if (in_doubt) CheckForgotten(raft.id(), node);
   CheckGivenUp(raft.id(), node);
   node.compared_commit = raft.log().base();
   node.applied = raft.applied();
@@ -145,7 +187,8 @@ void Omniscience::CheckElection(const raft::Raft& raft, const Node& node) {
     if (voter == nodes_.end()) return false;
     if (id == raft.id()) return voter->second.disk.VoteIn(term) == id;
     const auto granted = voter->second.granted.find(term);
-    return granted != voter->second.granted.end() && granted->second == raft.id();
+    return (granted != voter->second.granted.end() && granted->second == raft.id()) ||
+           voter->second.forgotten_votes.contains({term, raft.id()});
   };
   if (!Majority(node.conf_before, voted) && !Majority(raft.conf(), voted)) {
     judge_->Fail(Oracle::kElectionSafety, absl::StrCat("node ", raft.id(), " leads term ", term,

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +52,16 @@ class Omniscience final : public Witness {
   void JobDone(raft::NodeId node, const replica::Job& job,
                const replica::JobResult& result) override;
 
+  // What whoever makes disks lie has to tell, at the instant at which it happens: DiskModel's calls
+  // of these names. The promises that a lie takes are no longer asked for; that nobody needed them
+  // is checked.
+  void WatchDisk(raft::NodeId node) { nodes_[node].disk.Watch(); }
+  void EndWatch(raft::NodeId node) { nodes_[node].disk.EndWatch(); }
+  bool DiskInDoubt(raft::NodeId node) { return nodes_[node].disk.InDoubt(); }
+  void DiskLied(raft::NodeId node) { nodes_[node].disk.Lied(); }
+  void DiskMisread(raft::NodeId node) { nodes_[node].disk.Misread(); }
+  void DiskRolledBack(raft::NodeId node);
+
   const Counters& counters() const { return counters_; }
   raft::Index committed() const { return ghost_.size(); }
   // The newest configuration that any node has applied.
@@ -78,6 +89,7 @@ class Omniscience final : public Witness {
     raft::Term acknowledged_term = 0;
     raft::Index acknowledged = 0;
     std::map<raft::Term, raft::NodeId> granted;  // votes it has given, its own included
+    std::set<std::pair<raft::Term, raft::NodeId>> forgotten_votes;  // given, and lied away
   };
   struct Lineage {
     std::optional<raft::Term> previous_term;  // of the entry before it
@@ -108,6 +120,8 @@ class Omniscience final : public Witness {
 
   // What the node has given up is not committed.
   void CheckGivenUp(raft::NodeId id, Node& node);
+  // What the node's disk has lied away is needed by nobody.
+  void CheckForgotten(raft::NodeId id, Node& node);
 
   const raft::ConfState& ConfAt(raft::Index index) const;
   bool AcknowledgedByQuorum(const raft::ConfState& conf, raft::Index index, raft::Term term) const;

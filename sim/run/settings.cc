@@ -15,7 +15,8 @@ constexpr ProfileInfo kProfiles[] = {
     {Profile::kNetwork, "network", "partitions, clogged links, storms"},
     {Profile::kCrashes, "crashes", "power losses, kills, pauses, bad disks, jumping clocks"},
     {Profile::kMembership, "membership", "members come and go, leaders hand over, nodes crash"},
-    {Profile::kDisk, "disk", "rot, read errors, failing, full, slow and hanging disks, crashes"},
+    {Profile::kDisk, "disk",
+     "rot, read errors, lying, failing, full, slow and hanging disks, crashes"},
 };
 
 uint64_t OneOf(Random& random, std::initializer_list<uint64_t> values) {
@@ -41,6 +42,11 @@ bool Allowed(Profile profile, Fault fault) {
     case Fault::kRot:
     case Fault::kReadErrors:
     case Fault::kHungDisk:
+    case Fault::kLostWrites:
+    case Fault::kMisdirectedWrites:
+    case Fault::kMisdirectedReads:
+    case Fault::kStaleFiles:
+    case Fault::kAmnesia:
       return profile == Profile::kEverything || profile == Profile::kDisk;
     case Fault::kPowerLossOfAll:
     case Fault::kPause:
@@ -203,7 +209,7 @@ void DrawNemesis(Random random, RunSettings* run) {
 }
 
 void DrawDiskFaults(Random random, RunSettings* run) {
-  for (size_t kind = kFirstDiskFault; kind < kFaultKinds; ++kind) {
+  for (size_t kind = kFirstDiskFault; kind < kFirstLie; ++kind) {
     const auto fault = static_cast<Fault>(kind);
     // Rarer where there is everything else, so that the other faults have runs without these.
     const bool drawn = random.Chance(run->profile == Profile::kDisk ? 4 : 2, 5);
@@ -211,6 +217,17 @@ void DrawDiskFaults(Random random, RunSettings* run) {
   }
   run->nemesis.between_disk_faults = {Delay::Shape::kExponential, 100 * kMillisecond,
                                       random.Between(300, 2'000) * kMillisecond};
+}
+
+void DrawLies(Random random, RunSettings* run) {
+  for (size_t kind = kFirstLie; kind < kFaultKinds; ++kind) {
+    const auto fault = static_cast<Fault>(kind);
+    // Rarer still: what a lie takes is judged by reading all disks.
+    const bool drawn = random.Chance(run->profile == Profile::kDisk ? 3 : 1, 5);
+    if (drawn && Allowed(run->profile, fault)) run->nemesis.shares[kind] = Weight(fault);
+  }
+  run->nemesis.between_lies = {Delay::Shape::kExponential, 100 * kMillisecond,
+                               random.Between(300, 2'000) * kMillisecond};
 }
 
 // Lease reads, now and then. They are right only if the allowance for clocks covers the drift there
@@ -256,6 +273,7 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   DrawClients(random.Split("clients"), &run);
   DrawNemesis(random.Split("nemesis"), &run);
   DrawDiskFaults(random.Split("disk faults"), &run);
+  DrawLies(random.Split("lies"), &run);
   Random clocks = random.Split("clocks");
   run.cluster.most_drift_ppm = static_cast<int64_t>(OneOf(clocks, {0, 1'000, 100'000}));
   run.cluster.most_wall_skew_ms = OneOf(clocks, {0, 100, 60'000});

@@ -25,7 +25,7 @@ enum class Profile : uint8_t {
   kNetwork,     // partitions, clogs, storms
   kCrashes,     // power losses, kills, pauses, failing and slow disks, clocks
   kMembership,  // members come and go, leadership is handed over, nodes crash
-  kDisk,        // rot, read errors, failing, full, slow and hanging disks; nodes crash
+  kDisk,        // rot, read errors, lying, failing, full, slow and hanging disks; nodes crash
 };
 
 struct ProfileInfo {

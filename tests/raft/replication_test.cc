@@ -90,7 +90,7 @@ TEST(Follower, R06_ItsCommitIndexDoesNotGoBack) {
 
 TEST(Follower, R07_AHeartbeatThatCommitsTooMuchIsRefused) {
   Solo follower = FollowerWith({1, 1});
-  EXPECT_EQ(follower.Hear(2, 1, Heartbeat{.commit = 3}), Outcome::kMalformed);
+  EXPECT_EQ(follower.Hear(2, 1, Heartbeat{.commit = 3}), Outcome::kIgnored);
   EXPECT_EQ(follower->commit(), 0u);
 }
 

@@ -257,6 +257,21 @@ TEST(Suspicion, AHeartbeatThatCountsOnMoreIsAnswered) {
   EXPECT_THAT(Only<AppendResponse>(node.Sent()), IsEmpty());
 }
 
+// Somebody has put an older copy of the disk back: nothing tells that entries 4 to 7 were there.
+TEST(Suspicion, AHeartbeatThatCountsOnMoreIsAnsweredWithoutOne) {
+  MemoryDisk disk = Shortened({1, 1, 1}, kLostTo7);
+  disk.suspicion.reset();
+  Solo node(disk);
+  EXPECT_EQ(AnswerTo(node, Heartbeat{.commit = 7}),
+            (AppendResponse{
+                .index = 7, .rejected = true, .hint_index = 3, .hint_term = 1, .lost = true}));
+  EXPECT_EQ(node->commit(), 0u) << "nothing is committed by it";
+  node.Hear(2, 2, Append(3, 1, Commands(4, {1, 1, 1, 1})));
+  node.Settle();
+  EXPECT_EQ(node.Hear(2, 2, Heartbeat{.commit = 7}), Outcome::kOk);
+  EXPECT_EQ(node->commit(), 7u);
+}
+
 TEST(Suspicion, OnlyWhatAnAppendOfTheTermHasShownIsCommittedByAHeartbeat) {
   Solo node(Shortened({1, 1, 1, 1}, kLostTo7));
   // Entry 3 is there, but the leader speaks of what it was told before the crash.

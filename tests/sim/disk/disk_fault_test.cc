@@ -174,6 +174,81 @@ TEST(DiskFaultTest, ADeviceMayComeClean) {
   EXPECT_EQ(Contents(*disk.DurableImage(), "a"), std::string(512, 'n'));
 }
 
+// A synced write of which the disk keeps nothing, beside one that is not synced.
+std::unique_ptr<SimDisk> Liar(std::unique_ptr<File>* file) {
+  auto disk = std::make_unique<SimDisk>(SimDisk::Options());
+  *file = CreateSynced(*disk, "a", std::string(1024, 'o'));
+  EXPECT_TRUE(disk->Inject(LostWrite{"a"}));
+  EXPECT_TRUE((*file)->Write(0, std::string(512, 'n')).ok());
+  EXPECT_TRUE((*file)->Sync().ok());
+  EXPECT_TRUE((*file)->Write(512, std::string(512, 'u')).ok());
+  return disk;
+}
+const std::string kKept = std::string(512, 'n') + std::string(512, 'o');
+
+TEST(DiskFaultTest, SomebodyIsAskedBeforeALieComesToLight) {
+  for (const bool answer : {true, false}) {
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      std::unique_ptr<File> file;
+      const std::unique_ptr<SimDisk> disk = Liar(&file);
+      EXPECT_TRUE(disk->Lies());
+      std::string left_over;
+      disk->AskBeforeForgetting([&](SimDisk& kept, SimDisk& left) {
+        EXPECT_EQ(Contents(kept, "a"), kKept);
+        left_over = Contents(left, "a");
+        EXPECT_EQ(left_over.substr(0, 512), std::string(512, 'o'));
+        return answer;
+      });
+      Random random(seed);
+      disk->Crash(random);
+      ASSERT_NE(left_over, "") << "nobody was asked";
+      EXPECT_FALSE(disk->Lies());
+      if (answer) {
+        EXPECT_EQ(Contents(*disk, "a"), left_over) << seed;
+      } else {
+        EXPECT_EQ(Contents(*disk, "a").substr(0, 512), std::string(512, 'n'));
+      }
+    }
+  }
+}
+
+TEST(DiskFaultTest, ALieComesToLightWhenTheCacheIsDropped) {
+  for (const bool by_owner : {true, false}) {
+    for (const bool answer : {true, false}) {
+      std::unique_ptr<File> file;
+      const std::unique_ptr<SimDisk> disk = Liar(&file);
+      uint64_t asked = 0;
+      disk->AskBeforeForgetting([&](SimDisk& kept, SimDisk& left) {
+        ++asked;
+        EXPECT_EQ(Contents(kept, "a"), std::string(512, 'n') + std::string(512, 'u'));
+        EXPECT_EQ(Contents(left, "a"), std::string(512, 'o') + std::string(512, 'u'));
+        return answer;
+      });
+      if (by_owner) {
+        file->Forget(512, 512);
+        EXPECT_EQ(asked, 0u) << "nothing was lied about there";
+        file->Forget(0, 512);
+      } else {
+        disk->DropCache();
+      }
+      EXPECT_EQ(asked, 1u);
+      EXPECT_EQ(Contents(*disk, "a").substr(0, 512), std::string(512, answer ? 'o' : 'n'));
+      file->Forget(0, 512);
+      EXPECT_EQ(asked, 1u) << "it is out";
+    }
+  }
+}
+
+TEST(DiskFaultTest, AnArmedLieCanBeTakenBack) {
+  SimDisk disk({});
+  std::unique_ptr<File> file = CreateSynced(disk, "a", std::string(512, 'o'));
+  EXPECT_TRUE(disk.Inject(LostWrite{"a"}));
+  disk.Disarm();
+  ASSERT_TRUE(file->Write(0, std::string(512, 'n')).ok());
+  EXPECT_FALSE(disk.Lies());
+  EXPECT_EQ(Effects<LostWrite>(disk), 0u);
+}
+
 TEST(DiskFaultTest, ALostWriteOfTheSameBytesIsNone) {
   SimDisk disk({});
   std::unique_ptr<File> file = CreateSynced(disk, "a", std::string(512, 'o'));

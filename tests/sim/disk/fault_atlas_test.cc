@@ -1,5 +1,6 @@
 #include "sim/disk/fault_atlas.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,17 +18,24 @@ class FaultAtlasTest : public ::testing::Test {
     options_.segment_bytes = 16'384;
     options_.block_bytes = 512;
     options_.zero_ahead_bytes = 0;
-    for (raft::NodeId node = 1; node <= 3; ++node) {
+    Found(3);
+  }
+
+  void Found(raft::NodeId nodes) {
+    storage::Founding founding;
+    founding.meta = {1, 1, {}};
+    for (raft::NodeId node = 1; node <= nodes; ++node) founding.meta.conf.voters.push_back(node);
+    for (raft::NodeId node = 1; node <= nodes; ++node) {
       disks_[node] = std::make_unique<SimDisk>(SimDisk::Options());
-      storage::Founding founding;
-      founding.meta = {1, 1, {{1, 2, 3}, {}, {}, {}, false}};
       founding.state = "founding";
       EXPECT_TRUE(storage::Storage::Init(*disks_[node], {{1, 2}, node, 1, 0, 0}, founding).ok());
     }
   }
 
-  // A life of the node that writes entries [2, through] it does not have, and its vote.
-  void Write(raft::NodeId node, raft::Index through, raft::HardState hard_state) {
+  // A life of the node that writes entries [2, through] it does not have, and its vote. What it has
+  // behind `keep` is replaced.
+  void Write(raft::NodeId node, raft::Index through, raft::HardState hard_state,
+             raft::Index keep = UINT64_MAX) {
     SimDisk& disk = *disks_.at(node);
     const auto opened = storage::Storage::Open(disk, options_);
     ASSERT_TRUE(opened.ok()) << opened.status();
@@ -35,11 +43,12 @@ class FaultAtlasTest : public ::testing::Test {
     raft::PersistJob job;
     job.hard_state = hard_state;
     ASSERT_TRUE((*opened)->Persist(job).ok());
-    for (raft::Index index = (*opened)->last_index() + 1; index <= through; ++index) {
+    for (raft::Index index = std::min((*opened)->last_index(), keep) + 1; index <= through;
+         ++index) {
       raft::PersistJob append;
       append.writes_log = true;
       append.keep_through = index - 1;
-      append.entries.push_back({hard_state.term, index, {}, raft::EntryType::kCommand});
+      append.entries.push_back({hard_state.term, index, {}, type_});
       ASSERT_TRUE((*opened)->Persist(append).ok());
     }
   }
@@ -68,6 +77,7 @@ class FaultAtlasTest : public ::testing::Test {
   }
 
   storage::Options options_;
+  raft::EntryType type_ = raft::EntryType::kCommand;  // of what is written
   std::map<raft::NodeId, std::unique_ptr<SimDisk>> disks_;
 };
 
@@ -116,8 +126,7 @@ TEST_F(FaultAtlasTest, WhatAMajorityOfTheOthersHasMayBeForgotten) {
   Write(2, 6, {2, 1});
   Write(3, 6, {2, 1});
   const absl::Status status = MayInject(3, Amnesia());
-  EXPECT_EQ(status.message(),
-            "node 3 would forget entry 6, which no majority of the others promises");
+  EXPECT_EQ(status.message(), "node 3 would forget entry 6, which no majority of the others has");
 }
 
 TEST_F(FaultAtlasTest, TwoMayNotForgetTheSameEntry) {
@@ -143,6 +152,160 @@ TEST_F(FaultAtlasTest, AVoteMayBeForgottenOnceTheElectionIsOver) {
   Write(1, 3, {4, 1});
   Write(3, 3, {4, 1});
   EXPECT_TRUE(MayInject(2, Amnesia()).ok());
+}
+
+// A node that has replaced what it remembers, by a leader that still leads: it would take that for
+// what the leader says is committed.
+TEST_F(FaultAtlasTest, WhatIsLeftMustBeTheBeginningOfTheLogWhileItsLeaderLeads) {
+  WriteAll(3, {2, 1});
+  Write(3, 5, {2, 1});
+  disks_.at(3)->Remember();
+  Write(3, 5, {3, 1}, /*keep=*/3);
+  Write(1, 5, {3, 1});
+  Write(2, 5, {3, 1});
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget what it promised in term 3, which node 1 may lead");
+  disks_.at(3)->Remember();
+  Write(3, 6, {3, 1});
+  Write(1, 6, {3, 1});
+  Write(2, 6, {3, 1});
+  EXPECT_TRUE(MayInject(3, Amnesia()).ok()) << "the beginning: " << MayInject(3, Amnesia());
+}
+
+TEST_F(FaultAtlasTest, OtherEntriesMayBeLeftOnceTheLeaderIsGone) {
+  WriteAll(3, {2, 1});
+  Write(3, 5, {2, 1});
+  disks_.at(3)->Remember();
+  Write(3, 5, {3, 1}, /*keep=*/3);
+  Write(1, 5, {3, 1});
+  Write(2, 5, {3, 1});
+  Write(1, 5, {4, 2});
+  Write(2, 5, {4, 2});
+  EXPECT_TRUE(MayInject(3, Amnesia()).ok()) << MayInject(3, Amnesia());
+}
+
+// Node 3 has voted for 1. Node 2 is a candidate of the same term: with the vote once more it leads
+// a term that 1 has led.
+TEST_F(FaultAtlasTest, AnotherCandidateMustNotGetTheVoteToo) {
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  Write(1, 3, {3, 1});
+  Write(2, 3, {3, 2});
+  Write(3, 3, {3, 1});
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget what it promised in term 3, which node 2 may lead");
+  Write(2, 3, {4, 0});
+  EXPECT_TRUE(MayInject(3, Amnesia()).ok()) << MayInject(3, Amnesia());
+}
+
+// Node 1 still leads term 3; node 3 has voted in 4 since, and is not to acknowledge in 3 again.
+TEST_F(FaultAtlasTest, ALeaderThatWasLeftBehindMustNotFindItsFollowerAgain) {
+  Found(5);
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  Write(1, 3, {3, 1});
+  for (const raft::NodeId node : {2, 3, 4, 5}) Write(node, 3, {4, 2});
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget what it promised in term 3, which node 1 may lead");
+  Write(1, 3, {4, 0});
+  EXPECT_TRUE(MayInject(3, Amnesia()).ok()) << MayInject(3, Amnesia());
+}
+
+TEST_F(FaultAtlasTest, WhatALaterLeaderHasReplacedMayBeForgotten) {
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  Write(3, 5, {2, 1});  // of a leader that had nobody else
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget entry 4, which no majority of the others has");
+  Write(1, 5, {3, 1});
+  EXPECT_TRUE(MayInject(3, Amnesia()).ok()) << MayInject(3, Amnesia());
+  // Once node 3 has been in that term it may have acknowledged what its leader brings back.
+  Write(3, 5, {3, 1});
+  EXPECT_FALSE(MayInject(3, Amnesia()).ok());
+}
+
+TEST_F(FaultAtlasTest, AChangeOfTheConfigurationIsNotForgotten) {
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  WriteAll(4, {2, 1});
+  ASSERT_TRUE(MayInject(3, Amnesia()).ok()) << MayInject(3, Amnesia());
+  type_ = raft::EntryType::kMembership;
+  WriteAll(5, {2, 1});
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget a change of the configuration at 5");
+}
+
+TEST_F(FaultAtlasTest, WhoKnowsNobodyToAskDoesNotStart) {
+  Found(1);
+  WriteAll(5, {2, 1});
+  const std::unique_ptr<SimDisk> whole = disks_.at(1)->Clone();
+  EXPECT_TRUE(FaultAtlas::Starts(*whole, options_).ok());
+  Inject(1, BitRot{{Segment(1), 3 * 512, 512}, 20'000});
+  EXPECT_TRUE(absl::IsDataLoss(FaultAtlas::Starts(*disks_.at(1)->Clone(), options_)));
+  Found(3);
+  WriteAll(5, {2, 1});
+  Inject(1, BitRot{{Segment(1), 3 * 512, 512}, 20'000});
+  EXPECT_TRUE(FaultAtlas::Starts(*disks_.at(1), options_).ok());
+}
+
+// The vote is older than the entries: the core sees that, and does not start.
+TEST_F(FaultAtlasTest, WhoHasEntriesOfALaterTermThanItsOwnDoesNotStart) {
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  WriteAll(5, {3, 1});
+  Inject(3, StaleFile{"vote"});
+  EXPECT_TRUE(absl::IsDataLoss(FaultAtlas::Starts(*disks_.at(3), options_)));
+}
+
+TEST_F(FaultAtlasTest, AFullDiskHoldsWhatItHolds) {
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  Write(2, 5, {2, 1});
+  Write(3, 5, {2, 1});
+  Inject(3, MissingFile{"reserve"});
+  disks_.at(3)->set_options({.capacity_bytes = 0});
+  ASSERT_TRUE(
+      absl::IsResourceExhausted(storage::Storage::Open(*disks_.at(3)->Clone(), options_).status()));
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget entry 4, which no majority of the others has");
+}
+
+TEST_F(FaultAtlasTest, OnlyWhatSurvivesItsPowerLossIsACopy) {
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  Write(1, 5, {2, 1});
+  Write(3, 5, {2, 1});
+  {
+    // Node 2 has lied about its copy.
+    SimDisk& disk = *disks_.at(2);
+    const auto opened = storage::Storage::Open(disk, options_);
+    ASSERT_TRUE(opened.ok());
+    Inject(2, LostWrite{"log-"});
+    raft::PersistJob append;
+    append.writes_log = true;
+    append.keep_through = 3;
+    for (const raft::Index index : {4, 5}) {
+      append.entries.push_back({2, index, {}, raft::EntryType::kCommand});
+    }
+    ASSERT_TRUE((*opened)->Persist(append).ok());
+  }
+  Inject(2, MissingFile{"marks"});
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget entry 4, which no majority of the others has");
+  disks_.at(2)->ComeClean();
+  EXPECT_TRUE(MayInject(3, Amnesia()).ok()) << MayInject(3, Amnesia());
+}
+
+TEST_F(FaultAtlasTest, WhatARecoveryMisreadsIsJudgedAsRot) {
+  WriteAll(5, {2, 1});
+  // All bytes of its log are elsewhere, in the first read of it.
+  const MisdirectedRead lie{"log-", 0, "identity", 0};
+  EXPECT_TRUE(Atlas().MayMisread(1, lie).ok()) << Atlas().MayMisread(1, lie);
+  EXPECT_FALSE(Atlas().MayMisread(1, {"no such file", 0, "identity", 0}).ok()) << "no effect";
+  EXPECT_FALSE(Atlas().MayMisread(1, {"log-", 1'000, "identity", 0}).ok()) << "no effect";
+  Inject(2, Garbage{{Segment(2)}});
+  Inject(3, Garbage{{Segment(3)}});
+  EXPECT_FALSE(Atlas().MayMisread(1, lie).ok()) << "it has the last copies";
 }
 
 TEST_F(FaultAtlasTest, ALieIsJudgedBeforeItComesToLight) {

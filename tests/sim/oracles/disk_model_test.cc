@@ -66,6 +66,16 @@ TEST_F(DiskModelTest, KnowsWhatIsDurable) {
   EXPECT_EQ(model_.VoteIn(1), 0u);
 }
 
+TEST_F(DiskModelTest, WhatIsBeingWrittenMayBeThere) {
+  model_.PersistHandedOut(Write(3, {4, 4}));
+  EXPECT_FALSE(model_.Holds(5, 4));
+  EXPECT_TRUE(model_.MayHold(5, 4));
+  EXPECT_TRUE(model_.MayHold(4, 4));
+  EXPECT_TRUE(model_.MayHold(4, 2)) << "as long as it is not replaced";
+  EXPECT_FALSE(model_.MayHold(5, 2));
+  EXPECT_FALSE(model_.MayHold(6, 4));
+}
+
 TEST_F(DiskModelTest, WhatWasWrittenMustBeFound) {
   EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2, 2, 2})), "");
 }
@@ -195,6 +205,122 @@ TEST_F(DiskModelTest, ARepairMayTakeASnapshotOfALaterTermWithThatTerm) {
   EXPECT_EQ(DiskModel(model_).Recover(found), "");
   found.hard_state = {5, 1};
   EXPECT_NE(model_.Recover(found), "") << "and nobody's vote";
+}
+
+// --- Disks that lie
+
+// Entries 5 and 6 and another vote, written since the watch began; entry 4 was replaced.
+class LyingDiskTest : public DiskModelTest {
+ protected:
+  LyingDiskTest() {
+    model_.Watch();
+    raft::PersistJob job = Write(3, {4, 4, 4});
+    job.hard_state = raft::HardState{4, 1};
+    model_.PersistHandedOut(job);
+    model_.PersistDone();
+  }
+  const raft::HardState then_ = {2, 3};
+  const raft::HardState now_ = {4, 1};
+  const std::vector<raft::Term> all_ = {2, 2, 4, 4, 4};
+};
+
+TEST_F(LyingDiskTest, AWatchForgivesNothing) {
+  EXPECT_EQ(DiskModel(model_).Recover(Found(now_, 1, all_)), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found(then_, 1, all_)), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, {2, 2, 4})), "");
+  model_.EndWatch();
+  EXPECT_NE(model_.Recover(Found(now_, 1, {2, 2, 4})), "");
+}
+
+TEST_F(LyingDiskTest, WhatWasWrittenSinceMayBeThereAsItWasAtAnyTime) {
+  model_.Lied();
+  for (const raft::HardState& hard : {then_, now_}) {
+    for (const std::vector<raft::Term>& log :
+         std::vector<std::vector<raft::Term>>{all_, {2, 2, 2}, {2, 2}, {2, 2, 4}}) {
+      EXPECT_EQ(DiskModel(model_).Recover(Found(hard, 1, log)), "") << log.size();
+    }
+  }
+  EXPECT_NE(DiskModel(model_).Recover(Found({3, 0}, 1, all_)), "") << "it was never in term 3";
+  EXPECT_NE(DiskModel(model_).Recover(Found({4, 2}, 1, all_)), "") << "nobody's vote";
+  EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, {2, 2, 4, 4, 4, 4})), "") << "invented";
+  EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, {2, 2, 3})), "") << "invented";
+  EXPECT_NE(DiskModel(model_).Recover(Found(now_, 2, {2, 4, 4, 4})), "") << "no such snapshot";
+  EXPECT_EQ(DiskModel(model_).Recover(Found(now_, 1, {2})),
+            "entry (3, term 2) was durable before the disk began to lie, and is gone");
+}
+
+TEST_F(LyingDiskTest, ALieIsAboutOneRecovery) {
+  model_.Lied();
+  model_.EndWatch();
+  EXPECT_TRUE(model_.InDoubt());
+  EXPECT_EQ(model_.Recover(Found(now_, 1, {2, 2, 4})), "");
+  EXPECT_FALSE(model_.InDoubt());
+  EXPECT_NE(model_.Recover(Found(now_, 1, {2, 2})), "");
+}
+
+TEST_F(LyingDiskTest, WhatIsForgottenIsGivenUpWithoutAProof) {
+  model_.Lied();
+  EXPECT_EQ(model_.Recover(Found(then_, 1, {2, 2, 4})), "");
+  EXPECT_TRUE(model_.TakeGivenUp().empty());
+  EXPECT_EQ(model_.TakeForgotten().entries, (std::map<raft::Index, raft::Term>{{5, 4}, {6, 4}}));
+  EXPECT_TRUE(model_.GaveUp(6, 4));
+  EXPECT_EQ(model_.VoteIn(2), 3u);
+  EXPECT_EQ(model_.VoteIn(4), 0u) << "forgotten";
+}
+
+TEST_F(LyingDiskTest, ASuspicionThatEndsTooEarlyPromisesNothing) {
+  model_.Lied();
+  raft::Recovered found = Found(now_, 1, {2, 2});
+  found.suspicion = raft::Suspicion{5, 9, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Promises(5, 4));
+  EXPECT_FALSE(model_.Promises(6, 4));
+  EXPECT_EQ(model_.TakeForgotten().entries, (std::map<raft::Index, raft::Term>{{6, 4}}));
+}
+
+TEST_F(LyingDiskTest, WhatASuspicionCoversIsNotForgotten) {
+  model_.Lied();
+  raft::Recovered found = Found(now_, 1, {2, 2});
+  found.suspicion = raft::Suspicion{5, 4, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Promises(4, 4));
+  EXPECT_TRUE(model_.Promises(5, 4));
+  EXPECT_EQ(model_.TakeForgotten().entries, (std::map<raft::Index, raft::Term>{{6, 4}}));
+}
+
+// A hole is repaired, and the end of the log is gone because of a lie.
+TEST_F(LyingDiskTest, WhatARepairGivesUpAndWhatALieHasTakenAreTwoThings) {
+  model_.Lied();
+  model_.Damage(/*commit=*/2);
+  EXPECT_EQ(model_.Recover(Found(now_, 1, {2})), "");
+  EXPECT_EQ(model_.TakeGivenUp(), (std::map<raft::Index, raft::Term>{{3, 2}}));
+  EXPECT_EQ(model_.TakeForgotten().entries,
+            (std::map<raft::Index, raft::Term>{{4, 4}, {5, 4}, {6, 4}}));
+}
+
+TEST_F(LyingDiskTest, ARolledBackDiskIsExactlyWhatItWas) {
+  raft::SnapshotMeta meta;
+  meta.index = 3;
+  model_.SwitchHandedOut(meta);
+  model_.SwitchDone();
+  model_.RolledBack();
+  const DiskModel::Forgotten forgotten = model_.TakeForgotten();
+  EXPECT_EQ(forgotten.through, 0u) << "what the snapshot stood for is in the log";
+  EXPECT_EQ(forgotten.entries, (std::map<raft::Index, raft::Term>{{4, 4}, {5, 4}, {6, 4}}));
+  EXPECT_EQ(model_.VoteIn(4), 0u);
+  EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, {2, 2, 2})), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found(then_, 1, {2, 2})), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found(then_, 1, {2, 2, 4})), "");
+  EXPECT_EQ(model_.Recover(Found(then_, 1, {2, 2, 2})), "");
+}
+
+TEST_F(DiskModelTest, WhoMisreadsMissesEntriesAndNothingElse) {
+  model_.Misread();
+  EXPECT_EQ(DiskModel(model_).Recover(Found({2, 3}, 1, {})), "");
+  EXPECT_EQ(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 2})), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 0}, 1, {2, 2})), "") << "the vote";
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 2, {2, 2})), "") << "the snapshot";
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 1})), "") << "another entry";
 }
 
 }  // namespace
