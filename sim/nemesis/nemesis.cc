@@ -481,7 +481,8 @@ void Nemesis::LieAboutWrites(Fault fault, raft::NodeId node, Time lasts) {
       [this, node](SimDisk& kept, SimDisk& left) { return MayComeOut(node, kept, left); });
   disk.Inject(lie);
   const Time down = Draw(settings_.lasts, lie_random_);
-  Hold(fault, lasts, nullptr, [this, node, down] { BringToLight(node, down); });
+  Hold(fault, {"the disk lies", {node}, {}}, lasts, nullptr,
+       [this, node, down] { BringToLight(node, down); });
 }
 
 bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
@@ -504,7 +505,7 @@ void Nemesis::BringToLight(raft::NodeId node, Time down) {
   if (!ended_ && process->disk().Lies()) {
     if (process->state() != Process::State::kDown) {
       cluster_->Die(node, power ? Process::Death::kPowerLoss : Process::Death::kKilled);
-      Hold(liars_.at(node).fault, down, nullptr,
+      Hold(liars_.at(node).fault, {"down, after a lie", {node}, {}}, down, nullptr,
            [this, node] { cluster_->Restart(node, 0, /*die_in_recovery=*/false); });
     }
     process->disk().DropCache();
@@ -522,7 +523,7 @@ void Nemesis::LieToARunningNode(raft::NodeId node, Time lasts) {
   liars_[node] = {Fault::kMisdirectedReads, {}};
   disk.Inject(lie);
   Hold(
-      Fault::kMisdirectedReads, lasts,
+      Fault::kMisdirectedReads, {"reads come from elsewhere", {node}, {}}, lasts,
       [&disk] { return disk.effects()[DiskFault(MisdirectedRead()).index()]; },
       [this, node] { EndLie(node); });
 }
@@ -530,31 +531,33 @@ void Nemesis::LieToARunningNode(raft::NodeId node, Time lasts) {
 void Nemesis::LieToARecovery(raft::NodeId node, Time down) {
   cluster_->Die(node, Process::Death::kKilled);
   liars_[node] = {Fault::kMisdirectedReads, {}};
-  Hold(Fault::kMisdirectedReads, down, nullptr, [this, node] {
-    Process* process = cluster_->Find(node);
-    const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
-    const bool possible = !ended_ && atlas != nullptr && !cluster_->retired(node) &&
-                          process->state() == Process::State::kDown;
-    if (possible) {
-      // One of all the reads that there would be.
-      const std::unique_ptr<SimDisk> rehearsal = process->disk().Clone();
-      (void)storage::Storage::Open(*rehearsal, cluster_->settings().storage);
-      const std::vector<std::string> files = *process->disk().List();
-      const MisdirectedRead lie{"", lie_random_.Below(rehearsal->counters().reads + 1),
-                                files[lie_random_.Below(files.size())], lie_random_.Below(8'192)};
-      const absl::Status allowed = atlas->MayMisread(node, lie);
-      Say(absl::StrCat("node ", node, " gets ", Describe(lie),
-                       allowed.ok() ? "" : absl::StrCat("; not so: ", allowed.message())));
-      if (allowed.ok()) {
-        cluster_->network().Reset(node);
-        omniscience_->DiskMisread(node);
-        process->disk().Inject(lie);
-        Count(Fault::kMisdirectedReads);
-      }
-    }
-    liars_.erase(node);
-    cluster_->Restart(node, 0, /*die_in_recovery=*/false);
-  });
+  Hold(Fault::kMisdirectedReads, {"reads come from elsewhere", {node}, {}}, down, nullptr,
+       [this, node] {
+         Process* process = cluster_->Find(node);
+         const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
+         const bool possible = !ended_ && atlas != nullptr && !cluster_->retired(node) &&
+                               process->state() == Process::State::kDown;
+         if (possible) {
+           // One of all the reads that there would be.
+           const std::unique_ptr<SimDisk> rehearsal = process->disk().Clone();
+           (void)storage::Storage::Open(*rehearsal, cluster_->settings().storage);
+           const std::vector<std::string> files = *process->disk().List();
+           const MisdirectedRead lie{"", lie_random_.Below(rehearsal->counters().reads + 1),
+                                     files[lie_random_.Below(files.size())],
+                                     lie_random_.Below(8'192)};
+           const absl::Status allowed = atlas->MayMisread(node, lie);
+           Say(absl::StrCat("node ", node, " gets ", Describe(lie),
+                            allowed.ok() ? "" : absl::StrCat("; not so: ", allowed.message())));
+           if (allowed.ok()) {
+             cluster_->network().Reset(node);
+             omniscience_->DiskMisread(node);
+             process->disk().Inject(lie);
+             Count(Fault::kMisdirectedReads);
+           }
+         }
+         liars_.erase(node);
+         cluster_->Restart(node, 0, /*die_in_recovery=*/false);
+       });
 }
 
 void Nemesis::Remember(Fault fault, raft::NodeId node, Time lasts) {
@@ -563,7 +566,8 @@ void Nemesis::Remember(Fault fault, raft::NodeId node, Time lasts) {
   disk.Remember();
   omniscience_->WatchDisk(node);
   liars_[node] = {fault, *disk.List()};
-  Hold(fault, lasts, nullptr, [this, node] { BringBack(node, kBringBackTries); });
+  Hold(fault, {"the disk keeps what it has now", {node}, {}}, lasts, nullptr,
+       [this, node] { BringBack(node, kBringBackTries); });
 }
 
 void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
@@ -600,7 +604,8 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
     return give_up();
   }
   if (tries == 0) return give_up();
-  Hold(liar.fault, kBringBackEvery, nullptr, [this, node, tries] { BringBack(node, tries - 1); });
+  Hold(liar.fault, {"the disk keeps what it had", {node}, {}}, kBringBackEvery, nullptr,
+       [this, node, tries] { BringBack(node, tries - 1); });
 }
 
 // --- Requests of the operator
