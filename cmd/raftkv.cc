@@ -366,7 +366,7 @@ void DefineNode(CLI::App& app, NodeFlags& flags) {
           "log kept in memory behind a snapshot, for followers that lag a little")
       ->group(disk);
   AddSize(app, "--snapshot-bytes-per-s", replica.snapshot_bytes_per_s,
-          "a snapshot is sent to a follower at most this fast; 0: no limit")
+          "a snapshot is written, and sent to a follower, at this pace; 0: no limit")
       ->group(disk);
   AddSize(app, "--scrub-bytes-per-s", replica.scrub_bytes_per_s,
           "the data directory is read through for rot at this pace; 0: never")

@@ -2,8 +2,10 @@
 // latencies.
 //
 // Closed loop: every connection keeps `pipeline` requests unanswered and sends the next when an
-// answer arrives. One thread and one epoll set, so that on a small machine the load generator takes
-// as little as it can from the servers it measures.
+// answer arrives. Open loop (--rate): requests are due at fixed times whatever becomes of those
+// before, and a latency counts from the time the request was due. One thread and one epoll set, so
+// that on a small machine the load generator takes as little as it can from the servers it
+// measures.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -88,13 +90,17 @@ struct Settings {
   std::string test = "set";
   uint32_t connections = 50;
   uint32_t pipeline = 1;
+  uint64_t requests = 0;  // in all; 0: as many as fit in `seconds`
+  double rate = 0;        // requests per second in all; 0: closed loop
   double seconds = 5;
   double warmup_seconds = 1;
   uint64_t keys = 100'000;
   uint32_t key_bytes = 16;
   uint32_t value_bytes = 100;
   uint32_t read_percent = 80;
+  bool in_order = false;
   uint64_t seed = 1;
+  std::string samples;
   bool csv = false;
 };
 
@@ -132,27 +138,70 @@ class Bench {
     const uint64_t begin = NowNs();
     measure_from_ = begin + static_cast<uint64_t>(settings_.warmup_seconds * 1e9);
     stop_at_ = measure_from_ + static_cast<uint64_t>(settings_.seconds * 1e9);
+    if (settings_.requests != 0) {
+      measure_from_ = begin;
+      stop_at_ = ~uint64_t{0} - kAnswerPatienceNs;
+    }
+    if (!settings_.samples.empty() && !OpenSamples()) return 1;
+    next_due_ = begin_ = begin;
     for (auto& connection : connections_) {
-      for (uint32_t i = 0; i < settings_.pipeline; ++i) Request(*connection, NowNs());
+      for (uint32_t i = 0; open_loop() ? false : i < settings_.pipeline; ++i)
+        Request(*connection, NowNs());
       if (!Flush(*connection)) return 1;
     }
     std::array<epoll_event, 256> events;
     for (;;) {
       const uint64_t now = NowNs();
+      if (open_loop() && !RequestWhatIsDue(now)) return 1;
+      const bool more_comes = open_loop() && next_due_ < stop_at_;
       // Give the last answers a moment, but not for ever.
-      if (unanswered_ == 0 || now > stop_at_ + 5'000'000'000) break;
-      const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 100);
+      if ((unanswered_ == 0 && !more_comes) || now > stop_at_ + kAnswerPatienceNs) break;
+      const uint64_t patience =
+          more_comes ? next_due_ - std::min(next_due_, now) : uint64_t{100'000'000};
+      const timespec timeout{static_cast<time_t>(patience / 1'000'000'000),
+                             static_cast<long>(patience % 1'000'000'000)};
+      const int count =
+          epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), &timeout, nullptr);
       if (count < 0 && errno != EINTR) return Fail("epoll_wait", errno);
       for (int i = 0; i < count; ++i) {
         auto& connection = *static_cast<Connection*>(events[static_cast<size_t>(i)].data.ptr);
         if (!Read(connection) || !Flush(connection)) return 1;
       }
     }
+    if (samples_ != nullptr && std::fclose(samples_) != 0) return Fail("--samples", errno);
     Report();
     return errors_ == 0 && latencies_.total() > 0 ? 0 : 1;
   }
 
  private:
+  static constexpr uint64_t kAnswerPatienceNs = 5'000'000'000;
+
+  bool open_loop() const { return settings_.rate > 0; }
+
+  bool OpenSamples() {
+    samples_ = std::fopen(settings_.samples.c_str(), "w");
+    if (samples_ == nullptr) {
+      Fail(absl::StrCat("--samples: ", settings_.samples).c_str(), errno);
+      return false;
+    }
+    std::setvbuf(samples_, nullptr, _IOLBF, 1 << 16);  // whoever ends us early has whole lines
+    const auto wall = std::chrono::system_clock::now().time_since_epoch();
+    const auto wall_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(wall).count();
+    wall_offset_ = static_cast<uint64_t>(wall_ns) - NowNs();
+    return true;
+  }
+
+  bool RequestWhatIsDue(uint64_t now) {
+    while (next_due_ <= now && next_due_ < stop_at_) {
+      Connection& connection = *connections_[due_ % connections_.size()];
+      Request(connection, next_due_);
+      if (!Flush(connection)) return false;
+      ++due_;
+      next_due_ = begin_ + static_cast<uint64_t>(static_cast<double>(due_) / settings_.rate * 1e9);
+    }
+    return true;
+  }
+
   int Fail(const char* what, int error) {
     std::fprintf(stderr, "raftkv-bench: %s: %s\n", what, std::strerror(error));
     return 1;
@@ -189,7 +238,11 @@ class Bench {
 
   void Request(Connection& connection, uint64_t now) {
     if (now >= stop_at_) return;
-    const uint64_t number = random_.Below(settings_.keys);
+    if (settings_.requests != 0 && requested_ == settings_.requests) stop_at_ = now;
+    if (now >= stop_at_) return;
+    const uint64_t number =
+        settings_.in_order ? requested_ % settings_.keys : random_.Below(settings_.keys);
+    ++requested_;
     key_ = absl::StrCat("key:", number);
     key_.insert(4, settings_.key_bytes > key_.size() ? settings_.key_bytes - key_.size() : 0, '0');
     const std::string& test = settings_.test;
@@ -255,10 +308,15 @@ class Bench {
       --unanswered_;
       if (reply.is_error()) {
         if (errors_++ == 0) first_error_ = reply.text;
-      } else if (sent >= measure_from_ && now <= stop_at_) {
+      } else if (sent >= measure_from_ && (settings_.requests != 0 || now <= stop_at_)) {
         latencies_.Add(now - sent);
+        last_answer_ = now;
+        if (samples_ != nullptr) {
+          std::fprintf(samples_, "%" PRIu64 " %" PRIu64 "\n", (sent + wall_offset_) / 1'000,
+                       (now - sent) / 1'000);
+        }
       }
-      Request(connection, now);
+      if (!open_loop()) Request(connection, now);
     }
     if (outcome == wire::RespReplyReader::Outcome::kError) {
       std::fprintf(stderr, "raftkv-bench: %s: %s\n", connection.endpoint->name.c_str(),
@@ -269,7 +327,10 @@ class Bench {
   }
 
   void Report() {
-    const double rate = static_cast<double>(latencies_.total()) / settings_.seconds;
+    const double seconds = settings_.requests == 0
+                               ? settings_.seconds
+                               : static_cast<double>(last_answer_ - measure_from_) / 1e9;
+    const double rate = static_cast<double>(latencies_.total()) / seconds;
     const auto ms = [&](uint64_t ten_thousandths) {
       return static_cast<double>(latencies_.Percentile(ten_thousandths)) / 1e6;
     };
@@ -297,12 +358,19 @@ class Bench {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::string key_;
   std::string value_;
+  uint64_t begin_ = 0;
   uint64_t measure_from_ = 0;
   uint64_t stop_at_ = 0;
+  uint64_t last_answer_ = 0;
+  uint64_t next_due_ = 0;  // of an open loop
+  uint64_t due_ = 0;       // requests of an open loop so far
+  uint64_t requested_ = 0;
   uint64_t unanswered_ = 0;
   uint64_t errors_ = 0;
   std::string first_error_;
   Histogram latencies_;
+  std::FILE* samples_ = nullptr;
+  uint64_t wall_offset_ = 0;  // of the Unix epoch's nanoseconds
 };
 
 // "host:port", IPv4 or a name that resolves to it.
@@ -334,7 +402,7 @@ bool Resolve(const std::string& text, Endpoint* endpoint) {
 int Main(int argc, char** argv) {
   Settings settings;
   CLI::App app(
-      "Closed-loop load for a server that speaks the Redis protocol.\n"
+      "Load for a server that speaks the Redis protocol, in a closed loop or at a fixed rate.\n"
       "Prints operations per second and latencies; exit status 1 if any reply was an error.");
   app.add_option("--endpoints", settings.endpoints,
                  "host:port[,host:port...]; connections are dealt out in turn")
@@ -347,6 +415,14 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("-P,--pipeline", settings.pipeline, "unanswered requests per connection")
       ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  app.add_option("--requests", settings.requests,
+                 "so many in all, and measured from the first; 0: as many as --seconds allow")
+      ->capture_default_str();
+  app.add_option("--rate", settings.rate,
+                 "requests per second in all, due at fixed times: latencies count from then; 0: "
+                 "each answer brings the next request")
+      ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   app.add_option("--seconds", settings.seconds, "measured time")
       ->check(CLI::Range(0.1, 3600.0))
@@ -366,6 +442,10 @@ int Main(int argc, char** argv) {
   app.add_option("--read-percent", settings.read_percent, "share of reads in 'mixed'")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
+  app.add_flag("--in-order", settings.in_order, "one key after the other, not at random");
+  app.add_option("--samples", settings.samples,
+                 "file for a line per measured request: when it was due (us of the Unix epoch), "
+                 "latency (us)");
   app.add_option("--seed", settings.seed, "decides which keys are used in which order")
       ->capture_default_str();
   app.add_flag("--csv", settings.csv, "test,connections,pipeline,rate,p50,p99,p99.9,max,errors");

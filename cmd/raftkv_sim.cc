@@ -12,11 +12,14 @@
 // 2 it could not be done.
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <deque>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <string>
 #include <thread>
@@ -47,8 +50,8 @@ constexpr size_t kLastLines = 40;
 std::string program = "raftkv-sim";
 
 std::string ReplayCommand(const RunSettings& settings) {
-  return absl::StrFormat("%s run --profile %s --seed %d", program, Name(settings.profile),
-                         settings.seed);
+  return absl::StrFormat("%s run --profile %s --seed %d --html seed-%d.html", program,
+                         Name(settings.profile), settings.seed, settings.seed);
 }
 
 // The story of a seed that failed, from its first line to the command that tells it again.
@@ -58,7 +61,7 @@ void PrintFailure(const RunSettings& settings, const SeedResult& failure) {
   absl::PrintF("%s", DescribeSettings(settings));
   std::deque<std::string> last;
   uint64_t lines = 0;
-  const SeedResult again = RunTraced(settings, "", [&](const std::string& line) {
+  const SeedResult again = RunTraced(settings, RunFiles(), [&](const std::string& line) {
     ++lines;
     last.push_back(line);
     if (last.size() > kLastLines) last.pop_front();
@@ -80,7 +83,7 @@ struct Arguments {
   bool keep_going = false;
   bool list = false;
   bool trace = false;
-  std::string history;
+  RunFiles run_files;
   std::vector<std::string> files;
 };
 
@@ -97,9 +100,22 @@ void PrintLine(const SeedResult& result) {
 int RunSeed(const Arguments& arguments) {
   const RunSettings settings = DrawSettings(arguments.seed, arguments.profile);
   if (arguments.trace) absl::PrintF("%s", DescribeSettings(settings));
-  const SeedResult result = RunTraced(settings, arguments.history, [&](const std::string& line) {
-    if (arguments.trace) absl::PrintF("%s\n", line);
-  });
+  RunFiles files = arguments.run_files;
+  for (const std::string* name :
+       {&files.history, &files.html, &files.columns, &files.chrome_trace}) {
+    // Said before the run, not after it.
+    if (name->empty() || std::ofstream(*name, std::ios::binary).is_open()) continue;
+    absl::FPrintF(stderr, "raftkv-sim: cannot write %s: %s\n", *name, std::strerror(errno));
+    return kCannot;
+  }
+  files.replay = ReplayCommand(settings);
+  std::function<void(const std::string&)> line;
+  if (arguments.trace) line = [](const std::string& text) { absl::PrintF("%s\n", text); };
+  const SeedResult result = RunTraced(settings, files, line);
+  if (!result.problem.empty()) {
+    absl::FPrintF(stderr, "raftkv-sim: %s\n", result.problem);
+    return kCannot;
+  }
   if (!result.violation.empty()) {
     if (arguments.trace) {
       absl::PrintF("SEED %d  profile %s  %s\n", settings.seed, Name(settings.profile),
@@ -283,7 +299,18 @@ int Main(int argc, char** argv) {
   run->add_option("--seed", arguments.seed, "The seed")->required();
   add_profile(run);
   run->add_flag("--trace", arguments.trace, "Print every event");
-  run->add_option("--history", arguments.history, "Write what the clients saw to this file");
+  run->add_option("--history", arguments.run_files.history,
+                  "Write what the clients saw to this file");
+  run->add_option("--html", arguments.run_files.html,
+                  "Draw the run: a page with everything in it, for any browser");
+  run->add_option("--trace-columns", arguments.run_files.columns,
+                  "Write the run as text with a column for each node");
+  run->add_option("--chrome-trace", arguments.run_files.chrome_trace,
+                  "Write the run for Perfetto (ui.perfetto.dev)");
+  run->add_option("--html-events", arguments.run_files.events,
+                  "So many events are shown by these three, the last of the run")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
 
   CLI::App* sweep = app.add_subcommand("sweep", "Run many seeds, stop at the first violation");
   add_sweep(sweep);

@@ -6,11 +6,11 @@
 //
 // Always: nothing crashes; inspection writes nothing and foretells the start; a refusal names
 // directory and file, is the same every time, and writes nothing that would change it; what was
-// recovered is a log, can be used, and is found again.
+// recovered is a log, can be used, and is found again; the vote is that of the directory's owner.
 // With checksums as they were: everything that comes back was written once; the start is refused
-// only if identity, vote or manifest has no good copy; and as long as the marks are there and no
-// file is an old one, nothing acknowledged is missing without a suspicion or a damage that covers
-// it.
+// only if identity, vote or manifest has no good copy, and names the one; and as long as the marks
+// are there and no file is an old one, nothing acknowledged is missing without a suspicion or a
+// damage that covers it.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -27,12 +27,14 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "core/raft/check.h"
 #include "fuzz/allocations.h"
 #include "fuzz/fuzz_input.h"
 #include "fuzz/seals.h"
 #include "fuzz/slot_oracle.h"
 #include "storage/checksum.h"
+#include "storage/encoding.h"
 #include "storage/inspect.h"
 #include "storage/log.h"
 #include "storage/log_format.h"
@@ -390,8 +392,32 @@ bool SameState(const Recovered& one, const Recovered& other) {
          Promise(one) == Promise(other) && one.damage == other.damage;
 }
 
+// The copy that counts, as far as a file alone can say.
+std::optional<Slot> GoodCopy(const Directory& directory, const SlotFile& file) {
+  const auto found = directory.files.find(file.name);
+  if (found == directory.files.end()) return std::nullopt;
+  std::optional<Slot> slots[2];
+  for (const uint64_t number : {uint64_t{0}, uint64_t{1}}) {
+    const uint64_t offset = number * kSlotBytes;
+    if (found->second.size() < offset) continue;
+    const absl::StatusOr<Slot> slot =
+        DecodeSlot(file, offset, absl::string_view(found->second).substr(offset, kSlotBytes));
+    if (slot.ok()) slots[number] = *slot;
+  }
+  if (!slots[0] || !slots[1]) return slots[0] ? slots[0] : slots[1];
+  if (slots[0]->generation != slots[1]->generation) {
+    return slots[slots[0]->generation > slots[1]->generation ? 0 : 1];
+  }
+  // Only a stale copy can be of the same generation and differ.
+  return *slots[0] == *slots[1] ? slots[0] : std::nullopt;
+}
+
+std::vector<SlotFile> Records() {
+  return {IdentityFile(), VoteFile(kCluster), ManifestFile(kCluster)};
+}
+
 void CheckRefusal(const Directory& directory, sim::SimDisk& disk, const absl::Status& status) {
-  const absl::string_view text = status.message();
+  absl::string_view text = status.message();
   RAFTKV_CHECK(absl::StartsWith(text, disk.Describe()));
   const bool identity = directory.files.count("identity") > 0;
   if (absl::IsNotFound(status)) {
@@ -404,8 +430,32 @@ void CheckRefusal(const Directory& directory, sim::SimDisk& disk, const absl::St
                  absl::StrContains(text, "identity is missing"));
     return;
   }
-  const std::string place = absl::StrCat(disk.Describe(), "/");
-  RAFTKV_CHECK(absl::StartsWith(text, place) && absl::StrContains(text.substr(place.size()), ": "));
+  RAFTKV_CHECK(absl::ConsumePrefix(&text, absl::StrCat(disk.Describe(), "/")));
+  const size_t end = text.find(": ");
+  RAFTKV_CHECK(end != absl::string_view::npos && text.size() > end + 2);
+  const absl::string_view name = text.substr(0, end);
+  bool known = name == "marks" || IsSnapshotName(name) || ParseSegmentName(name).has_value();
+  for (const SlotFile& file : Records()) {
+    if (name != file.name) continue;
+    known = true;
+    // Not one that is as it should be.
+    const bool as_written =
+        !directory.sealed && !directory.stale && !directory.Unreadable(file.name);
+    RAFTKV_CHECK(!as_written || !GoodCopy(directory, file));
+  }
+  RAFTKV_CHECK(known);
+}
+
+// What another node promised, or this one in another life, is no promise of this one.
+void CheckVoteIsOfTheOwner(const Directory& directory, const Identity& owner) {
+  if (directory.Unreadable("vote")) return;
+  const std::optional<Slot> vote = GoodCopy(directory, VoteFile(owner.cluster));
+  RAFTKV_CHECK(vote && vote->payload.size() == 40);
+  constexpr size_t kWhose = 16;  // docs/formats/vote.md
+  std::string expected;
+  for (const uint64_t number : {owner.node, owner.incarnation, owner.group})
+    PutU64(expected, number);
+  RAFTKV_CHECK(vote->payload.substr(kWhose) == expected);
 }
 
 // It is a log, whoever wrote it.
@@ -483,24 +533,6 @@ void CheckReadableIsKept(const History& history, const Directory& directory,
     if (entry.index < history.last_batch_index) continue;
     RAFTKV_CHECK(kept.count({entry.index, entry.term}) > 0);
   }
-}
-
-// Whether one of its copies is good, as far as a file alone can say.
-bool HasGoodCopy(const Directory& directory, const SlotFile& file) {
-  const auto found = directory.files.find(file.name);
-  if (found == directory.files.end()) return false;
-  std::optional<Slot> slots[2];
-  for (const uint64_t number : {uint64_t{0}, uint64_t{1}}) {
-    const uint64_t offset = number * kSlotBytes;
-    if (found->second.size() < offset) continue;
-    const absl::StatusOr<Slot> slot =
-        DecodeSlot(file, offset, absl::string_view(found->second).substr(offset, kSlotBytes));
-    if (slot.ok()) slots[number] = *slot;
-  }
-  if (!slots[0] && !slots[1]) return false;
-  // Only a stale copy can be of the same generation and differ.
-  return !slots[0] || !slots[1] || slots[0]->generation != slots[1]->generation ||
-         *slots[0] == *slots[1];
 }
 
 void CheckInspection(const Inspection& all, const Start& start) {
@@ -640,8 +672,8 @@ void Check(const History& history, const Directory& directory, bool edited) {
 
   bool good = true;
   bool slots_readable = true;
-  for (const SlotFile& file : {IdentityFile(), VoteFile(kCluster), ManifestFile(kCluster)}) {
-    good &= HasGoodCopy(directory, file);
+  for (const SlotFile& file : Records()) {
+    good &= GoodCopy(directory, file).has_value();
     slots_readable &= !directory.Unreadable(file.name);
   }
   // So far no log gets, and so a start does not go on behind it.
@@ -658,6 +690,7 @@ void Check(const History& history, const Directory& directory, bool edited) {
   }
   RAFTKV_CHECK(inspection.ok());
   CheckShape(start.found);
+  CheckVoteIsOfTheOwner(directory, start.found.identity);
   if (!directory.sealed) CheckWritten(history, start.found);
   const auto marks = directory.files.find("marks");
   const bool marked = marks != directory.files.end() && !directory.Unreadable("marks") &&

@@ -323,7 +323,15 @@ Seeds DirectorySeeds() {
           {"stray_segment", Bytes({0, 0x22, 0x7f})},
           {"far_sequence", Bytes({128, 0x36, 64, 0, 27})},
           {"long_segment", Bytes({128, 0x46, 112, 0, 16})},
-          {"far_base", Bytes({128, 0x46, 72, 0, 13})}};
+          {"far_base", Bytes({128, 0x46, 72, 0, 13})},
+          {"vote_gone", Bytes({0, 0x81})},
+          {"manifest_gone", Bytes({0, 0x51})},
+          // A number in both copies of a record.
+          {"identity_of_no_node", Bytes({129, 0x06, 48, 0, 0, 0x06, 48, 16, 0})},
+          {"manifest_without_a_log", Bytes({129, 0x56, 32, 0, 0, 0x56, 32, 16, 0})},
+          {"vote_of_another_node", Bytes({129, 0x86, 48, 0, 1, 0x86, 48, 16, 1})},
+          {"vote_of_another_life", Bytes({129, 0x86, 56, 0, 2, 0x86, 56, 16, 2})},
+          {"snapshot_of_a_newer_program", Bytes({129, 0x76, 8, 0, 2})}};
 }
 
 std::string StoreBytes(raftkv::kv::Store* store) {

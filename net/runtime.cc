@@ -184,6 +184,7 @@ void Runtime::Pump() {
     uv_idle_stop(&idle_);
   }
   in_turn_ = false;
+  replica_->TurnTook(MonotonicUs() - now_us_);
 
   if (wants_restart_) return Finish();
   if (!replica_->health().ok()) {

@@ -46,6 +46,11 @@ class File {
   // that can promise it.
   virtual absl::Status Allocate(uint64_t size) = 0;
   virtual absl::StatusOr<uint64_t> Size() = 0;
+  // The device begins to write what was written of these bytes, and nobody waits for it: a later
+  // Sync has less to do. Promises nothing.
+  virtual void StartWriting(uint64_t /*offset*/, uint64_t /*length*/) {}
+  // They will be read soon: the device begins now. Promises nothing.
+  virtual void StartReading(uint64_t /*offset*/, uint64_t /*length*/) {}
   // What was synced of these bytes is read from the device next time, not from a cache, as far as
   // the system can do that.
   virtual void Forget(uint64_t /*offset*/, uint64_t /*length*/) {}

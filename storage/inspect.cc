@@ -304,13 +304,17 @@ absl::StatusOr<Inspection> InspectIdentity(Disk& disk) {
   absl::StatusOr<Identity> identity = TheIdentity(disk);
   if (!identity.ok()) return identity.status();
   Inspection out;
-  (void)TheSlot(disk, IdentityFile(), &out);
-  Add(&out, "identity", 0, "identity",
-      {{"cluster", ToHex(identity->cluster)},
-       {"node", identity->node},
-       {"incarnation", identity->incarnation},
-       {"group", identity->group},
-       {"created-ms", identity->created_ms}});
+  const std::optional<Slot> slot = TheSlot(disk, IdentityFile(), &out);
+  Fields fields = {{"cluster", ToHex(identity->cluster)},
+                   {"node", identity->node},
+                   {"incarnation", identity->incarnation},
+                   {"group", identity->group}};
+  if (slot && DecodeIdentity(slot->payload)) {
+    fields.emplace_back("created-ms", identity->created_ms);
+  } else {
+    fields.emplace_back("as-said-by", std::string("the log"));
+  }
+  Add(&out, "identity", 0, "identity", std::move(fields));
   return out;
 }
 

@@ -32,10 +32,14 @@ class PosixDisk final : public Disk {
   std::string Describe() const override;
 
  private:
+  class Remover;
+
   PosixDisk(std::string directory, int descriptor);
 
   std::string directory_;
   int descriptor_;  // of the directory; every name is resolved against it
+  // Gives the space of large files back that have no name any more; made when there is one.
+  std::shared_ptr<Remover> remover_;
 };
 
 }  // namespace raftkv::storage

@@ -19,6 +19,7 @@ constexpr absl::string_view kSnapshotMagic("RKVSNAP\n", 8);
 constexpr uint32_t kSnapshotVersion = 1;
 constexpr uint64_t kChunkHeaderBytes = 32;
 constexpr uint64_t kTrailerBytes = 48;
+constexpr uint64_t kPageBytes = 4096;
 constexpr uint32_t kChunkMagic = 0x4b4e4843;    // "CHNK"
 constexpr uint32_t kTrailerMagic = 0x52544e53;  // "SNTR"
 constexpr absl::string_view kPrefix = "snapshot-";
@@ -176,6 +177,26 @@ absl::StatusOr<std::string> ReadExactly(File& file, uint64_t offset, size_t leng
   return bytes;
 }
 
+// The payload of a chunk of so many bytes. Aborted as the disk says it, else DataLoss that names
+// the place.
+absl::StatusOr<std::string> ReadChunkAt(File& file, const SnapshotHeader& header, uint64_t position,
+                                        uint64_t number, uint64_t length) {
+  absl::StatusOr<std::string> record = ReadExactly(file, position, kChunkHeaderBytes + length);
+  if (absl::IsAborted(record.status())) return record.status();
+  auto bad = [&](absl::string_view text) {
+    return absl::DataLossError(absl::StrCat("offset ", position, ": chunk ", number,
+                                            " of the snapshot of entry ", header.meta.index, ": ",
+                                            text));
+  };
+  if (!record.ok()) return bad(record.status().message());
+  std::string payload = record->substr(kChunkHeaderBytes);
+  record->resize(kChunkHeaderBytes);
+  if (*record != EncodeChunkHeader(header.seed(), position, number, payload)) {
+    return bad("checksum mismatch");
+  }
+  return payload;
+}
+
 }  // namespace
 
 SlotFile ManifestFile(const ClusterId& cluster) {
@@ -300,20 +321,9 @@ absl::StatusOr<std::string> SnapshotFile::ReadChunk(uint64_t number) const {
   const uint64_t begin = number * header_.chunk_bytes;
   const size_t length = std::min<uint64_t>(header_.chunk_bytes, info_.size - begin);
   if (from_device_) file_->Forget(position, kChunkHeaderBytes + length);
-  absl::StatusOr<std::string> record = ReadExactly(*file_, position, kChunkHeaderBytes + length);
-  if (absl::IsAborted(record.status())) return record.status();
-  auto bad = [&](absl::string_view text) {
-    return absl::DataLossError(absl::StrCat(path_, ": offset ", position, ": chunk ", number,
-                                            " of the snapshot of entry ", info_.meta.index, ": ",
-                                            text));
-  };
-  if (!record.ok()) return bad(record.status().message());
-  const std::string payload = record->substr(kChunkHeaderBytes);
-  record->resize(kChunkHeaderBytes);
-  if (*record != EncodeChunkHeader(header_.seed(), position, number, payload)) {
-    return bad("checksum mismatch");
-  }
-  return payload;
+  absl::StatusOr<std::string> payload = ReadChunkAt(*file_, header_, position, number, length);
+  if (payload.ok() || absl::IsAborted(payload.status())) return payload;
+  return absl::DataLossError(absl::StrCat(path_, ": ", payload.status().message()));
 }
 
 absl::StatusOr<std::string> SnapshotFile::Read(uint64_t offset, uint64_t length) const {
@@ -366,19 +376,62 @@ absl::StatusOr<std::unique_ptr<SnapshotWriter>> SnapshotWriter::Create(
   return writer;
 }
 
+// One step of three for three stretches of the file, none of which takes long: what was asked of
+// the device a step ago is compared, what it was told to write a step ago is synced, and the next
+// chunk is on its way.
 absl::Status SnapshotWriter::WriteChunk() {
+  absl::Status status = Verify(ChunksBefore(refetched_ - refetched_ % kPageBytes));
+  if (!status.ok()) return status;
+  if (unsynced_ >= options_.snapshot_sync_bytes) {
+    status = Note(file_->Sync());
+    if (!status.ok()) return status;
+    unsynced_ = 0;
+    Refetch(position_);
+  }
   const uint64_t number =
       (position_ - kSnapshotHeaderBytes) / (kChunkHeaderBytes + header_.chunk_bytes);
   std::string record = EncodeChunkHeader(header_.seed(), position_, number, chunk_);
   record.append(chunk_);
-  absl::Status status = Note(file_->Write(position_, record));
+  status = Note(file_->Write(position_, record));
   if (!status.ok()) return status;
+  file_->StartWriting(position_, record.size());
   position_ += record.size();
   chunk_.clear();
   unsynced_ += record.size();
-  if (unsynced_ < options_.snapshot_sync_bytes) return absl::OkStatus();
-  unsynced_ = 0;
-  return Note(file_->Sync());
+  return absl::OkStatus();
+}
+
+// What the device has of the file up to `end` is going to be read, and not what the cache still has
+// of it: the log is given up for this. A page that was written in part stays in the cache until the
+// next time.
+void SnapshotWriter::Refetch(uint64_t end) {
+  const uint64_t begin = refetched_ - refetched_ % kPageBytes;
+  file_->Forget(begin, end - begin);
+  file_->StartReading(begin, end - begin);
+  refetched_ = end;
+}
+
+uint64_t SnapshotWriter::ChunksBefore(uint64_t position) const {
+  if (position <= kSnapshotHeaderBytes) return 0;
+  return (position - kSnapshotHeaderBytes) / (kChunkHeaderBytes + header_.chunk_bytes);
+}
+
+absl::Status SnapshotWriter::Verify(uint64_t chunks) {
+  for (; verified_ < chunks; ++verified_) {
+    const uint64_t position = ChunkPosition(header_.chunk_bytes, verified_);
+    absl::StatusOr<std::string> payload =
+        ReadChunkAt(*file_, header_, position, verified_, header_.chunk_bytes);
+    if (!payload.ok()) {
+      return absl::IsAborted(payload.status())
+                 ? payload.status()
+                 : absl::DataLossError(absl::StrCat(disk_.Describe(), "/", name_, kTemporary, ": ",
+                                                    payload.status().message()));
+    }
+    verified_digest_.Add(*payload);
+    // Nobody needs it soon: the memory is for others.
+    file_->Forget(position, kChunkHeaderBytes + payload->size());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SnapshotWriter::Note(absl::Status status) {
@@ -424,6 +477,7 @@ absl::StatusOr<std::optional<SnapshotInfo>> SnapshotWriter::FinishStep(
     }
     absl::Status status = WriteEnd();
     if (!status.ok()) return status;
+    Refetch((position_ + kTrailerBytes + kPageBytes - 1) / kPageBytes * kPageBytes);
     absl::StatusOr<SnapshotFile> reading =
         SnapshotFile::Open(disk_, temporary, header_.owner.cluster);
     if (!reading.ok()) return reading.status();

@@ -103,6 +103,9 @@ class SnapshotWriter {
  private:
   SnapshotWriter(Disk& disk, const Options& options, SnapshotHeader header);
   absl::Status WriteChunk();
+  void Refetch(uint64_t end);
+  uint64_t ChunksBefore(uint64_t position) const;  // whole ones
+  absl::Status Verify(uint64_t chunks);            // the first so many
   absl::Status WriteEnd();
   absl::Status Note(absl::Status status);  // remembers a failed device
 
@@ -115,9 +118,10 @@ class SnapshotWriter {
   uint64_t size_ = 0;      // payload bytes taken
   uint64_t position_ = 0;  // in the file
   uint64_t unsynced_ = 0;
+  uint64_t refetched_ = 0;  // the device was asked for what is before this
   bool device_failed_ = false;
   Digest digest_;
-  std::optional<SnapshotFile> reading_;  // set while verifying
+  std::optional<SnapshotFile> reading_;  // set while the end is verified
   uint64_t verified_ = 0;                // chunks
   Digest verified_digest_;
   std::optional<SnapshotInfo> finished_;

@@ -69,7 +69,7 @@ struct Options {
   // What one checksum of a snapshot covers: 64 to kMaxSnapshotChunk bytes.
   uint32_t snapshot_chunk_bytes = kMaxSnapshotChunk;
   // A snapshot being written is synced after so many bytes: no sync is very long.
-  uint64_t snapshot_sync_bytes = 8u << 20;
+  uint64_t snapshot_sync_bytes = 256u << 10;
 
   // InvalidArgument names the field that is out of range.
   absl::Status Validate() const;

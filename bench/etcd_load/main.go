@@ -20,7 +20,7 @@ import (
 
 func main() {
 	endpoints := flag.String("endpoints", "127.0.0.1:2379", "host:port[,host:port...]")
-	test := flag.String("test", "set", "set, get or mixed")
+	test := flag.String("test", "set", "set, get, mixed, or fill: every key once, in order, however long it takes")
 	clients := flag.Int("connections", 50, "concurrent callers")
 	shared := flag.Int("shared", 0, "connections they share; 0: one for each caller")
 	seconds := flag.Float64("seconds", 5, "measured time")
@@ -50,7 +50,7 @@ func main() {
 	value := strings.Repeat("x", *valueBytes)
 	from := time.Now().Add(time.Duration(*warmup * float64(time.Second)))
 	until := from.Add(time.Duration(*seconds * float64(time.Second)))
-	var errors int64
+	var errors, filled int64
 	latencies := make([][]time.Duration, *clients)
 	var group sync.WaitGroup
 	for c := 0; c < *clients; c++ {
@@ -61,10 +61,16 @@ func main() {
 			random := rand.New(rand.NewSource(int64(c)))
 			for {
 				start := time.Now()
-				if start.After(until) {
+				number := random.Intn(*keys)
+				if *test == "fill" {
+					number = int(atomic.AddInt64(&filled, 1)) - 1
+					if number >= *keys {
+						return
+					}
+				} else if start.After(until) {
 					return
 				}
-				key := fmt.Sprintf("key:%012d", random.Intn(*keys))
+				key := fmt.Sprintf("key:%012d", number)
 				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 				var err error
 				if *test == "get" || (*test == "mixed" && random.Intn(100) < *readPercent) {
@@ -83,6 +89,13 @@ func main() {
 		}(c)
 	}
 	group.Wait()
+	if *test == "fill" {
+		if errors > 0 {
+			fmt.Fprintf(os.Stderr, "etcd_load: %d of %d keys failed\n", errors, *keys)
+			os.Exit(1)
+		}
+		return
+	}
 
 	var merged []time.Duration
 	for _, some := range latencies {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,10 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "sim/check/text_format.h"
+#include "sim/picture/chrome_trace.h"
+#include "sim/picture/columns.h"
+#include "sim/picture/page.h"
+#include "sim/picture/recording.h"
 
 namespace raftkv::sim {
 namespace {
@@ -29,6 +34,7 @@ struct Head {
   uint64_t hash;
   RunCounters counters;
   uint64_t violation_bytes;
+  uint64_t problem_bytes;
 };
 static_assert(std::is_trivially_copyable_v<Head>);
 
@@ -72,21 +78,22 @@ std::string Drain(int fd) {
   }
 }
 
-std::string Serialise(uint64_t seed, const RunReport& report) {
+std::string Serialise(uint64_t seed, const RunReport& report, const std::string& problem) {
   const std::string violation =
       report.violation.has_value() ? FormatViolation(*report.violation) : std::string();
-  const Head head{seed, report.hash, report.counters, violation.size()};
+  const Head head{seed, report.hash, report.counters, violation.size(), problem.size()};
   std::string bytes(reinterpret_cast<const char*>(&head), sizeof(head));
-  return bytes + violation;
+  return bytes + violation + problem;
 }
 
 std::optional<SeedResult> Parse(const std::string& bytes) {
   Head head;
   if (bytes.size() < sizeof(head)) return std::nullopt;
   std::memcpy(&head, bytes.data(), sizeof(head));
-  if (bytes.size() < sizeof(head) + head.violation_bytes) return std::nullopt;
+  if (bytes.size() < sizeof(head) + head.violation_bytes + head.problem_bytes) return std::nullopt;
   return SeedResult{head.seed, head.hash, head.counters,
-                    bytes.substr(sizeof(head), head.violation_bytes)};
+                    bytes.substr(sizeof(head), head.violation_bytes),
+                    bytes.substr(sizeof(head) + head.violation_bytes, head.problem_bytes)};
 }
 
 std::string HowItEnded(int status, const std::string& said) {
@@ -96,9 +103,12 @@ std::string HowItEnded(int status, const std::string& said) {
                               : absl::StrCat("ended with exit code ", WEXITSTATUS(status));
   const std::string text =
       absl::StrReplaceAll(absl::StripAsciiWhitespace(said.substr(0, 2'000)), {{"\n", " | "}});
-  return absl::StrCat("VIOLATION ", InfoOf(Oracle::kCrashFree).id, " ",
-                      InfoOf(Oracle::kCrashFree).name, ": the process ", how,
-                      text.empty() ? "" : ": ", text);
+  return absl::StrCat("the process ", how, text.empty() ? "" : ": ", text);
+}
+
+std::string Violated(const std::string& how_it_ended) {
+  const OracleInfo& info = InfoOf(Oracle::kCrashFree);
+  return absl::StrCat("VIOLATION ", info.id, " ", info.name, ": ", how_it_ended);
 }
 
 int WaitFor(pid_t process) {
@@ -150,7 +160,7 @@ bool Worker::Start() {
   uint64_t seed = 0;
   while (ReadAll(seeds[0], &seed, sizeof(seed))) {
     alarm(kPatienceSeconds);
-    const std::string bytes = Serialise(seed, sim::Simulate(DrawSettings(seed, profile_)));
+    const std::string bytes = Serialise(seed, sim::Simulate(DrawSettings(seed, profile_)), "");
     if (!WriteAll(results[1], bytes.data(), bytes.size())) break;
   }
   _exit(0);
@@ -181,25 +191,79 @@ SeedResult Worker::Epitaph() {
   result.seed = *seed_;
   const int status = WaitFor(process_);
   process_ = -1;
-  result.violation = HowItEnded(status, Drain(said_));
+  result.violation = Violated(HowItEnded(status, Drain(said_)));
   End();
   return result;
 }
 
-SeedResult RunTraced(const RunSettings& settings, const std::string& history_file,
-                     const std::function<void(const std::string&)>& line) {
-  SeedResult result;
-  result.seed = settings.seed;
+namespace {
+
+// Memory that a child shares with us: where its run has come to, in items of the scheduler.
+class SharedCount {
+ public:
+  SharedCount()
+      : at_(mmap(nullptr, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                 0)) {}
+  ~SharedCount() {
+    if (get() != nullptr) munmap(at_, sizeof(uint64_t));
+  }
+  SharedCount(const SharedCount&) = delete;
+  SharedCount& operator=(const SharedCount&) = delete;
+  uint64_t* get() const { return at_ == MAP_FAILED ? nullptr : static_cast<uint64_t*>(at_); }
+
+ private:
+  void* at_;
+};
+
+// Empty, or which file could not be written.
+std::string WriteFile(const std::string& name, const std::string& bytes) {
+  std::ofstream file(name, std::ios::binary);
+  file << bytes;
+  return file.flush() ? "" : absl::StrCat("cannot write ", name);
+}
+
+std::string WriteFiles(const RunSettings& settings, const RunFiles& files, const RunReport& report,
+                       const Recording& recording) {
+  const Caption caption{settings.seed,
+                        std::string(Name(settings.profile)),
+                        DescribeSettings(settings),
+                        files.replay,
+                        report.violation,
+                        report.explanation};
+  std::string problem;
+  const auto write = [&](const std::string& name, const auto& bytes) {
+    if (!name.empty() && problem.empty()) problem = WriteFile(name, bytes());
+  };
+  write(files.history, [&] { return WriteHistoryText(report.history); });
+  write(files.html, [&] { return WritePage(recording, caption); });
+  write(files.columns, [&] { return WriteColumns(recording, caption); });
+  write(files.chrome_trace, [&] { return WriteChromeTrace(recording, caption); });
+  return problem;
+}
+
+// How a child ended that gave no result.
+struct Death {
+  int status = 0;
+  std::string said;
+};
+
+// Runs a seed in a child process. Nothing when that died, or could not be made; see `death`.
+std::optional<SeedResult> RunInChild(const RunSettings& settings, const RunFiles& files,
+                                     const Audience& onlookers,
+                                     const std::function<void(const std::string&)>& line,
+                                     Death* death) {
+  SeedResult nothing_left;
+  nothing_left.seed = settings.seed;
   int lines[2], results[2], said[2];
   if (pipe2(lines, O_CLOEXEC) != 0 || pipe2(results, O_CLOEXEC) != 0 ||
       pipe2(said, O_CLOEXEC) != 0) {
-    result.violation = "no more pipes";
-    return result;
+    nothing_left.violation = "no more pipes";
+    return nothing_left;
   }
   const pid_t process = fork();
   if (process < 0) {
-    result.violation = "no more processes";
-    return result;
+    nothing_left.violation = "no more processes";
+    return nothing_left;
   }
   if (process == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -207,17 +271,19 @@ SeedResult RunTraced(const RunSettings& settings, const std::string& history_fil
     dup2(said[1], STDERR_FILENO);
     FILE* out = fdopen(lines[1], "w");
     setvbuf(out, nullptr, _IOLBF, 4096);  // what was said before an abort must be read
-    const RunReport report = sim::Simulate(settings, [out](Time now, absl::string_view text) {
-      absl::FPrintF(out, "%4d.%06d  %s\n", now / kSecond, now % kSecond, text);
-    });
+    Audience audience = onlookers;
+    if (line) {
+      audience.sink = [out](Time now, absl::string_view text) {
+        absl::FPrintF(out, "%4d.%06d  %s\n", now / kSecond, now % kSecond, text);
+      };
+    }
+    Recording recording(files.events);
+    if (files.picture()) audience.recording = &recording;
+    const RunReport report = sim::Simulate(settings, audience);
     if (!report.explanation.empty()) absl::FPrintF(out, "%s", report.explanation);
     fclose(out);
-    if (!history_file.empty()) {
-      std::ofstream file(history_file, std::ios::binary);
-      file << WriteHistoryText(report.history);
-      if (!file.flush()) absl::FPrintF(stderr, "cannot write %s\n", history_file);
-    }
-    const std::string bytes = Serialise(settings.seed, report);
+    const std::string problem = WriteFiles(settings, files, report, recording);
+    const std::string bytes = Serialise(settings.seed, report, problem);
     WriteAll(results[1], bytes.data(), bytes.size());
     _exit(0);
   }
@@ -229,18 +295,45 @@ SeedResult RunTraced(const RunSettings& settings, const std::string& history_fil
   size_t capacity = 0;
   ssize_t length = 0;
   while ((length = getline(&text, &capacity, in)) >= 0) {
+    if (!line) continue;
     line(
         std::string(absl::StripSuffix(absl::string_view(text, static_cast<size_t>(length)), "\n")));
   }
   free(text);
   fclose(in);
   const std::string bytes = Drain(results[0]);
-  const std::string said_text = Drain(said[0]);
+  death->said = Drain(said[0]);
   close(results[0]);
   close(said[0]);
-  const int status = WaitFor(process);
-  if (std::optional<SeedResult> parsed = Parse(bytes)) return *parsed;
-  result.violation = HowItEnded(status, said_text);
+  death->status = WaitFor(process);
+  return Parse(bytes);
+}
+
+}  // namespace
+
+SeedResult RunTraced(const RunSettings& settings, const RunFiles& files,
+                     const std::function<void(const std::string&)>& line) {
+  const SharedCount count;
+  Audience onlookers;
+  onlookers.begun = count.get();
+  Death death;
+  if (std::optional<SeedResult> result = RunInChild(settings, files, onlookers, line, &death)) {
+    return *result;
+  }
+  SeedResult result;
+  result.seed = settings.seed;
+  result.violation = Violated(HowItEnded(death.status, death.said));
+  if (count.get() == nullptr || *count.get() == 0) return result;
+  // It took its recording along. The same run again, up to the moment before, has all of it.
+  Audience again;
+  again.ends_before = *count.get();
+  again.how_it_ended = HowItEnded(death.status, death.said);
+  Death second;
+  if (files.picture() || !files.history.empty()) {
+    const std::optional<SeedResult> shown =
+        RunInChild(settings, files, again, /*line=*/nullptr, &second);
+    result.problem = shown.has_value() ? shown->problem : "the run died again on its way to a file";
+  }
   return result;
 }
 

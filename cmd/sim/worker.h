@@ -19,6 +19,7 @@ struct SeedResult {
   uint64_t hash = 0;
   RunCounters counters;
   std::string violation;  // as FormatViolation; empty when there was none
+  std::string problem;    // a file that could not be written; empty when there was none
 };
 
 class Worker {
@@ -54,9 +55,22 @@ class Worker {
   std::string buffer_;
 };
 
-// Runs a seed in a child process and hands every line of its trace to `line`. The result is as from
-// a Worker.
-SeedResult RunTraced(const RunSettings& settings, const std::string& history_file,
+// What is to be written about a run; an empty name: not that.
+struct RunFiles {
+  std::string history;       // what the clients saw
+  std::string html;          // a picture
+  std::string columns;       // the same as text, a column for each node
+  std::string chrome_trace;  // the same for Perfetto
+  size_t events = 10'000;    // that a picture shows: the last of the run
+  std::string replay;        // the command that makes it again, for whoever is sent the picture
+
+  bool picture() const { return !html.empty() || !columns.empty() || !chrome_trace.empty(); }
+};
+
+// Runs a seed in a child process, hands every line of its trace to `line` (if there is one), and
+// writes the files. The result is as from a Worker. A run that takes its process along is run a
+// second time, up to the moment before, for the sake of the files.
+SeedResult RunTraced(const RunSettings& settings, const RunFiles& files,
                      const std::function<void(const std::string&)>& line);
 
 }  // namespace raftkv::sim

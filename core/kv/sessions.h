@@ -77,6 +77,7 @@ class Sessions {
   bool Restore(absl::string_view key, absl::string_view value, Version version);
 
   void Replace(Sessions fresh);
+  void Discard(Sessions other) { tree_.Discard(std::move(other.tree_)); }
   size_t ReleaseSome(size_t budget) { return tree_.ReleaseSome(budget); }
 
  private:

@@ -81,6 +81,8 @@ class SnapshotReader {
 
   // The store, if the snapshot was complete. Call once.
   absl::StatusOr<Store> Finish();
+  // What has been built so far, only to be discarded. Instead of Finish.
+  Store Abandon() { return std::move(store_); }
 
  private:
   enum class Stage : uint8_t { kHeader, kEntries, kEnd, kDone };

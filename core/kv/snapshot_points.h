@@ -32,9 +32,7 @@ class SnapshotPoints {
   // True: the state right now is a snapshot point, and the count starts again from zero.
   bool Fold(uint64_t payload_bytes, uint64_t state_bytes) {
     folded_ += payload_bytes + kEntryOverheadBytes;
-    // Divided first: state_bytes * percent could overflow.
-    const uint64_t due = std::max(policy_.minimum_bytes, state_bytes / 100 * policy_.state_percent);
-    if (folded_ < due) return false;
+    if (folded_ < interval_bytes(state_bytes)) return false;
     folded_ = 0;
     return true;
   }
@@ -43,6 +41,15 @@ class SnapshotPoints {
   void Restart() { folded_ = 0; }
 
   uint64_t folded_bytes() const { return folded_; }
+  // From one snapshot of such a state to the next.
+  uint64_t interval_bytes(uint64_t state_bytes) const {
+    // Divided first: state_bytes * percent could overflow.
+    return std::max(policy_.minimum_bytes, state_bytes / 100 * policy_.state_percent);
+  }
+  // What may still be folded in before a snapshot of such a state is due.
+  uint64_t due_bytes(uint64_t state_bytes) const {
+    return interval_bytes(state_bytes) - std::min(folded_, interval_bytes(state_bytes));
+  }
 
  private:
   SnapshotPolicy policy_;

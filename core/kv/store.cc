@@ -331,6 +331,11 @@ void Store::Install(Store fresh) {
   feature_level_ = fresh.feature_level_;
 }
 
+void Store::Discard(Store other) {
+  data_.Discard(std::move(other.data_));
+  sessions_.Discard(std::move(other.sessions_));
+}
+
 size_t Store::ReleaseSome(size_t budget) {
   const size_t released = data_.ReleaseSome(budget);
   return released + (released < budget ? sessions_.ReleaseSome(budget - released) : 0);

@@ -88,6 +88,9 @@ class Store {
   // ReleaseSome.
   void Install(Store fresh);
 
+  // The content of a store that is not needed is left to ReleaseSome, too.
+  void Discard(Store other);
+
   // Frees old versions nobody looks at any more: about `budget` entries and nodes. Returns how
   // many; 0 when nothing is left.
   size_t ReleaseSome(size_t budget);

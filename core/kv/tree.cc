@@ -734,6 +734,12 @@ void Tree::Replace(Tree fresh) {
   retired_.insert(retired_.end(), fresh.retired_.begin(), fresh.retired_.end());
 }
 
+void Tree::Discard(Tree other) {
+  other.view_ = TreeView();
+  retired_.push_back(std::move(other.pool_));
+  retired_.insert(retired_.end(), other.retired_.begin(), other.retired_.end());
+}
+
 size_t Tree::ReleaseSome(size_t budget) {
   size_t released = pool_->ReleaseSome(budget);
   for (size_t i = 0; i < retired_.size() && released < budget;) {

@@ -115,6 +115,9 @@ class Tree {
   // Takes over the content of `fresh`; what this tree held is left to ReleaseSome.
   void Replace(Tree fresh);
 
+  // What `other` held is left to ReleaseSome, too.
+  void Discard(Tree other);
+
   // Frees versions that nobody refers to any more: about `budget` entries and nodes, at most a
   // node's worth more. Returns how many; 0 when there is nothing left to free.
   size_t ReleaseSome(size_t budget);

@@ -98,33 +98,105 @@ void Log::CopyTo(Index from, Index through, uint64_t max_bytes, Entries& out) co
   for (Index index = from; index < end; ++index) out.push_back(Slot(index));
 }
 
-void Log::Append(Entry entry) {
-  RAFTKV_CHECK(entry.index == last() + 1);
-  if (last() - base() == ring_.size()) Grow();
-  terms_.Append(entry.term);
-  Slot(entry.index) = std::move(entry);
+Index Log::TailWithin(Index through, uint64_t max_bytes) const {
+  RAFTKV_CHECK(through >= base() && through <= last());
+  Index from = through + 1;
+  while (from > first()) {
+    const Index block_first = std::max(first(), (from - 1) / kBlockEntries * kBlockEntries);
+    const bool whole_block = (from - 1 == last() || from % kBlockEntries == 0);
+    if (whole_block && BlockOf(from - 1).bytes <= max_bytes) {
+      max_bytes -= BlockOf(from - 1).bytes;
+      from = block_first;
+      continue;
+    }
+    for (; from > block_first; --from) {
+      const uint64_t bytes = EntryBytes(Slot(from - 1));
+      if (bytes > max_bytes) return from;
+      max_bytes -= bytes;
+    }
+  }
+  return from;
 }
 
-void Log::Grow() {
-  std::vector<Entry> old = std::move(ring_);
-  ring_ = std::vector<Entry>(std::max<size_t>(16, old.size() * 2));
-  for (Index index = first(); index <= last(); ++index)
-    Slot(index) = std::move(old[index & (old.size() - 1)]);
+void Log::OpenBlock(Index index) {
+  const size_t number = index / kBlockEntries;
+  const size_t in_use = last() > base() ? number - first() / kBlockEntries : 0;
+  if (in_use == ring_.size()) {
+    std::vector<std::unique_ptr<Block>> old = std::move(ring_);
+    ring_.resize(std::max<size_t>(4, old.size() * 2));
+    for (size_t moved = number - in_use; moved < number; ++moved)
+      ring_[moved & (ring_.size() - 1)] = std::move(old[moved & (old.size() - 1)]);
+  }
+  std::unique_ptr<Block>& block = BlockPointer(index);
+  if (spare_.empty()) {
+    block = std::make_unique<Block>();
+  } else {
+    block = std::move(spare_.back());
+    spare_.pop_back();
+  }
+}
+
+void Log::Append(Entry entry) {
+  RAFTKV_CHECK(entry.index == last() + 1);
+  // Faster than entries come, so that what has left does not pile up.
+  ReleaseSome(2);
+  if (last() == base() || entry.index % kBlockEntries == 0) OpenBlock(entry.index);
+  terms_.Append(entry.term);
+  Block& block = BlockOf(entry.index);
+  block.bytes += EntryBytes(entry);
+  block.entries[entry.index % kBlockEntries] = std::move(entry);
+}
+
+// Takes an end of the log, or all of it, out of the blocks. `rest` is the index beside it, which
+// stays if there is one: its block stays, too.
+void Log::Remove(Index from, Index through, Index rest) {
+  for (Index begin = from; begin <= through;) {
+    const Index end = std::min(through, begin - begin % kBlockEntries + kBlockEntries - 1);
+    if (begin / kBlockEntries != rest / kBlockEntries || rest < first() || rest > last()) {
+      // The one that is being emptied stays the last.
+      dropped_.insert(dropped_.end() - (emptied_ > 0 ? 1 : 0), std::move(BlockPointer(begin)));
+    } else {
+      Block& block = BlockOf(begin);
+      for (Index index = begin; index <= end; ++index) {
+        Entry& entry = block.entries[index % kBlockEntries];
+        block.bytes -= EntryBytes(entry);
+        entry = Entry();
+      }
+    }
+    begin = end + 1;
+  }
 }
 
 void Log::TruncateAfter(Index index) {
-  for (Index dropped = index + 1; dropped <= last(); ++dropped) Slot(dropped) = Entry();
+  RAFTKV_CHECK(index >= base() && index <= last());
+  Remove(index + 1, last(), index);
   terms_.TruncateAfter(index);
 }
 
 void Log::Compact(Index through) {
-  for (Index dropped = first(); dropped <= through; ++dropped) Slot(dropped) = Entry();
+  RAFTKV_CHECK(through >= base() && through <= last());
+  Remove(first(), through, through + 1);
   terms_.DropBefore(through);
 }
 
 void Log::Reset(Index base, Term base_term) {
-  ring_.clear();
+  Remove(first(), last(), first() - 1);
   terms_.Reset(base, base_term);
+}
+
+size_t Log::ReleaseSome(size_t budget) {
+  size_t released = 0;
+  while (released < budget && !dropped_.empty()) {
+    Block& block = *dropped_.back();
+    block.entries[emptied_] = Entry();
+    ++released;
+    if (++emptied_ < kBlockEntries) continue;
+    emptied_ = 0;
+    block.bytes = 0;
+    if (spare_.size() < kSpareBlocks) spare_.push_back(std::move(dropped_.back()));
+    dropped_.pop_back();
+  }
+  return released;
 }
 
 }  // namespace raftkv::raft

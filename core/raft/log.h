@@ -2,7 +2,10 @@
 // whole and asks storage nothing.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -56,9 +59,19 @@ class TermRuns {
   std::vector<Run> runs_{{0, 0}};
 };
 
+// What one entry counts towards limits in bytes: its payload and what surrounds it.
+inline constexpr uint64_t kEntryOverheadBytes = 16;
+inline uint64_t EntryBytes(const Entry& entry) {
+  return entry.payload.size() + kEntryOverheadBytes;
+}
+
+// Leaving the log is cheap for any number of entries: what Compact and Reset drop is only put
+// aside, and freed little by little by Append and ReleaseSome, so that no single call takes long.
 class Log {
  public:
   Log() = default;
+  Log(Log&&) = default;
+  Log& operator=(Log&&) = default;
 
   Index base() const { return terms_.base(); }  // last compacted index; its term is still known
   Index first() const { return terms_.base() + 1; }
@@ -78,25 +91,50 @@ class Log {
   // and including `through`; at least one when there is any.
   void CopyTo(Index from, Index through, uint64_t max_bytes, Entries& out) const;
 
+  // The lowest index in [first, through + 1] such that the entries from it to `through` weigh
+  // `max_bytes` (EntryBytes each) or less together; `through` in [base, last]. Looks at two blocks
+  // of entries at most.
+  Index TailWithin(Index through, uint64_t max_bytes) const;
+
   void Append(Entry entry);         // entry.index == last + 1
   void TruncateAfter(Index index);  // index in [base, last]
   void Compact(Index through);      // through in [base, last]
   void Reset(Index base, Term base_term);
 
+  // Frees up to `budget` of the entries that have left the log. Returns how many; 0 when none is
+  // left.
+  size_t ReleaseSome(size_t budget);
+
  private:
-  // A ring: entries enter at the back and leave at both ends without moving the others.
-  Entry& Slot(Index index) { return ring_[index & (ring_.size() - 1)]; }
-  const Entry& Slot(Index index) const { return ring_[index & (ring_.size() - 1)]; }
-  void Grow();
+  static constexpr size_t kBlockEntries = 256;
+  // Emptied blocks that are kept for entries to come, so that a log that is compacted as it grows
+  // allocates nothing.
+  static constexpr size_t kSpareBlocks = 64;
+
+  // The entries whose index divided by kBlockEntries is the block's number.
+  struct Block {
+    uint64_t bytes = 0;  // EntryBytes of those that are in the log
+    std::array<Entry, kBlockEntries> entries;
+  };
+
+  std::unique_ptr<Block>& BlockPointer(Index index) {
+    return ring_[(index / kBlockEntries) & (ring_.size() - 1)];
+  }
+  Block& BlockOf(Index index) { return *BlockPointer(index); }
+  const Block& BlockOf(Index index) const {
+    return *ring_[(index / kBlockEntries) & (ring_.size() - 1)];
+  }
+  const Entry& Slot(Index index) const { return BlockOf(index).entries[index % kBlockEntries]; }
+  void OpenBlock(Index index);
+  void Remove(Index from, Index through, Index rest);
 
   TermRuns terms_;
-  std::vector<Entry> ring_;  // size is 0 or a power of two
+  // A ring of the blocks of [first, last]: blocks enter at the back and leave at both ends without
+  // moving the others. Its size is 0 or a power of two.
+  std::vector<std::unique_ptr<Block>> ring_;
+  std::vector<std::unique_ptr<Block>> dropped_;  // to be emptied, the last one first
+  size_t emptied_ = 0;                           // entries of dropped_.back()
+  std::vector<std::unique_ptr<Block>> spare_;    // empty
 };
-
-// What one entry counts towards limits in bytes: its payload and what surrounds it.
-inline constexpr uint64_t kEntryOverheadBytes = 16;
-inline uint64_t EntryBytes(const Entry& entry) {
-  return entry.payload.size() + kEntryOverheadBytes;
-}
 
 }  // namespace raftkv::raft

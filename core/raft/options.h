@@ -52,12 +52,12 @@ struct Options {
   bool forward_proposals = false;
 
   // Where bytes are counted, an entry counts EntryBytes (log.h).
-  uint64_t max_append_bytes = 1 << 20;      // per append message; one entry always fits
+  uint64_t max_append_bytes = 256 << 10;    // per append message; one entry always fits
   uint64_t max_committed_bytes = 16 << 20;  // handed out and not yet applied; one entry always fits
   // Appends sent ahead to one follower: how many, and their bytes, which are at least
   // max_append_bytes; 0: no limit in bytes.
   uint64_t max_inflight_messages = 256;
-  uint64_t max_inflight_bytes = 64 << 20;
+  uint64_t max_inflight_bytes = 2 << 20;
   // Payload a leader holds that is not yet applied; one proposal always fits.
   uint64_t max_uncommitted_bytes = 256 << 20;
   uint64_t max_pending_reads = 65536;  // waiting for confirmation

@@ -84,14 +84,15 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
   // A term is written before what is of it. Only the snapshot that founds a node is of term 1
   // before there was any.
   const Term founded = recovered.entries.empty() ? 1 : 0;
-  if (raft.log_.last_term() > std::max(raft.hard_.term, founded)) {
-    return absl::DataLossError(absl::StrCat("recovered log: term ", raft.log_.last_term(),
+  const auto older_than = [&](absl::string_view what, Term term) {
+    return absl::DataLossError(absl::StrCat("term and vote are older than the log: ", what, term,
                                             " is above the node's own, ", raft.hard_.term));
+  };
+  if (raft.log_.last_term() > std::max(raft.hard_.term, founded)) {
+    return older_than("its term ", raft.log_.last_term());
   }
   if (recovered.suspicion && recovered.suspicion->term > std::max(raft.hard_.term, founded)) {
-    return absl::DataLossError(absl::StrCat("recovered log: the lost end is of term ",
-                                            recovered.suspicion->term, ", above the node's own, ",
-                                            raft.hard_.term));
+    return older_than("the term of its lost end ", recovered.suspicion->term);
   }
   raft.commit_ = std::min(std::max(recovered.commit, recovered.snapshot.index), raft.log_.last());
   raft.applied_ = raft.handed_out_ = recovered.snapshot.index;
@@ -200,6 +201,8 @@ NodeId Raft::transfer_target() const {
 // ---- Dispatch ----
 
 void Raft::Tick() {
+  constexpr size_t kReleasedPerTick = 4096;  // well below a millisecond
+  log_.ReleaseSome(kReleasedPerTick);
   ++now_;
   if (silent_ticks_ > 0) --silent_ticks_;
   if (ticket_out_) ++ticket_ticks_;

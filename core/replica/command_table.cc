@@ -76,6 +76,8 @@ constexpr CommandSpec kConfig[] = {
     {"get", -3, kAdmin, kNoKeys, kServer, CallConfigGet, "pattern...",
      "Settings that Redis clients ask for"},
     kHelp,
+    {"resetstat", 2, kAdmin, kNoKeys, kServer, CallConfigResetStat, "",
+     "Starts the statistics of INFO anew"},
     {"set", -4, kAdmin, kNoKeys, kServer, CallConfigSet, "name value...",
      "Refused: settings are flags of the node"},
 };

@@ -151,6 +151,7 @@ void CallCommandGetKeys(Call& call);
 void CallCommandInfo(Call& call);
 void CallCommandList(Call& call);
 void CallConfigGet(Call& call);
+void CallConfigResetStat(Call& call);
 void CallConfigSet(Call& call);
 void CallInfo(Call& call);
 void CallKvStatus(Call& call);

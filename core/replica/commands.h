@@ -58,6 +58,7 @@ enum class StatusRequest : uint8_t {
   kInfoClients,
   kInfoMemory,
   kInfoPersistence,
+  kInfoStatistics,
   kInfoReplication,
   kInfoRaft,
   kInfoCluster,
@@ -68,6 +69,7 @@ enum class StatusRequest : uint8_t {
   kClusterNodes,
   kClusterInfo,
   kClusterMyId,
+  kResetStatistics,  // CONFIG RESETSTAT; answered with OK
 };
 
 // Answered by the connection itself; nothing else has to be done.
@@ -120,6 +122,13 @@ struct NodeStatus {
   // Empty when nothing is lost.
   std::string repair;
   ScrubCounters scrub;
+  // Log that may still come before the next snapshot, and what is being done with snapshots now.
+  uint64_t snapshot_due_bytes = 0;
+  bool taking_snapshot = false, receiving_snapshot = false;
+  uint64_t sending_snapshots = 0;  // to so many peers
+  // The longest turn of the driver's loop since the start or CONFIG RESETSTAT: nobody was listened
+  // to for so long.
+  uint64_t longest_turn_us = 0;
   raft::ConfState conf;
   const Members* members = nullptr;
 };

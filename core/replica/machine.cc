@@ -22,6 +22,8 @@ void Machine::Install(Machine fresh) {
   members_ = std::move(fresh.members_);
 }
 
+void Machine::Discard(MachineSnapshotReader reader) { store_.Discard(reader.Abandon()); }
+
 MachineSnapshotWriter::MachineSnapshotWriter(const Machine& machine)
     : store_(machine.store().View()) {
   const std::string members = machine.members().Encode();

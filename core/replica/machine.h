@@ -20,6 +20,8 @@
 
 namespace raftkv::replica {
 
+class MachineSnapshotReader;
+
 class Machine {
  public:
   explicit Machine(const kv::StoreOptions& options) : store_(options) {}
@@ -42,6 +44,8 @@ class Machine {
   // Takes over the state of `fresh`. What this machine held is freed in slices by ReleaseSome, as
   // are old versions nobody looks at any more.
   void Install(Machine fresh);
+  // What a reader has built of a snapshot that is not needed, likewise.
+  void Discard(MachineSnapshotReader reader);
   void ReleaseSome(size_t budget) { store_.ReleaseSome(budget); }
 
  private:
@@ -69,7 +73,8 @@ class MachineSnapshotReader {
   explicit MachineSnapshotReader(const kv::StoreOptions& options);
 
   absl::Status Feed(absl::string_view bytes);
-  absl::StatusOr<Machine> Finish();  // once, after the last byte
+  absl::StatusOr<Machine> Finish();                 // once, after the last byte
+  kv::Store Abandon() { return store_.Abandon(); }  // see kv::SnapshotReader
   // The table of members, which comes first; not set before all of it was fed.
   const std::optional<Members>& members() const { return members_; }
 

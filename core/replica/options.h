@@ -31,8 +31,10 @@ struct Options {
   uint32_t snapshot_chunk_bytes = 256 << 10;
   uint64_t snapshot_resend_ms = 1'000;  // a chunk without an answer is sent again after this,
   uint32_t snapshot_resends = 10;       // and given up after so many times
-  // To each follower; 0: as fast as it acknowledges. What one tick may send is sent at once.
-  uint64_t snapshot_bytes_per_s = 64 << 20;
+  // A snapshot is sent to each follower, and our own is written and read back, at this pace (0: as
+  // fast as it goes); our own faster when the log grows faster. What is due within a tick is done
+  // at once.
+  uint64_t snapshot_bytes_per_s = 20 << 20;
   // The disk is read through for rot at this pace, at most one step of 256 KiB in a tick (0: not at
   // all), and then again after a pause. A start reads everything, so the first pass waits, too.
   uint64_t scrub_bytes_per_s = 4 << 20;

@@ -170,8 +170,7 @@ void Repair::Take(Hole& hole, const wire::EntryVerdict& verdict, const raft::Ent
 //
 //   - Another entry is committed at the index.
 //   - An entry stands there of a term T above everything our disk may have vouched for. The leader
-//   of
-//     T did not have ours. Had anything of our log from here on been committed with our help, it
+//     of T did not have ours. Had anything of our log from here on been committed with our help, it
 //     would have been in a term of an entry of our log, below T, and the leader of T would have it.
 //     (A later term than that of the entry alone would not do: figure 8 of the paper commits an old
 //     entry although one of a later term was at its index elsewhere.)
@@ -267,7 +266,9 @@ void Repair::Decide() {
   if (decision_) return;
   const raft::Index end = EndByProof();
   const Hole* const hole = FirstOpen();
-  if (hole == nullptr || hole->index >= end) return Settle(end, end != kNoEnd);
+  if (hole == nullptr || hole->index >= end) {
+    return Settle(end, end != kNoEnd && !MoreWasLost());
+  }
   // Without readable entries behind it that may count, this is the lost end of a log and no hole:
   // nothing is kept from anybody, and the suspicion keeps the promise.
   const bool tail = std::none_of(
@@ -279,6 +280,17 @@ void Repair::Decide() {
       (hole->said.size() == peers_.size() || ticks_ > options_.patience_ticks)) {
     decision_ = NeedsSnapshot{hole->index};
   }
+}
+
+// Whether the disk may have vouched for more than what is listed of it. Then the lost end may have
+// cut the log further in front and begun it anew: what is listed is a log of an earlier time, and a
+// proof about it says nothing about what replaced it.
+bool Repair::MoreWasLost() const {
+  raft::DamagedEntry last = damage_.bad.back();
+  if (!damage_.intact.empty() && damage_.intact.back().index > last.index) {
+    last = {damage_.intact.back().index, damage_.intact.back().term};
+  }
+  return last != raft::DamagedEntry{damage_.last.index, damage_.last.term};
 }
 
 void Repair::Settle(raft::Index end, bool proven) {

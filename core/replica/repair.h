@@ -92,6 +92,7 @@ class Repair {
   bool MayHaveHad(const Hole& hole, raft::NodeId peer) const;
   bool NoQuorumCanHaveHad(const Hole& hole) const;
   bool StandsInSnapshot(const Hole& hole) const;
+  bool MoreWasLost() const;
   void Settle(raft::Index end, bool proven);
   void Ask(raft::NodeId peer);
   const Hole* FirstOpen() const;

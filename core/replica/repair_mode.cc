@@ -9,15 +9,14 @@ namespace raftkv::replica {
 
 RepairMode::RepairMode(raft::NodeId self, const raft::Log& log, Findings findings,
                        const Options& options)
-    : log_(log), findings_(std::move(findings)), options_(options) {
+    : self_(self), log_(log), findings_(std::move(findings)), options_(options) {
   RepairStarted started;
   if (findings_.snapshot_damaged) started.snapshot = findings_.snapshot.meta.index;
   if (findings_.damage) {
     started.bad_entries = findings_.damage->bad.size();
     started.first = findings_.damage->bad.front().index;
     started.last = findings_.damage->bad.back().index;
-    repair_.emplace(self, log_, findings_.snapshot.meta.conf, findings_.commit, *findings_.damage,
-                    options_.log);
+    AskForEntries();
     peers_ = repair_->peers();
   } else {
     raft::Entries entries;
@@ -35,11 +34,22 @@ RepairMode::RepairMode(raft::NodeId self, const raft::Log& log, Findings finding
   Advance();
 }
 
+void RepairMode::AskForEntries() {
+  repair_.emplace(self_, log_, findings_.snapshot.meta.conf, findings_.commit, *findings_.damage,
+                  options_.log);
+}
+
 bool RepairMode::hopeless() const { return peers_.empty() && stage_ != Stage::kSettling; }
 
 void RepairMode::Tick() {
   if (repair_ && stage_ == Stage::kAsking) repair_->Tick();
   if (fetch_ && stage_ == Stage::kFetching) fetch_->Tick();
+  if (repair_ && stage_ == Stage::kFetching && fetch_->fruitless()) {
+    // Whoever had a snapshot that stands for the entry is gone, and the entry may have turned up.
+    stage_ = Stage::kAsking;
+    fetch_.reset();
+    AskForEntries();
+  }
   Advance();
   if (no_space_ && ticks_ % options_.log.patience_ticks == 0) {
     no_space_ = false;

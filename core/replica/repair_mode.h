@@ -82,12 +82,14 @@ class RepairMode {
  private:
   // What comes next is decided whenever an input has been taken and no job is out.
   void Advance();
+  void AskForEntries();
   void IssueLastJob();
   void Close(raft::Index snapshot, const std::optional<raft::Suspicion>& suspicion,
              raft::Index last);
 
   enum class Stage : uint8_t { kAsking, kSettling, kFetching, kRestoring, kDone };
 
+  raft::NodeId self_;
   const raft::Log& log_;
   Findings findings_;
   Options options_;

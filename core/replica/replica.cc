@@ -77,6 +77,7 @@ void Replica::Tick() {
   if (repairing()) return repair_mode_->Tick();
   raft_.Tick();
   TickDisk();
+  if (local_snapshot_ && local_snapshot_->done) LocalSnapshotInTime();
   TickSending();
   ExpirePending();
   ReviewSuspicion();
@@ -566,6 +567,11 @@ NodeStatus Replica::Status() const {
   status.disk_full = disk_full_;
   status.repair = RepairText();
   status.scrub = scrubbed_;
+  status.snapshot_due_bytes = snapshot_points_.due_bytes(machine_.store().memory_bytes());
+  status.taking_snapshot = local_snapshot_.has_value();
+  status.receiving_snapshot = receiving_ && receiving_->stage != Receiving::Stage::kDone;
+  status.sending_snapshots = sending_.size();
+  status.longest_turn_us = longest_turn_us_;
   status.conf = raft_.conf();
   status.members = &members();
   return status;

@@ -11,6 +11,7 @@
 // owner, and payloads in jobs must not be copied on another thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -164,6 +165,9 @@ class Replica {
   void ClientClosed(ClientId id);
 
   void JobDone(JobResult result);
+
+  // For the statistics only: carrying out what one TakeWork gave, and what led to it, took so long.
+  void TurnTook(uint64_t us) { longest_turn_us_ = std::max(longest_turn_us_, us); }
 
   // Refuses new requests, hands leadership over when leading. The driver goes on turning until
   // Stopped() or until it has had enough.
@@ -323,6 +327,7 @@ class Replica {
   // snapshots.cc: taking, sending, receiving, loading
   void MaybeTakeSnapshot(const raft::Entry& entry);
   void LocalSnapshotJob(JobBody body);
+  void LocalSnapshotInTime();
   void LocalSnapshotStep(const JobResult& result);
   void SnapshotBecameCurrent(const raft::SnapshotMeta& meta, const FinishedSnapshot& finished);
   void StartSending(raft::NodeId peer, const raft::SnapshotMeta& meta);
@@ -335,6 +340,9 @@ class Replica {
   void OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk);
   void ReceiveStep(const JobResult& result);
   void AckChunk(wire::SnapshotAckStatus status);
+  void FeedReceived(absl::string_view bytes);
+  void DropReceived();
+  void Loaded(raft::Index index, Machine machine);
   void StartLoading(raft::Index index);
   void LoadStep(const JobResult& result);
 
@@ -360,8 +368,12 @@ class Replica {
     uint64_t number = 0;
     raft::SnapshotMeta meta;
     MachineSnapshotWriter writer;
-    uint64_t offset = 0;
-    bool writing = true;  // then finishing, then switching
+    uint64_t state_bytes = 0;       // about what there is to write
+    uint64_t offset = 0;            // written
+    uint64_t log_bytes = 0;         // applied since it was begun
+    uint64_t next_us = 0;           // when the next step is due at its own pace
+    std::optional<JobResult> done;  // a step that was carried out, while the next one waits
+    bool writing = true;            // then finishing, then switching
     std::optional<FinishedSnapshot> finished;
   };
   struct Sending {
@@ -395,6 +407,9 @@ class Replica {
     } stage = Stage::kBeginning;
     std::string
         first_bytes;  // of the chunk that began the transfer, written once BeginSnapshot is done
+    // The state that the bytes so far make; null once they made none. So there is nothing to load
+    // when the last one is here.
+    std::unique_ptr<MachineSnapshotReader> reader;
   };
   struct Loading {
     raft::Index index = 0;
@@ -429,6 +444,7 @@ class Replica {
   wire::CommandEncoder command_encoder_;
   std::map<uint64_t, JobOwner> jobs_;
   AfterPersist after_persist_;
+  uint64_t longest_turn_us_ = 0;
   bool disk_full_ = false;
   uint64_t retry_space_us_ = 0;  // while disk_full_: when to ask again whether there is space,
   uint64_t hand_over_us_ = 0;    // and from when on to hand leadership over

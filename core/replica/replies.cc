@@ -198,6 +198,11 @@ void WriteStatusMap(const NodeStatus& status, wire::RespWriter* writer) {
       {"scrub_passes", status.scrub.passes},
       {"scrub_bytes", status.scrub.bytes},
       {"scrub_findings", status.scrub.findings},
+      {"snapshot_due_bytes", status.snapshot_due_bytes},
+      {"taking_snapshot", uint64_t{status.taking_snapshot}},
+      {"sending_snapshots", status.sending_snapshots},
+      {"receiving_snapshot", uint64_t{status.receiving_snapshot}},
+      {"longest_turn_us", status.longest_turn_us},
   };
   writer->Map(std::size(fields));
   for (const Field& field : fields) {
@@ -247,11 +252,17 @@ void WriteInfo(StatusRequest what, const NodeStatus& status, wire::RespWriter* w
           absl::StrCat("connected_clients:", status.clients, "\r\n"));
   section(StatusRequest::kInfoMemory, "Memory",
           absl::StrCat("used_memory_dataset:", status.store_bytes, "\r\n"));
-  section(StatusRequest::kInfoPersistence, "Persistence",
-          absl::StrCat("loading:0\r\naof_enabled:1\r\naof_last_write_status:",
-                       status.disk_full ? "err" : "ok", "\r\nrepair:", status.repair,
-                       "\r\nscrub_passes:", status.scrub.passes, "\r\nscrub_bytes:",
-                       status.scrub.bytes, "\r\nscrub_findings:", status.scrub.findings, "\r\n"));
+  section(
+      StatusRequest::kInfoPersistence, "Persistence",
+      absl::StrCat(
+          "loading:0\r\naof_enabled:1\r\naof_last_write_status:", status.disk_full ? "err" : "ok",
+          "\r\nrepair:", status.repair, "\r\nscrub_passes:", status.scrub.passes,
+          "\r\nscrub_bytes:", status.scrub.bytes, "\r\nscrub_findings:", status.scrub.findings,
+          "\r\nrdb_bgsave_in_progress:", status.taking_snapshot ? 1 : 0, "\r\nsnapshot_due_bytes:",
+          status.snapshot_due_bytes, "\r\nsending_snapshots:", status.sending_snapshots,
+          "\r\nreceiving_snapshot:", status.receiving_snapshot ? 1 : 0, "\r\n"));
+  section(StatusRequest::kInfoStatistics, "Stats",
+          absl::StrCat("longest_turn_us:", status.longest_turn_us, "\r\n"));
   // Every node takes writes (followers forward them), so to a Redis client each one is a master.
   section(StatusRequest::kInfoReplication, "Replication",
           absl::StrCat("role:master\r\nconnected_slaves:0\r\nmaster_repl_offset:", status.commit,
@@ -408,6 +419,7 @@ void WriteStatus(StatusRequest what, const NodeStatus& status, wire::RespWriter*
     case StatusRequest::kInfoClients:
     case StatusRequest::kInfoMemory:
     case StatusRequest::kInfoPersistence:
+    case StatusRequest::kInfoStatistics:
     case StatusRequest::kInfoReplication:
     case StatusRequest::kInfoRaft:
     case StatusRequest::kInfoCluster:
@@ -424,6 +436,8 @@ void WriteStatus(StatusRequest what, const NodeStatus& status, wire::RespWriter*
       return WriteClusterInfo(status, writer);
     case StatusRequest::kClusterMyId:
       return writer->Bulk(ClusterNodeId(status, status.node));
+    case StatusRequest::kResetStatistics:
+      return writer->Ok();
   }
 }
 

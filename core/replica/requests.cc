@@ -59,8 +59,10 @@ absl::string_view ReasonText(wire::ForwardReason reason) {
 // ---- Admission ----
 
 void Replica::Admit(ClientConnection& client, uint64_t slot, Request& request) {
-  if (const auto* status = std::get_if<StatusRequest>(&request))
+  if (const auto* status = std::get_if<StatusRequest>(&request)) {
+    if (*status == StatusRequest::kResetStatistics) longest_turn_us_ = 0;
     return client.Status(slot, *status, Status());
+  }
   if (stopping_) return client.Fail(slot, "NOTAPPLIED this node is stopping");
   if (repairing()) return client.Fail(slot, absl::StrCat("NOTAPPLIED this node is ", RepairText()));
   if (waiting_bytes_ > options_.max_waiting_bytes)

@@ -312,6 +312,8 @@ void CallConfigGet(Call& call) {
   }
 }
 
+void CallConfigResetStat(Call& call) { Ask(call, StatusRequest::kResetStatistics); }
+
 void CallConfigSet(Call& call) {
   Refuse(call, "ERR CONFIG SET is not supported: settings are flags of the node (raftkv --help)");
 }
@@ -320,13 +322,10 @@ void CallConfigSet(Call& call) {
 
 void CallInfo(Call& call) {
   static constexpr std::pair<absl::string_view, StatusRequest> kSections[] = {
-      {"server", StatusRequest::kInfoServer},
-      {"clients", StatusRequest::kInfoClients},
-      {"memory", StatusRequest::kInfoMemory},
-      {"persistence", StatusRequest::kInfoPersistence},
-      {"replication", StatusRequest::kInfoReplication},
-      {"raft", StatusRequest::kInfoRaft},
-      {"cluster", StatusRequest::kInfoCluster},
+      {"server", StatusRequest::kInfoServer},     {"clients", StatusRequest::kInfoClients},
+      {"memory", StatusRequest::kInfoMemory},     {"persistence", StatusRequest::kInfoPersistence},
+      {"stats", StatusRequest::kInfoStatistics},  {"replication", StatusRequest::kInfoReplication},
+      {"raft", StatusRequest::kInfoRaft},         {"cluster", StatusRequest::kInfoCluster},
       {"keyspace", StatusRequest::kInfoKeyspace},
   };
   StatusRequest what = StatusRequest::kInfo;

@@ -36,6 +36,7 @@ void SnapshotFetch::AskNext() {
   if (peers_.empty()) return;
   const raft::NodeId peer = peers_[next_peer_++ % peers_.size()];
   if (stage_ == Stage::kSearching) {
+    ++searches_;
     pulls_.emplace_back(peer, wire::SnapshotPull{0, 0, options_.piece_bytes});
   } else {
     pulls_.emplace_back(peer, wire::SnapshotPull{target_->meta.index, offset_, PieceLength()});
@@ -47,14 +48,18 @@ uint64_t SnapshotFetch::PieceLength() const {
 }
 
 void SnapshotFetch::OnPiece(raft::NodeId from, const wire::SnapshotPiece& piece) {
-  if (std::find(peers_.begin(), peers_.end(), from) == peers_.end()) return;
+  const auto peer = std::find(peers_.begin(), peers_.end(), from);
+  if (peer == peers_.end()) return;
   if (stage_ == Stage::kSearching) {
     if (piece.asked_index != 0 || piece.offset != 0) return;   // late, of an earlier search
     if (!piece.meta || piece.meta->index < at_least_) return;  // patience asks the next one
     target_ = Target{*piece.meta, piece.size, piece.digest};
     first_piece_ = piece.bytes;
     fetched_bytes_ += piece.bytes.size();
-    --next_peer_;  // whoever has the first piece has the others
+    // Whoever has the first piece has the others. If that turns out to be wrong, what the next one
+    // has may do better.
+    next_peer_ = static_cast<size_t>(peer - peers_.begin());
+    next_search_ = next_peer_ + 1;
     Start(Stage::kBeginning, BeginSnapshot{SnapshotOrigin::kReceived, target_->meta});
     return;
   }
@@ -149,6 +154,7 @@ void SnapshotFetch::StartOver() {
 // The next question waits for patience to end: there may have been no room.
 void SnapshotFetch::Search() {
   stage_ = Stage::kSearching;
+  next_peer_ = next_search_;
   ticks_ = 0;
 }
 

@@ -50,6 +50,9 @@ class SnapshotFetch {
   // Written, synced and verified, but not yet current.
   bool done() const { return stage_ == Stage::kDone; }
   const raft::SnapshotMeta& meta() const { return target_->meta; }
+  // Every peer has been asked for its newest snapshot more than once, and nothing came of it; no
+  // job is out.
+  bool fruitless() const { return stage_ == Stage::kSearching && searches_ > 2 * peers_.size(); }
   uint64_t fetched_bytes() const { return fetched_bytes_; }
 
   // "a piece of snapshot 900 (at byte 4096) from nodes 2, 3".
@@ -87,8 +90,10 @@ class SnapshotFetch {
   uint64_t writing_ = 0;     // bytes in the job that is out
   std::string first_piece_;  // of a snapshot found by searching
   size_t next_peer_ = 0;
-  size_t refusals_ = 0;  // peers, one after the other, that do not have what is asked for
-  uint32_t ticks_ = 0;   // since the question that is out
+  size_t next_search_ = 0;  // where the next search begins, behind whoever gave the target
+  size_t searches_ = 0;     // questions for the newest
+  size_t refusals_ = 0;     // peers, one after the other, that do not have what is asked for
+  uint32_t ticks_ = 0;      // since the question that is out
   uint64_t fetched_bytes_ = 0;
   std::vector<std::pair<raft::NodeId, wire::SnapshotPull>> pulls_;
   std::optional<JobBody> job_;

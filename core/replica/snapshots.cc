@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/numeric/int128.h"
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
 #include "core/replica/replica.h"
@@ -19,11 +20,17 @@ namespace raftkv::replica {
 // so that equal indexes mean equal bytes on every replica that takes one there. A point that passes
 // while the previous snapshot is still being written is left out.
 void Replica::MaybeTakeSnapshot(const raft::Entry& entry) {
+  if (local_snapshot_) {
+    local_snapshot_->log_bytes += raft::EntryBytes(entry);
+    if (local_snapshot_->done) LocalSnapshotInTime();
+  }
   if (!snapshot_points_.Fold(entry.payload.size(), machine_.store().memory_bytes())) return;
   if (local_snapshot_ || raft_.installing_snapshot()) return;
   local_snapshot_.emplace(LocalSnapshot{.number = NewId(),
                                         .meta = {entry.index, entry.term, raft_.conf()},
                                         .writer = MachineSnapshotWriter(machine_),
+                                        .state_bytes = machine_.store().memory_bytes(),
+                                        .done = {},
                                         .finished = {}});
   LocalSnapshotJob(BeginSnapshot{SnapshotOrigin::kLocal, local_snapshot_->meta});
 }
@@ -44,11 +51,32 @@ void Replica::LocalSnapshotStep(const JobResult& result) {
     return;
   }
   if (!result.status.ok()) return Fail(result.status);
+  snapshot.done = result;
+  LocalSnapshotInTime();
+}
+
+// The disk is shared with what clients write, so a snapshot goes at its own pace, unless the log
+// grows so fast that it would not be complete halfway to the next one.
+void Replica::LocalSnapshotInTime() {
+  LocalSnapshot& snapshot = *local_snapshot_;
+  // A tick's worth is done ahead, because the next look at the time may be as far away.
+  if (snapshot.next_us > now_us_ + options_.tick_us) {
+    const uint64_t halfway = snapshot_points_.interval_bytes(snapshot.state_bytes) / 2;
+    if (absl::uint128(snapshot.offset) * halfway >
+        absl::uint128(snapshot.state_bytes) * snapshot.log_bytes) {
+      return;
+    }
+  }
+  const JobResult result = *std::exchange(snapshot.done, std::nullopt);
   if (snapshot.writing) {
     std::string bytes = snapshot.writer.Next(options_.snapshot_chunk_bytes);
     if (!bytes.empty()) {
       const uint64_t offset = snapshot.offset;
       snapshot.offset += bytes.size();
+      if (options_.snapshot_bytes_per_s != 0) {
+        snapshot.next_us = std::max(snapshot.next_us, now_us_) +
+                           bytes.size() * 1'000'000 / options_.snapshot_bytes_per_s;
+      }
       LocalSnapshotJob(AppendSnapshot{SnapshotOrigin::kLocal, offset, std::move(bytes)});
       return;
     }
@@ -74,13 +102,11 @@ void Replica::SnapshotBecameCurrent(const raft::SnapshotMeta& meta,
   raft_.SnapshotAvailable(meta);
   // A little of the log is kept in memory for followers that lag: entries are cheaper than a
   // snapshot.
-  raft::Index keep_from = meta.index + 1;
-  uint64_t bytes = 0;
-  while (keep_from > raft_.log().first()) {
-    bytes += raft::EntryBytes(raft_.log().At(keep_from - 1));
-    if (bytes > options_.trailing_log_bytes) break;
-    --keep_from;
-  }
+  raft::Index keep_from = raft_.log().TailWithin(meta.index, options_.trailing_log_bytes);
+  // Whoever is being sent an older one goes on behind that; it is the previous one at most, as
+  // those before cannot be read any more.
+  for (const auto& [peer, sending] : sending_)
+    keep_from = std::min(keep_from, std::max(sending.meta.index + 1, raft_.log().first()));
   raft_.Compact(keep_from - 1);
   StartJob({JobKind::kHousekeeping}, CompactLog{meta.index});
   work_.events.push_back(SnapshotTaken{meta.index, finished.size, finished.digest});
@@ -220,13 +246,17 @@ void Replica::OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk) {
     std::tie(receiving_->term, receiving_->transfer) = order;
   } else if (!current) {
     if (chunk.offset != 0) return answer(wire::SnapshotAckStatus::kContinue, 0);
+    DropReceived();
     receiving_ = Receiving{.from = from,
                            .term = chunk.term,
                            .transfer = chunk.transfer,
                            .meta = chunk.meta,
                            .size = chunk.total_size,
                            .digest = chunk.digest,
-                           .first_bytes = std::move(chunk.bytes)};
+                           .first_bytes = {},
+                           .reader = std::make_unique<MachineSnapshotReader>(options_.store)};
+    FeedReceived(chunk.bytes);
+    receiving_->first_bytes = std::move(chunk.bytes);
     StartJob({JobKind::kReceivedSnapshot, from, chunk.transfer},
              BeginSnapshot{SnapshotOrigin::kReceived, receiving_->meta});
     return;
@@ -238,6 +268,7 @@ void Replica::OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk) {
   if (chunk.offset != receiving.offset) return AckChunk(wire::SnapshotAckStatus::kContinue);
   receiving.stage = Receiving::Stage::kWriting;
   receiving.writing = chunk.bytes.size();
+  FeedReceived(chunk.bytes);
   StartJob({JobKind::kReceivedSnapshot, from, receiving.transfer},
            AppendSnapshot{SnapshotOrigin::kReceived, receiving.offset, std::move(chunk.bytes)});
 }
@@ -250,6 +281,7 @@ void Replica::ReceiveStep(const JobResult& result) {
     // No room, damaged on the way, or older than what is here by now. The storage is none the worse
     // for it.
     AckChunk(wire::SnapshotAckStatus::kFailed);
+    DropReceived();
     receiving_.reset();
     StartJob({JobKind::kHousekeeping}, AbortSnapshot{SnapshotOrigin::kReceived});
     return;
@@ -301,8 +333,26 @@ void Replica::AckChunk(wire::SnapshotAckStatus status) {
 
 // ---- Loading ----
 
+void Replica::FeedReceived(absl::string_view bytes) {
+  // Whether the bytes are right, the storage finds out.
+  if (receiving_->reader && !receiving_->reader->Feed(bytes).ok()) DropReceived();
+}
+
+void Replica::DropReceived() {
+  if (!receiving_ || !receiving_->reader) return;
+  machine_.Discard(std::move(*receiving_->reader));
+  receiving_->reader.reset();
+}
+
 void Replica::StartLoading(raft::Index index) {
   current_snapshot_ = received_snapshot_;
+  if (receiving_ && receiving_->stage == Receiving::Stage::kDone && receiving_->reader &&
+      receiving_->meta.index == index && receiving_->digest == current_snapshot_.digest) {
+    absl::StatusOr<Machine> machine = receiving_->reader->Finish();
+    receiving_->reader.reset();
+    if (machine.ok()) return Loaded(index, *std::move(machine));
+  }
+  DropReceived();
   loading_.emplace(Loading{index, 0, current_snapshot_.size,
                            std::make_unique<MachineSnapshotReader>(options_.store)});
   StartJob(
@@ -324,10 +374,14 @@ void Replica::LoadStep(const JobResult& result) {
   }
   absl::StatusOr<Machine> machine = loading.reader->Finish();
   if (!machine.ok()) return Fail(machine.status());
-  machine_.Install(*std::move(machine));
-  snapshot_points_.Restart();
   const raft::Index index = loading.index;
   loading_.reset();
+  Loaded(index, *std::move(machine));
+}
+
+void Replica::Loaded(raft::Index index, Machine machine) {
+  machine_.Install(std::move(machine));
+  snapshot_points_.Restart();
   raft_.Applied(index);
   ResolveThroughSnapshot(index);
   StartJob({JobKind::kHousekeeping}, CompactLog{index});

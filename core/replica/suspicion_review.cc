@@ -29,7 +29,8 @@ bool SuspicionReview::Tick(const raft::Suspicion& suspicion, raft::Index last, r
     ticks_ = 0;
     first_round_ = round_ + 1;
   }
-  if (ticks_++ % std::max(patience_ticks_, 1u) != 0) return false;
+  // A tick in which nobody is asked is one in which the answers are looked at.
+  if (ticks_++ % std::max(patience_ticks_, 2u) != 0) return false;
   ++round_;
   return true;
 }

@@ -49,7 +49,8 @@ void Client::Attempt() {
   ++attempt_;
   if (!connection_.has_value()) {
     const std::vector<raft::NodeId> nodes = world_.nodes();
-    connection_ = world_.ports->Connect(this, nodes[random_.Below(nodes.size())]);
+    node_ = nodes[random_.Below(nodes.size())];
+    connection_ = world_.ports->Connect(this, node_);
     reader_ = wire::RespReplyReader();
   }
   expected_.clear();
@@ -83,6 +84,7 @@ void Client::WriteRequests() {
     words.insert(words.end(), asked.operation.words.begin(), asked.operation.words.end());
     wire::WriteRespRequest(words, &bytes);
     expected_.push_back(&asked);
+    if (!asked.answer.has_value()) world_.recorder->Asks(asked.record, node_);
   }
   world_.ports->Send(*connection_, std::move(bytes));
 }

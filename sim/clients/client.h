@@ -108,6 +108,7 @@ class Client final : public Caller {
   std::deque<Asked> asked_;
 
   std::optional<replica::ClientId> connection_;
+  raft::NodeId node_ = raft::kNoNode;  // at its other end
   wire::RespReplyReader reader_;
   std::deque<Asked*> expected_;  // whose replies are on their way; null: that of opening a session
   uint64_t attempt_ = 0;

@@ -14,7 +14,9 @@ Recorder::Id Recorder::Invoke(absl::string_view process, int64_t number,
   record.outcome = Outcome::kUnknown;
   history_.operations.push_back(std::move(record));
   ++counters_.invoked;
-  return history_.operations.size() - 1;
+  const Id id = history_.operations.size() - 1;
+  if (watcher_ != nullptr) watcher_->Invoked(id, history_.operations[id]);
+  return id;
 }
 
 Operation& Recorder::End(Id id, Outcome outcome) {
@@ -30,16 +32,19 @@ void Recorder::Done(Id id, const Understood& understood) {
   record.aborted = understood.aborted;
   record.replies = understood.replies;
   ++counters_.acknowledged;
+  Tell(id);
 }
 
 void Recorder::Failed(Id id, absl::string_view why) {
   End(id, Outcome::kFailed).note = std::string(why);
   ++counters_.failed;
+  Tell(id);
 }
 
 void Recorder::Unknown(Id id, absl::string_view why) {
   End(id, Outcome::kUnknown).note = std::string(why);
   ++counters_.unknown;
+  Tell(id);
 }
 
 }  // namespace raftkv::sim

@@ -169,8 +169,10 @@ void RandomFaults::DamageFile(Random random, Scene* scene, Trial* trial) const {
   const raft::NodeId node = random.Between(1, scene->disks.size());
   SimDisk& disk = *scene->disks.at(node);
   const std::vector<std::string> files = *disk.List();
-  Inflict(node, SomeDamage(disk, files[random.Below(files.size())], random), scene, trial);
-  scene->may_refuse.insert(node);
+  const std::string& file = files[random.Below(files.size())];
+  Inflict(node, SomeDamage(disk, file, random), scene, trial);
+  // Nobody else knows who it is, what it has promised, or where its log begins.
+  if (file == "identity" || file == "vote" || file == "manifest") scene->may_refuse.insert(node);
   trial->recoverable = true;
 }
 

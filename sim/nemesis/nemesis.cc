@@ -118,6 +118,11 @@ void Nemesis::Say(absl::string_view text) {
   if (cluster_->trace().reading()) cluster_->trace().Say(absl::StrCat("nemesis: ", text));
 }
 
+void Nemesis::Remark(absl::string_view text) {
+  Say(text);
+  if (watcher_ != nullptr) watcher_->NemesisSays(text);
+}
+
 void Nemesis::Start() {
   SweepUp();
   Next(faults_);
@@ -149,7 +154,6 @@ void Nemesis::Next(Course& course) {
 }
 
 void Nemesis::Cause(Fault fault) {
-  using Links = std::vector<std::pair<raft::NodeId, raft::NodeId>>;
   const std::vector<raft::NodeId> nodes = cluster_->InUse();
   const raft::NodeId victim = PickUp(random_);
   if (victim == raft::kNoNode) return;
@@ -204,7 +208,8 @@ void Nemesis::Cause(Fault fault) {
       Say(absl::StrCat("pauses node ", victim));
       process->Pause();
       Count(fault);
-      return Hold(fault, nullptr, [this, process, life = process->life()] {
+      const Aim aim{absl::StrCat("node ", victim, " is paused"), {victim}, {}};
+      return Hold(fault, aim, nullptr, [this, process, life = process->life()] {
         if (process->life() != life) return;  // it died meanwhile
         Say(absl::StrCat("lets node ", process->id(), " go on"));
         process->Resume();
@@ -217,7 +222,7 @@ void Nemesis::Cause(Fault fault) {
     case Fault::kClockJump: {
       const auto jump = static_cast<int64_t>(random_.Between(1, 120'000));
       cluster_->Find(victim)->clock().Jump(random_.Chance(1, 2) ? jump : -jump);
-      Say(absl::StrCat("moves the wall clock of node ", victim, " by ", jump, " ms"));
+      Remark(absl::StrCat("moves the wall clock of node ", victim, " by ", jump, " ms"));
       return Count(fault);
     }
     case Fault::kTransfer:
@@ -255,13 +260,15 @@ std::vector<raft::NodeId> Nemesis::PickGroup(const std::vector<raft::NodeId>& no
 
 // --- Faults that last
 
-void Nemesis::Hold(Fault fault, std::function<uint64_t()> effect, std::function<void()> take_back) {
-  Hold(fault, Draw(settings_.lasts, random_), std::move(effect), std::move(take_back));
+void Nemesis::Hold(Fault fault, const Aim& aim, std::function<uint64_t()> effect,
+                   std::function<void()> take_back) {
+  Hold(fault, aim, Draw(settings_.lasts, random_), std::move(effect), std::move(take_back));
 }
 
-void Nemesis::Hold(Fault fault, Time lasts, std::function<uint64_t()> effect,
+void Nemesis::Hold(Fault fault, const Aim& aim, Time lasts, std::function<uint64_t()> effect,
                    std::function<void()> take_back) {
   const uint64_t id = ++last_active_;
+  if (watcher_ != nullptr) watcher_->FaultBegan(id, fault, aim);
   const uint64_t before = effect ? effect() : 0;
   active_.emplace(id, Active{fault, std::move(take_back), std::move(effect), before});
   cluster_->scheduler().After(lasts, Actor::kScript, [this, id] { TakeBack(id); });
@@ -272,29 +279,33 @@ void Nemesis::TakeBack(uint64_t id) {
   if (it == active_.end()) return;
   Active active = std::move(it->second);
   active_.erase(it);
+  if (watcher_ != nullptr) watcher_->FaultOver(id);
   if (active.effect && active.effect() > active.effect_before) Count(active.fault);
   active.take_back();
 }
 
-void Nemesis::CutLinks(Fault fault,
-                       const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links) {
+void Nemesis::CutLinks(Fault fault, const Links& links) {
   if (links.empty()) return;
-  Say(absl::StrCat("cuts ", absl::StrJoin(links, " ", absl::PairFormatter(">"))));
+  const std::string which = absl::StrJoin(links, " ", absl::PairFormatter(">"));
+  Say(absl::StrCat("cuts ", which));
   for (const auto& [from, to] : links) cluster_->network().Cut(from, to);
   Hold(
-      fault, [this] { return cluster_->network().counters().cut; },
+      fault, {absl::StrCat("cut: ", which), {}, links},
+      [this] { return cluster_->network().counters().cut; },
       [this, links] {
         Say("mends links");
         for (const auto& [from, to] : links) cluster_->network().Mend(from, to);
       });
 }
 
-void Nemesis::ClogLinks(const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links) {
+void Nemesis::ClogLinks(const Links& links) {
   if (links.empty()) return;
-  Say(absl::StrCat("clogs ", absl::StrJoin(links, " ", absl::PairFormatter(">"))));
+  const std::string which = absl::StrJoin(links, " ", absl::PairFormatter(">"));
+  Say(absl::StrCat("clogs ", which));
   for (const auto& [from, to] : links) cluster_->network().Clog(from, to);
   Hold(
-      Fault::kClog, [this] { return cluster_->network().counters().clogged; },
+      Fault::kClog, {absl::StrCat("clogged: ", which), {}, links},
+      [this] { return cluster_->network().counters().clogged; },
       [this, links] {
         Say("unclogs links");
         for (const auto& [from, to] : links) cluster_->network().Unclog(from, to);
@@ -311,6 +322,10 @@ void Nemesis::Storm() {
   cluster_->network().set_options(worse);
   Hold(
       Fault::kStorm,
+      {absl::StrCat("storm: ", worse.loss_per_mille, " of 1000 lost, ", worse.duplicate_per_mille,
+                    " doubled, many late"),
+       {},
+       {}},
       [this] {
         return cluster_->network().counters().lost + cluster_->network().counters().doubled;
       },
@@ -321,7 +336,8 @@ void Nemesis::Down(Fault fault, raft::NodeId node, Process::Death death) {
   cluster_->Die(node, death);
   Count(fault);
   const bool die_again = random_.Chance(1, 8);
-  Hold(fault, nullptr, [this, node, die_again] { cluster_->Restart(node, 0, die_again); });
+  const Aim aim{absl::StrCat("node ", node, " is down"), {node}, {}};
+  Hold(fault, aim, nullptr, [this, node, die_again] { cluster_->Restart(node, 0, die_again); });
 }
 
 void Nemesis::Disk(Fault fault, raft::NodeId node) {
@@ -332,14 +348,16 @@ void Nemesis::Disk(Fault fault, raft::NodeId node) {
       Say(absl::StrCat("makes the disk of node ", node, " ", factor, " times slower"));
       process->disk_thread().set_slowness(factor);
       return Hold(
-          fault, [process] { return process->disk().counters().operations; },
+          fault, {absl::StrCat("disk ", factor, " times slower"), {node}, {}},
+          [process] { return process->disk().counters().operations; },
           [process] { process->disk_thread().set_slowness(1); });
     }
     case Fault::kSyncError: {
       Say(absl::StrCat("lets a sync of node ", node, " fail"));
       process->disk().InjectFault(SimDisk::Operation::kSync, random_.Below(3));
       return Hold(
-          fault, [process] { return process->disk().counters().injected_sync_errors; }, [] {});
+          fault, {"a sync fails", {node}, {}},
+          [process] { return process->disk().counters().injected_sync_errors; }, [] {});
     }
     default: {
       Say(absl::StrCat("fills the disk of node ", node));
@@ -347,7 +365,8 @@ void Nemesis::Disk(Fault fault, raft::NodeId node) {
       full.capacity_bytes = 0;
       process->disk().set_options(full);
       return Hold(
-          fault, [process] { return process->disk().counters().full_errors; },
+          fault, {"disk full", {node}, {}},
+          [process] { return process->disk().counters().full_errors; },
           [this, process] { process->disk().set_options(cluster_->settings().disk); });
     }
   }
@@ -368,7 +387,8 @@ void Nemesis::Hang(raft::NodeId node, Time lasts) {
   Say(absl::StrCat("lets the disk of node ", node, " hang"));
   process->disk_thread().Hang();
   Hold(
-      Fault::kHungDisk, lasts, [process] { return process->disk_thread().hung_jobs(); },
+      Fault::kHungDisk, {"disk hangs", {node}, {}}, lasts,
+      [process] { return process->disk_thread().hung_jobs(); },
       [this, process] {
         Say(absl::StrCat("lets the disk of node ", process->id(), " answer again"));
         process->disk_thread().Release();
@@ -403,7 +423,8 @@ void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random) 
   Say(absl::StrCat("node ", node, " is killed; ", Describe(spoilt),
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
   if (allowed.ok() && cluster_->Find(node)->disk().Inject(spoilt)) Count(fault);
-  Hold(fault, lasts, nullptr, [this, node] { cluster_->Restart(node, 0, false); });
+  const Aim aim{absl::StrCat("node ", node, " is down: ", Describe(spoilt)), {node}, {}};
+  Hold(fault, aim, lasts, nullptr, [this, node] { cluster_->Restart(node, 0, false); });
 }
 
 // --- Disks that lie
@@ -460,7 +481,8 @@ void Nemesis::LieAboutWrites(Fault fault, raft::NodeId node, Time lasts) {
       [this, node](SimDisk& kept, SimDisk& left) { return MayComeOut(node, kept, left); });
   disk.Inject(lie);
   const Time down = Draw(settings_.lasts, lie_random_);
-  Hold(fault, lasts, nullptr, [this, node, down] { BringToLight(node, down); });
+  Hold(fault, {"the disk lies", {node}, {}}, lasts, nullptr,
+       [this, node, down] { BringToLight(node, down); });
 }
 
 bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
@@ -483,7 +505,7 @@ void Nemesis::BringToLight(raft::NodeId node, Time down) {
   if (!ended_ && process->disk().Lies()) {
     if (process->state() != Process::State::kDown) {
       cluster_->Die(node, power ? Process::Death::kPowerLoss : Process::Death::kKilled);
-      Hold(liars_.at(node).fault, down, nullptr,
+      Hold(liars_.at(node).fault, {"down, after a lie", {node}, {}}, down, nullptr,
            [this, node] { cluster_->Restart(node, 0, /*die_in_recovery=*/false); });
     }
     process->disk().DropCache();
@@ -501,7 +523,7 @@ void Nemesis::LieToARunningNode(raft::NodeId node, Time lasts) {
   liars_[node] = {Fault::kMisdirectedReads, {}};
   disk.Inject(lie);
   Hold(
-      Fault::kMisdirectedReads, lasts,
+      Fault::kMisdirectedReads, {"reads come from elsewhere", {node}, {}}, lasts,
       [&disk] { return disk.effects()[DiskFault(MisdirectedRead()).index()]; },
       [this, node] { EndLie(node); });
 }
@@ -509,31 +531,33 @@ void Nemesis::LieToARunningNode(raft::NodeId node, Time lasts) {
 void Nemesis::LieToARecovery(raft::NodeId node, Time down) {
   cluster_->Die(node, Process::Death::kKilled);
   liars_[node] = {Fault::kMisdirectedReads, {}};
-  Hold(Fault::kMisdirectedReads, down, nullptr, [this, node] {
-    Process* process = cluster_->Find(node);
-    const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
-    const bool possible = !ended_ && atlas != nullptr && !cluster_->retired(node) &&
-                          process->state() == Process::State::kDown;
-    if (possible) {
-      // One of all the reads that there would be.
-      const std::unique_ptr<SimDisk> rehearsal = process->disk().Clone();
-      (void)storage::Storage::Open(*rehearsal, cluster_->settings().storage);
-      const std::vector<std::string> files = *process->disk().List();
-      const MisdirectedRead lie{"", lie_random_.Below(rehearsal->counters().reads + 1),
-                                files[lie_random_.Below(files.size())], lie_random_.Below(8'192)};
-      const absl::Status allowed = atlas->MayMisread(node, lie);
-      Say(absl::StrCat("node ", node, " gets ", Describe(lie),
-                       allowed.ok() ? "" : absl::StrCat("; not so: ", allowed.message())));
-      if (allowed.ok()) {
-        cluster_->network().Reset(node);
-        omniscience_->DiskMisread(node);
-        process->disk().Inject(lie);
-        Count(Fault::kMisdirectedReads);
-      }
-    }
-    liars_.erase(node);
-    cluster_->Restart(node, 0, /*die_in_recovery=*/false);
-  });
+  Hold(Fault::kMisdirectedReads, {"reads come from elsewhere", {node}, {}}, down, nullptr,
+       [this, node] {
+         Process* process = cluster_->Find(node);
+         const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
+         const bool possible = !ended_ && atlas != nullptr && !cluster_->retired(node) &&
+                               process->state() == Process::State::kDown;
+         if (possible) {
+           // One of all the reads that there would be.
+           const std::unique_ptr<SimDisk> rehearsal = process->disk().Clone();
+           (void)storage::Storage::Open(*rehearsal, cluster_->settings().storage);
+           const std::vector<std::string> files = *process->disk().List();
+           const MisdirectedRead lie{"", lie_random_.Below(rehearsal->counters().reads + 1),
+                                     files[lie_random_.Below(files.size())],
+                                     lie_random_.Below(8'192)};
+           const absl::Status allowed = atlas->MayMisread(node, lie);
+           Say(absl::StrCat("node ", node, " gets ", Describe(lie),
+                            allowed.ok() ? "" : absl::StrCat("; not so: ", allowed.message())));
+           if (allowed.ok()) {
+             cluster_->network().Reset(node);
+             omniscience_->DiskMisread(node);
+             process->disk().Inject(lie);
+             Count(Fault::kMisdirectedReads);
+           }
+         }
+         liars_.erase(node);
+         cluster_->Restart(node, 0, /*die_in_recovery=*/false);
+       });
 }
 
 void Nemesis::Remember(Fault fault, raft::NodeId node, Time lasts) {
@@ -542,7 +566,8 @@ void Nemesis::Remember(Fault fault, raft::NodeId node, Time lasts) {
   disk.Remember();
   omniscience_->WatchDisk(node);
   liars_[node] = {fault, *disk.List()};
-  Hold(fault, lasts, nullptr, [this, node] { BringBack(node, kBringBackTries); });
+  Hold(fault, {"the disk keeps what it has now", {node}, {}}, lasts, nullptr,
+       [this, node] { BringBack(node, kBringBackTries); });
 }
 
 void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
@@ -579,15 +604,16 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
     return give_up();
   }
   if (tries == 0) return give_up();
-  Hold(liar.fault, kBringBackEvery, nullptr, [this, node, tries] { BringBack(node, tries - 1); });
+  Hold(liar.fault, {"the disk keeps what it had", {node}, {}}, kBringBackEvery, nullptr,
+       [this, node, tries] { BringBack(node, tries - 1); });
 }
 
 // --- Requests of the operator
 
 void Nemesis::Ask(Fault fault, std::vector<std::string> words, raft::NodeId to) {
-  Say(absl::StrCat("operator asks node ", to, ": ", absl::StrJoin(words, " ")));
+  Remark(absl::StrCat("operator asks node ", to, ": ", absl::StrJoin(words, " ")));
   operator_.Ask(to, std::move(words), [this, fault](bool ok, const std::string& text) {
-    Say(absl::StrCat("operator is told: ", ok ? "done" : text));
+    Remark(absl::StrCat("operator is told: ", ok ? "done" : text));
     if (ok) Count(fault);
   });
 }
@@ -639,7 +665,7 @@ void Nemesis::SweepUp() {
     if (!omniscience_->WasEverMember(node)) continue;  // it waits to be added
     const Time since = removed_.try_emplace(node, cluster_->scheduler().now()).first->second;
     if (cluster_->scheduler().now() - since < kSweepUpAfter) continue;
-    Say(absl::StrCat("switches node ", node, " off, which is no member any more"));
+    Remark(absl::StrCat("switches node ", node, " off, which is no member any more"));
     cluster_->Retire(node);
   }
   cluster_->scheduler().After(kSweepUpEvery, Actor::kScript, [this] { SweepUp(); });

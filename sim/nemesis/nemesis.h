@@ -72,10 +72,29 @@ struct NemesisSettings {
 class Nemesis {
  public:
   using Counters = std::array<uint64_t, kFaultKinds>;
+  using Links = std::vector<std::pair<raft::NodeId, raft::NodeId>>;
+
+  // Whom a fault is aimed at, and in words.
+  struct Aim {
+    std::string text;
+    std::vector<raft::NodeId> nodes;
+    Links links;
+  };
+  // Follows faults while they last. It is told and not asked: nothing depends on it.
+  class Watcher {
+   public:
+    virtual ~Watcher() = default;
+    virtual void FaultBegan(uint64_t id, Fault fault, const Aim& aim) = 0;
+    virtual void FaultOver(uint64_t id) = 0;
+    // About what does not last.
+    virtual void NemesisSays(absl::string_view text) = 0;
+  };
 
   // `omniscience` is told which disks lie.
   Nemesis(const NemesisSettings& settings, Cluster* cluster, Omniscience* omniscience,
           Random random);
+
+  void set_watcher(Watcher* watcher) { watcher_ = watcher; }  // null: nobody
 
   void Start();
   // Takes back every fault, starts what is down, and causes no more.
@@ -106,17 +125,19 @@ class Nemesis {
   void Next(Course& course);
   void Cause(Fault fault);
   void CauseDiskFault(Fault fault, Random& random);
-  void Hold(Fault fault, std::function<uint64_t()> effect, std::function<void()> take_back);
-  void Hold(Fault fault, Time lasts, std::function<uint64_t()> effect,
+  void Hold(Fault fault, const Aim& aim, std::function<uint64_t()> effect,
+            std::function<void()> take_back);
+  void Hold(Fault fault, const Aim& aim, Time lasts, std::function<uint64_t()> effect,
             std::function<void()> take_back);
   void TakeBack(uint64_t id);
   void Count(Fault fault) { ++counters_[static_cast<size_t>(fault)]; }
   void Say(absl::string_view text);
+  void Remark(absl::string_view text);  // said to the watcher, too
 
   raft::NodeId PickUp(Random& random);  // a running node; kNoNode when there is none
   std::vector<raft::NodeId> PickGroup(const std::vector<raft::NodeId>& nodes);
-  void CutLinks(Fault fault, const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links);
-  void ClogLinks(const std::vector<std::pair<raft::NodeId, raft::NodeId>>& links);
+  void CutLinks(Fault fault, const Links& links);
+  void ClogLinks(const Links& links);
   void Down(Fault fault, raft::NodeId node, Process::Death death);
   void Storm();
   void Disk(Fault fault, raft::NodeId node);
@@ -146,6 +167,7 @@ class Nemesis {
   NemesisSettings settings_;
   Cluster* cluster_;
   Omniscience* omniscience_;
+  Watcher* watcher_ = nullptr;
   Random random_;
   Random disk_random_;
   Random lie_random_;

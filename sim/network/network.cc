@@ -13,62 +13,69 @@ Network::Network(Scheduler* scheduler, const NetworkOptions& options, Random ran
       lost_(std::move(lost)) {}
 
 void Network::Send(raft::NodeId from, raft::NodeId to, std::string frame) {
-  ++counters_.sent;
+  const uint64_t number = ++counters_.sent;
+  if (watcher_ != nullptr) watcher_->FrameSent(number, from, to, frame);
   // Drawn whether or not the link is cut: a fault must not shift the luck of other frames.
   const bool lost = random_.PerMille(options_.loss_per_mille);
   const bool doubled = random_.PerMille(options_.duplicate_per_mille);
   if (links_[{from, to}].cuts > 0) {
     ++counters_.cut;
+    Tell(number, Fate::kCut);
     NoticeLoss(from, to);
     return;
   }
   if (lost && !options_.in_order) {
     ++counters_.lost;
+    Tell(number, Fate::kLost);
     NoticeLoss(from, to);
     return;
   }
   if (doubled && !options_.in_order) {
     ++counters_.doubled;
-    Launch(from, to, frame);
+    if (watcher_ != nullptr) watcher_->FrameDoubled(number);
+    Launch(from, to, number, frame);
   }
-  Launch(from, to, std::move(frame));
+  Launch(from, to, number, std::move(frame));
 }
 
-void Network::Launch(raft::NodeId from, raft::NodeId to, std::string frame) {
+void Network::Launch(raft::NodeId from, raft::NodeId to, uint64_t number, std::string frame) {
   Time arrival = scheduler_->now() + Draw(options_.delay, random_);
   Link& link = links_[{from, to}];
   if (options_.in_order) arrival = std::max(arrival, link.last_arrival);
   link.last_arrival = std::max(arrival, link.last_arrival);
   scheduler_->At(arrival, Actor::kNode,
-                 [this, from, to, life = lives_[to], frame = std::move(frame)]() mutable {
-                   Arrive(from, to, life, std::move(frame));
+                 [this, from, to, life = lives_[to], number, frame = std::move(frame)]() mutable {
+                   Arrive(from, to, life, number, std::move(frame));
                  });
 }
 
-void Network::Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, std::string frame) {
-  if (life != lives_[to]) return;
+void Network::Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, uint64_t number,
+                     std::string frame) {
+  if (life != lives_[to]) return Tell(number, Fate::kReset);
   Link& link = links_[{from, to}];
   if (link.cuts > 0) {
     ++counters_.cut;
-    return;
+    return Tell(number, Fate::kCut);
   }
   if (link.clogs > 0) {
     ++counters_.clogged;
-    link.held.push_back(std::move(frame));
-    return;
+    link.held.emplace_back(number, std::move(frame));
+    return Tell(number, Fate::kHeld);
   }
   ++counters_.delivered;
+  Tell(number, Fate::kArrived);
   deliver_(from, to, frame);
 }
 
 void Network::Unclog(raft::NodeId from, raft::NodeId to) {
   Link& link = links_[{from, to}];
   if (--link.clogs > 0) return;
-  for (std::string& frame : link.held) {
-    scheduler_->After(0, Actor::kNode,
-                      [this, from, to, life = lives_[to], frame = std::move(frame)]() mutable {
-                        Arrive(from, to, life, std::move(frame));
-                      });
+  for (auto& [number, frame] : link.held) {
+    scheduler_->After(
+        0, Actor::kNode,
+        [this, from, to, life = lives_[to], number = number, frame = std::move(frame)]() mutable {
+          Arrive(from, to, life, number, std::move(frame));
+        });
   }
   link.held.clear();
 }
@@ -76,7 +83,9 @@ void Network::Unclog(raft::NodeId from, raft::NodeId to) {
 void Network::Reset(raft::NodeId node) {
   ++lives_[node];
   for (auto& [ends, link] : links_) {
-    if (ends.second == node) link.held.clear();
+    if (ends.second != node) continue;
+    for (const auto& [number, frame] : link.held) Tell(number, Fate::kReset);
+    link.held.clear();
   }
 }
 

@@ -45,6 +45,25 @@ class Network {
   using Deliver = std::function<void(raft::NodeId from, raft::NodeId to, const std::string& frame)>;
   using Lost = std::function<void(raft::NodeId from, raft::NodeId to)>;
 
+  // What became of a frame, or of one copy of it.
+  enum class Fate : uint8_t {
+    kArrived,  // is delivered next
+    kLost,     // by chance
+    kCut,      // stopped by a cut link
+    kHeld,     // by a clogged link: it will arrive later, and is told of again then
+    kReset,    // the receiving process ended
+  };
+  // Follows frames on their way. It is told and not asked: nothing depends on it.
+  class Watcher {
+   public:
+    virtual ~Watcher() = default;
+    // Frames are numbered 1, 2, 3, ... as they are sent; copies share the number.
+    virtual void FrameSent(uint64_t number, raft::NodeId from, raft::NodeId to,
+                           const std::string& frame) = 0;
+    virtual void FrameDoubled(uint64_t number) = 0;  // two copies are under way
+    virtual void FrameMet(uint64_t number, Fate fate) = 0;
+  };
+
   struct Counters {
     uint64_t sent = 0;
     uint64_t delivered = 0;
@@ -69,6 +88,9 @@ class Network {
   // Nothing that is under way to `node` arrives any more.
   void Reset(raft::NodeId node);
 
+  // Null: nobody. Must live as long as frames are under way.
+  void set_watcher(Watcher* watcher) { watcher_ = watcher; }
+
   // From now on: for healing, and for faults that make it worse for a while.
   void set_options(const NetworkOptions& options) { options_ = options; }
   const NetworkOptions& options() const { return options_; }
@@ -79,11 +101,15 @@ class Network {
     int cuts = 0;
     int clogs = 0;
     Time last_arrival = 0;
-    std::vector<std::string> held;
+    std::vector<std::pair<uint64_t, std::string>> held;  // with their numbers
   };
 
-  void Launch(raft::NodeId from, raft::NodeId to, std::string frame);
-  void Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, std::string frame);
+  void Launch(raft::NodeId from, raft::NodeId to, uint64_t number, std::string frame);
+  void Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, uint64_t number,
+              std::string frame);
+  void Tell(uint64_t number, Fate fate) const {
+    if (watcher_ != nullptr) watcher_->FrameMet(number, fate);
+  }
   void NoticeLoss(raft::NodeId from, raft::NodeId to);
 
   Scheduler* scheduler_;
@@ -91,6 +117,7 @@ class Network {
   Random random_;
   Deliver deliver_;
   Lost lost_;
+  Watcher* watcher_ = nullptr;
   Counters counters_;
   std::map<std::pair<raft::NodeId, raft::NodeId>, Link> links_;
   std::map<raft::NodeId, uint64_t> lives_;  // of each node's connections

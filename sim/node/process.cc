@@ -59,6 +59,7 @@ bool Process::Start(bool die_in_recovery) {
   if (!opened.ok() && IsCrash(opened.status())) {
     ++counters_.recovery_deaths;
     disk_.Crash(crash_random_);
+    witness_->DiedInRecovery(id());
     if (trace_->reading())
       trace_->Say(absl::StrCat("node ", id(), " loses power while it recovers"));
     return false;
@@ -78,6 +79,7 @@ bool Process::Start(bool die_in_recovery) {
   storage::Recovered found = storage_->TakeRecovered();
   for (const storage::RecoveryEvent& event : found.events) {
     if (event.kind == storage::RecoveryEvent::Kind::kTornTail) ++counters_.torn_tails;
+    witness_->RecoverySays(id(), event.text);
     if (trace_->reading()) trace_->Say(absl::StrCat("node ", id(), " recovery: ", event.text));
   }
 
@@ -125,6 +127,7 @@ bool Process::Start(bool die_in_recovery) {
 void Process::Die(Death death) {
   RAFTKV_CHECK(state_ != State::kDown);
   trace_->Add(kDied, id(), static_cast<uint64_t>(death));
+  witness_->Died(id(), death == Death::kPowerLoss);
   if (trace_->reading()) {
     trace_->Say(absl::StrCat("node ", id(),
                              death == Death::kPowerLoss ? " loses power" : " is killed",
@@ -153,11 +156,13 @@ void Process::Forget() {
 void Process::Pause() {
   RAFTKV_CHECK(state_ == State::kUp);
   state_ = State::kPaused;
+  witness_->Paused(id());
 }
 
 void Process::Resume() {
   RAFTKV_CHECK(state_ == State::kPaused);
   state_ = State::kUp;
+  witness_->Resumed(id());
   std::deque<Input> waiting = std::exchange(waiting_, {});
   const uint64_t life = life_;
   // What waited longest comes first: the node acts on it before it has heard what happened since.

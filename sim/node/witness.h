@@ -51,6 +51,14 @@ class Witness {
   // At the instant at which the job's effects are on the disk, before the node hears of it.
   virtual void JobDone(raft::NodeId node, const replica::Job& job,
                        const replica::JobResult& result) = 0;
+
+  // What an operating system does to a process. No oracle judges by it.
+  virtual void Died(raft::NodeId /*node*/, bool /*lost_power*/) {}
+  virtual void DiedInRecovery(raft::NodeId /*node*/) {}
+  virtual void Paused(raft::NodeId /*node*/) {}
+  virtual void Resumed(raft::NodeId /*node*/) {}
+  // Something that the recovery under way has to say, for people.
+  virtual void RecoverySays(raft::NodeId /*node*/, const std::string& /*text*/) {}
 };
 
 }  // namespace raftkv::sim

@@ -59,34 +59,6 @@ std::string DescribeOp(const kv::Op& op) {
   return "?";
 }
 
-std::string DescribePayload(const raft::Entry& entry) {
-  if (entry.type == raft::EntryType::kMembership) {
-    const auto change = raft::DecodeMembershipChange(entry.payload.view());
-    if (!change.has_value()) return "a membership change that does not decode";
-    if (change->leaves_joint()) return "LEAVE JOINT";
-    std::string text = "MEMBERS";
-    for (const raft::MemberChange& member : change->changes) {
-      constexpr absl::string_view kVerbs[] = {" promote ", " remove ", " update ", " add "};
-      absl::StrAppend(&text, kVerbs[static_cast<size_t>(member.kind)], member.node);
-    }
-    return text;
-  }
-  if (entry.payload.empty()) return "no-op";
-  kv::Command command;
-  if (wire::DecodeCommand(entry.payload.view(), &command) != wire::CommandDecode::kOk) {
-    return "a command that does not decode";
-  }
-  std::string text;
-  if (command.session != 0) {
-    text = absl::StrCat("session ", command.session, " #", command.sequence, " ");
-  }
-  if (!command.guards.empty()) absl::StrAppend(&text, command.guards.size(), " guards, ");
-  absl::StrAppend(&text, absl::StrJoin(command.ops, "; ", [](std::string* out, const kv::Op& op) {
-    out->append(DescribeOp(op));
-  }));
-  return text;
-}
-
 template <typename... Handlers>
 struct Overloaded : Handlers... {
   using Handlers::operator()...;
@@ -145,6 +117,34 @@ std::string DescribeRaftBody(const raft::MessageBody& body) {
 
 uint64_t HashEntry(const raft::Entry& entry) {
   return HashBytes(entry.payload.view(), static_cast<uint64_t>(entry.type));
+}
+
+std::string DescribePayload(const raft::Entry& entry) {
+  if (entry.type == raft::EntryType::kMembership) {
+    const auto change = raft::DecodeMembershipChange(entry.payload.view());
+    if (!change.has_value()) return "a membership change that does not decode";
+    if (change->leaves_joint()) return "LEAVE JOINT";
+    std::string text = "MEMBERS";
+    for (const raft::MemberChange& member : change->changes) {
+      constexpr absl::string_view kVerbs[] = {" promote ", " remove ", " update ", " add "};
+      absl::StrAppend(&text, kVerbs[static_cast<size_t>(member.kind)], member.node);
+    }
+    return text;
+  }
+  if (entry.payload.empty()) return "no-op";
+  kv::Command command;
+  if (wire::DecodeCommand(entry.payload.view(), &command) != wire::CommandDecode::kOk) {
+    return "a command that does not decode";
+  }
+  std::string text;
+  if (command.session != 0) {
+    text = absl::StrCat("session ", command.session, " #", command.sequence, " ");
+  }
+  if (!command.guards.empty()) absl::StrAppend(&text, command.guards.size(), " guards, ");
+  absl::StrAppend(&text, absl::StrJoin(command.ops, "; ", [](std::string* out, const kv::Op& op) {
+    out->append(DescribeOp(op));
+  }));
+  return text;
 }
 
 std::string DescribeEntry(const raft::Entry& entry) {

@@ -15,6 +15,9 @@ uint64_t HashEntry(const raft::Entry& entry);
 // `(12, term 4) = SET "k7" "v"`
 std::string DescribeEntry(const raft::Entry& entry);
 
+// `SET "k7" "v"`
+std::string DescribePayload(const raft::Entry& entry);
+
 // `append (3, term 2)+2 commit 3, term 4`
 std::string DescribePeerBody(const wire::PeerBody& body);
 

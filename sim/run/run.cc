@@ -13,6 +13,7 @@
 #include "sim/clients/workload.h"
 #include "sim/cluster/cluster.h"
 #include "sim/oracles/omniscience.h"
+#include "sim/picture/camera.h"
 
 namespace raftkv::sim {
 namespace {
@@ -22,25 +23,44 @@ constexpr SearchBudget kCheckBudget = {5'000'000, 512u << 20};
 
 class Simulation {
  public:
-  Simulation(const RunSettings& settings, Trace::Sink sink)
+  Simulation(const RunSettings& settings, const Audience& audience)
       : settings_(settings),
         random_(Random::Stream(settings.seed, "run")),
-        trace_(&scheduler_, std::move(sink)),
+        audience_(audience),
+        trace_(&scheduler_, audience.sink),
         judge_(&scheduler_),
         omniscience_(&judge_, &trace_, Cluster::FoundingSnapshot(settings.cluster),
                      [pairs = settings.workload.pairs](const kv::Store& store) {
                        return PairFault(store, pairs);
                      }),
-        cluster_(settings.cluster, &scheduler_, &trace_, &omniscience_, random_.Split("cluster")),
+        camera_(MakeCamera()),
+        cluster_(settings.cluster, &scheduler_, &trace_,
+                 camera_ != nullptr ? static_cast<Witness*>(camera_.get()) : &omniscience_,
+                 random_.Split("cluster")),
         recorder_(&scheduler_),
         workload_(settings.workload, random_.Split("workload")),
-        nemesis_(settings.nemesis, &cluster_, &omniscience_, random_.Split("nemesis")) {}
+        nemesis_(settings.nemesis, &cluster_, &omniscience_, random_.Split("nemesis")) {
+    if (camera_ == nullptr) return;
+    cluster_.network().set_watcher(camera_.get());
+    nemesis_.set_watcher(camera_.get());
+    recorder_.set_watcher(camera_.get());
+  }
 
   RunReport Run();
 
  private:
   using Goal = std::function<bool()>;
 
+  std::unique_ptr<Camera> MakeCamera() {
+    if (audience_.recording == nullptr) return nullptr;
+    return std::make_unique<Camera>(&scheduler_, &judge_, &omniscience_, audience_.recording);
+  }
+  void Remark(absl::string_view text) {
+    trace_.Say(absl::StrCat("----- ", text));
+    if (camera_ != nullptr) camera_->Remark(text);
+  }
+  // Counts the next item; false, with a violation, when it must not be run.
+  bool MayGoOn();
   void StartClients();
   void RunFor(Time span);
   // True when `goal` was reached within `span`. Without a violation it may still be too late.
@@ -62,9 +82,12 @@ class Simulation {
   RunSettings settings_;
   Random random_;
   Scheduler scheduler_;
+  Audience audience_;
+  uint64_t begun_ = 0;  // items of the scheduler
   Trace trace_;
   Judge judge_;
   Omniscience omniscience_;
+  std::unique_ptr<Camera> camera_;  // null: nobody wants a picture
   Cluster cluster_;
   Recorder recorder_;
   Workload workload_;
@@ -91,6 +114,7 @@ RunReport Simulation::Run() {
   trace_.Add(0, cluster_.network().counters().delivered, recorder_.counters().acknowledged);
   report.hash = trace_.hash();
   report.violation = judge_.violation();
+  if (camera_ != nullptr) camera_->Finish();
   return report;
 }
 
@@ -114,8 +138,17 @@ bool Simulation::RunUntil(Time span, const Goal& goal) {
   const Time end = scheduler_.now() + span;
   while (!judge_.failed()) {
     if (goal()) return true;
+    if (!MayGoOn()) return false;
     if (!scheduler_.RunOne(end)) return goal();
   }
+  return false;
+}
+
+bool Simulation::MayGoOn() {
+  ++begun_;
+  if (audience_.begun != nullptr) *audience_.begun = begun_;
+  if (audience_.ends_before != begun_) return true;
+  judge_.Fail(Oracle::kCrashFree, audience_.how_it_ended);
   return false;
 }
 
@@ -123,7 +156,7 @@ bool Simulation::RunUntil(Time span, const Goal& goal) {
 
 void Simulation::Heal() {
   if (judge_.failed()) return;
-  trace_.Say("----- healing: every fault is taken back");
+  Remark("healing: every fault is taken back");
   nemesis_.End();
   cluster_.network().set_options(settings_.healed_network);
   PortOptions ports = settings_.cluster.ports;
@@ -242,8 +275,14 @@ RunCounters Simulation::Count() const {
 
 }  // namespace
 
+RunReport Simulate(const RunSettings& settings, const Audience& audience) {
+  return Simulation(settings, audience).Run();
+}
+
 RunReport Simulate(const RunSettings& settings, Trace::Sink sink) {
-  return Simulation(settings, std::move(sink)).Run();
+  Audience audience;
+  audience.sink = std::move(sink);
+  return Simulate(settings, audience);
 }
 
 }  // namespace raftkv::sim

@@ -17,6 +17,7 @@
 #include "sim/check/linearizability.h"
 #include "sim/nemesis/nemesis.h"
 #include "sim/oracles/judge.h"
+#include "sim/picture/recording.h"
 #include "sim/run/settings.h"
 #include "sim/scheduler/trace.h"
 
@@ -53,7 +54,21 @@ struct RunReport {
   std::string explanation;  // of a history that is not linearizable
 };
 
-// `sink`, if there is one, gets every event as a line of text; the run is the same without it.
+// Who looks on. The run is the same without them.
+struct Audience {
+  Trace::Sink sink;                // gets every event as a line of text
+  Recording* recording = nullptr;  // gets typed events, for a picture
+
+  // Is told, before each item of the scheduler, how many have begun: with memory that outlives the
+  // process, where a run came to that took its process along.
+  uint64_t* begun = nullptr;
+  // That place, and what became of the process: the run ends before the item, with a violation of
+  // "crash-free" that says so. 0: it does not.
+  uint64_t ends_before = 0;
+  std::string how_it_ended;
+};
+
+RunReport Simulate(const RunSettings& settings, const Audience& audience);
 RunReport Simulate(const RunSettings& settings, Trace::Sink sink = nullptr);
 
 }  // namespace raftkv::sim

@@ -447,6 +447,8 @@ TEST(SnapshotPointsTest, APointIsDueWhenTheLogOutweighsTheLargerLimit) {
   SnapshotPoints points({.minimum_bytes = 1000, .state_percent = 50});
   EXPECT_FALSE(points.Fold(900 - SnapshotPoints::kEntryOverheadBytes, 0));
   EXPECT_EQ(points.folded_bytes(), 900u);
+  EXPECT_EQ(points.due_bytes(100), 100u) << "of the smallest interval";
+  EXPECT_EQ(points.due_bytes(4000), 1100u) << "of half the state";
   EXPECT_FALSE(points.Fold(200, 4000)) << "half of the state is more than has been folded";
   EXPECT_TRUE(points.Fold(900, 4000));
   EXPECT_EQ(points.folded_bytes(), 0u);

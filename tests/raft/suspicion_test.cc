@@ -178,7 +178,13 @@ TEST(Suspicion, IsNoneWhenTheLogMakesUpForIt) {
 TEST(Suspicion, OfATermThatIsNotYetIsRefused) {
   const auto raft = Start(Shortened({1}, Suspicion{.index = 7, .term = 3}));
   EXPECT_TRUE(absl::IsDataLoss(raft.status()));
-  EXPECT_THAT(std::string(raft.status().message()), HasSubstr("above the node's own"));
+  EXPECT_EQ(raft.status().message(),
+            "term and vote are older than the log: the term of its lost end 3 is above the node's "
+            "own, 2");
+  MemoryDisk old = Shortened({1, 1, 3}, kLostTo7);
+  old.suspicion.reset();
+  EXPECT_EQ(Start(old).status().message(),
+            "term and vote are older than the log: its term 3 is above the node's own, 2");
 }
 
 TEST(Suspicion, ASingleVoterHasNobodyToAsk) {

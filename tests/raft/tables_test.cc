@@ -233,16 +233,22 @@ TEST(Log, AgreesWithAVectorOfEntries) {
     std::map<Index, Entry> model;
     Index base = 0;
     Term term = 1;
-    for (int step = 0; step < 300; ++step) {
-      const uint64_t what = random.Below(20);
+    // Short logs, and such as fill some blocks.
+    const bool is_long = random.Chance(1, 3);
+    for (int step = 0; step < (is_long ? 4'000 : 300); ++step) {
+      const uint64_t what = random.Below(is_long ? 1'000 : 20);
       if (what == 0) {
         const Index index = random.Between(base, log.last());
         log.TruncateAfter(index);
         model.erase(model.upper_bound(index), model.end());
       } else if (what == 1) {
-        base = random.Between(base, std::min(log.last(), base + 20));
+        base = random.Between(base, std::min(log.last(), base + (is_long ? 800 : 20)));
         log.Compact(base);
         model.erase(model.begin(), model.upper_bound(base));
+      } else if (what == 2 && is_long) {
+        base = log.last() + random.Below(600);
+        log.Reset(base, term);
+        model.clear();
       } else {
         term += random.Chance(1, 10);
         const Index index = log.last() + 1;
@@ -252,6 +258,15 @@ TEST(Log, AgreesWithAVectorOfEntries) {
       }
       ASSERT_EQ(log.base(), base);
       ASSERT_EQ(log.last() - log.base(), model.size());
+      if (random.Chance(1, 10)) log.ReleaseSome(random.Below(500));
+      if (!random.Chance(1, 20)) continue;
+      const Index through = random.Between(base, log.last());
+      uint64_t bytes = random.Below(random.Chance(1, 2) ? 300 : 100'000);
+      const Index from = log.TailWithin(through, bytes);
+      Index expected = through + 1;
+      while (expected > base + 1 && EntryBytes(model.at(expected - 1)) <= bytes)
+        bytes -= EntryBytes(model.at(--expected));
+      ASSERT_EQ(from, expected);
     }
     for (const auto& [index, entry] : model) {
       ASSERT_EQ(log.At(index), entry);
@@ -263,6 +278,31 @@ TEST(Log, AgreesWithAVectorOfEntries) {
       EXPECT_EQ(log.TermAt(base - 1), std::nullopt) << "a compacted term is unknown, not 0";
     }
   }
+}
+
+TEST(Log, WhatLeavesItIsFreedLittleByLittle) {
+  Log log;
+  std::vector<Payload> kept;
+  for (Index index = 1; index <= 1'000; ++index) {
+    kept.push_back(Payload::Copy(absl::StrCat("entry ", index)));
+    log.Append(Entry{.term = 1, .index = index, .payload = kept.back()});
+  }
+  log.Compact(600);
+  log.TruncateAfter(900);
+  // Blocks are emptied whole, so a little more than what was dropped is gone through.
+  size_t released = 0;
+  while (const size_t some = log.ReleaseSome(100)) {
+    EXPECT_LE(some, 100u);
+    released += some;
+  }
+  EXPECT_GE(released, 512u);
+  EXPECT_LE(released, 1'024u);
+  EXPECT_EQ(log.ReleaseSome(100), 0u);
+  for (Index index = 601; index <= 900; ++index) EXPECT_EQ(log.At(index).payload, kept[index - 1]);
+  // What is appended makes room for itself.
+  log.Reset(2'000, 1);
+  for (Index index = 2'001; index <= 2'600; ++index) log.Append(Command(1, index));
+  EXPECT_EQ(log.ReleaseSome(1), 0u);
 }
 
 TEST(Log, CopiesWhatFitsAndAlwaysOne) {

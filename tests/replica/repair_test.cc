@@ -60,8 +60,8 @@ raft::ConfState Voters(std::vector<raft::NodeId> voters) {
 // Node 1 repairs `disk`; peers answer from their own.
 class Case {
  public:
-  explicit Case(const Disk& disk, raft::ConfState conf = Voters({1, 2, 3}), raft::Index commit = 1)
-      : disk_(disk), repair_(1, disk_.log, conf, commit, disk_.damage, {}) {}
+  explicit Case(Disk disk, raft::ConfState conf = Voters({1, 2, 3}), raft::Index commit = 1)
+      : disk_(std::move(disk)), repair_(1, disk_.log, conf, commit, disk_.damage, {}) {}
 
   // `commit` is what the peer knows to be committed.
   Case& Hear(raft::NodeId peer, const Disk& disk, raft::Index commit = 1) {
@@ -173,6 +173,23 @@ TEST(RepairTest, AnotherEntryThatIsCommittedEndsTheLog) {
   EXPECT_EQ(Case(Disk({"1", "x3", "3"})).Hear(2, Disk({"1", "2", "2"}), 3).Outcome(), "settled");
 }
 
+// The log was 1 1 1 1 and may have been cut behind the first of them and begun anew in term 2: what
+// was acknowledged of that may be what is committed now, with this node's help.
+TEST(RepairTest, WhatReplacedAnEarlierLogIsStillPromised) {
+  const Suspicion replaced{4, 2, Evidence::kProven};
+  EXPECT_EQ(Case(Disk({"1", "x1", "1"}, replaced)).Hear(2, Disk({"2", "2", "2"}), 4).Outcome(),
+            "settled, suspicion (4, 2)")
+      << "another entry than the one that is read is committed";
+  EXPECT_EQ(Case(Disk({"1", "x1", "1"}, replaced)).Hear(2, Disk({"2", "3"}), 1).Outcome(),
+            "settled, suspicion (4, 2)")
+      << "whoever led term 3 did not have (3, term 1), and may have had (2, term 2) from here";
+  const Suspicion shorter{2, 2, Evidence::kProven};
+  EXPECT_EQ(Case(Disk({"1", "x1", "1"}, shorter)).Hear(2, Disk({"2", "3"}), 1).Outcome(),
+            "settled, suspicion (2, 2)");
+  EXPECT_EQ(Case(Disk({"1", "x1", "1"})).Hear(2, Disk({"2", "3"}), 1).Outcome(), "settled")
+      << "nothing can have replaced it";
+}
+
 // Figure 8 of the paper: (3, term 2) is replaced by (3, term 3) on one node, survives on others,
 // and the leader of term 4 commits it.
 TEST(RepairTest, AnEntryOfALaterTermAloneDoesNotRefuteOurs) {
@@ -241,13 +258,16 @@ TEST(RepairTest, LearnersHaveCopiesAndNoSay) {
 TEST(RepairTest, EveryConfigurationThatMayHaveDecidedIsAsked) {
   raft::MembershipChange remove;
   remove.changes = {{raft::MemberChange::Kind::kRemove, 3}};
-  Disk disk({"1", "x1", "1"});
-  disk.log.TruncateAfter(1);
-  disk.log.Append({1, 2, raft::Payload::Copy(raft::EncodeMembershipChange(remove)),
-                   raft::EntryType::kMembership});
-  EXPECT_EQ(Case(disk).Hear(2, Disk({"1"})).Outcome(), "waits for entry (3, term 1) from node 3")
+  const auto disk = [&] {
+    Disk own({"1", "x1", "1"});
+    own.log.TruncateAfter(1);
+    own.log.Append({1, 2, raft::Payload::Copy(raft::EncodeMembershipChange(remove)),
+                    raft::EntryType::kMembership});
+    return own;
+  };
+  EXPECT_EQ(Case(disk()).Hear(2, Disk({"1"})).Outcome(), "waits for entry (3, term 1) from node 3")
       << "the removal may not have been in force";
-  EXPECT_EQ(Case(disk, Voters({1, 2, 3}), 2).Hear(2, Disk({"1"})).Outcome(),
+  EXPECT_EQ(Case(disk(), Voters({1, 2, 3}), 2).Hear(2, Disk({"1"})).Outcome(),
             "settled, suspicion (4, 1)");
 }
 

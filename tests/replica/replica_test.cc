@@ -261,7 +261,8 @@ class SnapshotSendingTest : public ::testing::Test {
       ASSERT_EQ(cluster_->Ask(leader_, {"SET", absl::StrCat("key", i), std::string(150, 'a')}),
                 "+OK\r\n");
     }
-    cluster_->Run(200);
+    for (int i = 0; i < 100 && (i < 2 || (*cluster_)[leader_].Status().taking_snapshot); ++i)
+      cluster_->Run(100);
   }
   const Cluster::Node& node() const { return cluster_->nodes.at(lagging_); }
   // Bytes of the snapshot that the follower has written, if it is receiving one.
@@ -285,6 +286,40 @@ TEST_F(SnapshotSendingTest, TheRateIsKept) {
   EXPECT_LT(Written(), 20'700u);
   cluster_->Run(Size() * 1'000 / 20'000);
   EXPECT_TRUE(Installed());
+}
+
+// Nobody writes: it takes its time. The log grows: it is complete before half of what makes the
+// next one due has come.
+TEST(SnapshotPace, IsItsOwnOrThatOfTheLog) {
+  Cluster cluster(1, [](Options& options) {
+    options.snapshots = {.minimum_bytes = 40'000, .state_percent = 0};
+    options.snapshot_chunk_bytes = 1'000;
+    options.snapshot_bytes_per_s = 10'000;
+  });
+  const raft::NodeId leader = cluster.Leader();
+  const auto taking = [&] { return cluster[leader].Status().taking_snapshot; };
+  int written = 0;
+  const auto write = [&] {
+    ++written;
+    ASSERT_EQ(cluster.Ask(leader, {"SET", absl::StrCat("key", written), std::string(900, 'a')}),
+              "+OK\r\n");
+  };
+  while (!taking() && written < 100) write();
+  ASSERT_TRUE(taking());
+  const raft::Index first = cluster[leader].Status().snapshot;
+  cluster.Run(2'000);
+  EXPECT_TRUE(taking()) << "40 kB at 10 kB/s";
+  cluster.Run(3'000);
+  EXPECT_FALSE(taking());
+  EXPECT_GT(cluster[leader].Status().snapshot, first);
+
+  while (!taking() && written < 200) write();
+  ASSERT_TRUE(taking());
+  const uint64_t due = cluster[leader].Status().snapshot_due_bytes;
+  for (int i = 0; i < 100 && taking(); ++i) write();
+  const uint64_t left = cluster[leader].Status().snapshot_due_bytes;
+  EXPECT_FALSE(taking());
+  EXPECT_GT(left, due / 3) << "of " << due << " bytes of log";
 }
 
 TEST_F(SnapshotSendingTest, WithoutARateItGoesAtOnce) {

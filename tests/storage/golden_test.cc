@@ -233,6 +233,11 @@ TEST_F(GoldenTest, InspectionGoesOnWithoutIdentityAndVote) {
   EXPECT_TRUE(absl::StrContains(
       damaged->Text(),
       "start BAD refused: simulated disk/identity: both copies of the record are unreadable"));
+  EXPECT_TRUE(absl::StrContains(
+      damaged->Text(),
+      "identity:0: identity cluster 0123456789abcdeffedcba9876543210 node 3 incarnation 1 group 0 "
+      "as-said-by the log\n"))
+      << damaged->Text();
   EXPECT_TRUE(absl::StrContains(TextOf(InspectLog(disk_, {})), "entry index 4 term 3"));
   Shrink("marks", 0);
   Shrink(Names("log-")[1], 0);

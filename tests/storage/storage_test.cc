@@ -488,6 +488,32 @@ TEST_F(StorageTest, ASnapshotThatReadsBackWrongIsNotFinished) {
   EXPECT_EQ(storage_->SnapshotOffset(source), std::nullopt);
 }
 
+// A device that acknowledged a write and did not do it: the page cache still has it.
+TEST_F(StorageTest, ASnapshotIsReadBackFromTheDevice) {
+  options_.snapshot_chunk_bytes = 4096;  // more than the sectors that the next write makes good
+  for (uint64_t after = 0; after < 4; ++after) {
+    SCOPED_TRACE(after);
+    disk_ = sim::SimDisk({});
+    Start();
+    Append(1, 5);
+    const raft::SnapshotMeta meta{5, 1, {{1, 2, 3}, {}, {}, {}, false}};
+    ASSERT_TRUE(disk_.Inject(sim::LostWrite{"snapshot-", after}));
+    ASSERT_TRUE(storage_->BeginSnapshot(SnapshotSource::kLocal, meta).ok());
+    ASSERT_TRUE(storage_
+                    ->AppendSnapshot(SnapshotSource::kLocal, 0,
+                                     std::string(2 * options_.snapshot_chunk_bytes, 'x'))
+                    .ok());
+    const auto step = storage_->FinishSnapshot(SnapshotSource::kLocal);
+    EXPECT_TRUE(absl::IsDataLoss(step.status())) << step.status();
+    EXPECT_TRUE(storage_->health().ok()) << "the log has everything";
+    EXPECT_FALSE(storage_->SwitchSnapshot(meta).ok());
+    Crash();
+    Open();
+    EXPECT_EQ(recovered_.snapshot.meta.index, 0u);
+    EXPECT_EQ(Log(), "1@1 2@1 3@1 4@1 5@1");
+  }
+}
+
 TEST_F(StorageTest, AnIntactSnapshotThatTheManifestDoesNotMeanIsReported) {
   Start();
   Append(1, 5, "x", 5);
@@ -621,13 +647,22 @@ TEST_F(StorageTest, AMissingFileIsReported) {
   }
 }
 
-TEST_F(StorageTest, AVoteOfAnotherIncarnationIsRefused) {
-  Start();
-  Kill();
-  ASSERT_TRUE(CreateSlotFile(disk_, VoteFile(TestIdentity().cluster),
-                             EncodeVote({{5, 1}, 3, /*incarnation=*/2, 0}))
-                  .ok());
-  EXPECT_TRUE(absl::IsDataLoss(TryOpen()));
+TEST_F(StorageTest, AVoteOfAnotherNodeOrLifeIsRefused) {
+  for (const VoteRecord& vote : {VoteRecord{{5, 1}, 2, 1, 0}, VoteRecord{{5, 1}, 3, 2, 0},
+                                 VoteRecord{{5, 1}, 3, 1, 1}, VoteRecord{{5, 1}, 3, 1, 0}}) {
+    disk_ = sim::SimDisk({});
+    Start();
+    Kill();
+    ASSERT_TRUE(CreateSlotFile(disk_, VoteFile(TestIdentity().cluster), EncodeVote(vote)).ok());
+    const absl::Status status = TryOpen();
+    if (vote.node == 3 && vote.incarnation == 1 && vote.group == 0) {
+      EXPECT_TRUE(status.ok()) << status;
+      continue;
+    }
+    EXPECT_TRUE(absl::IsDataLoss(status));
+    EXPECT_EQ(status.message(),
+              "simulated disk/vote: not the vote of this incarnation of this node");
+  }
 }
 
 // A file that a newer program wrote is told from a damaged one: version and features are inside the

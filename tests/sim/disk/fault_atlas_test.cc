@@ -204,7 +204,7 @@ TEST_F(FaultAtlasTest, ALeaderThatWasLeftBehindMustNotFindItsFollowerAgain) {
   WriteAll(3, {2, 1});
   disks_.at(3)->Remember();
   Write(1, 3, {3, 1});
-  for (const raft::NodeId node : {2, 3, 4, 5}) Write(node, 3, {4, 2});
+  for (const raft::NodeId node : {2u, 3u, 4u, 5u}) Write(node, 3, {4, 2});
   EXPECT_EQ(MayInject(3, Amnesia()).message(),
             "node 3 would forget what it promised in term 3, which node 1 may lead");
   Write(1, 3, {4, 0});
@@ -284,7 +284,7 @@ TEST_F(FaultAtlasTest, OnlyWhatSurvivesItsPowerLossIsACopy) {
     raft::PersistJob append;
     append.writes_log = true;
     append.keep_through = 3;
-    for (const raft::Index index : {4, 5}) {
+    for (const raft::Index index : {4u, 5u}) {
       append.entries.push_back({2, index, {}, raft::EntryType::kCommand});
     }
     ASSERT_TRUE((*opened)->Persist(append).ok());

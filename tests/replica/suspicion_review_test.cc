@@ -1,0 +1,104 @@
+// When a lost end of the log may be given up, and when it may not.
+#include "core/replica/suspicion_review.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace raftkv::replica {
+namespace {
+
+using raft::Suspicion;
+using Evidence = raft::Suspicion::Evidence;
+
+constexpr Suspicion kBlank{7, 3, Evidence::kBlank};
+
+// Node 1 has lost what was behind (5, term 2); nodes 2 and 3 are asked.
+class Case {
+ public:
+  explicit Case(const Suspicion& suspicion = kBlank, uint32_t patience = 4)
+      : suspicion_(suspicion), review_(patience) {}
+
+  bool Tick(raft::Index last = 5) { return review_.Tick(suspicion_, last, 2, {2, 3}); }
+  Case& Hear(raft::NodeId from, raft::Index last, raft::Term last_term,
+             const std::optional<Suspicion>& lost = std::nullopt, uint64_t rounds_ago = 0) {
+    wire::EntryAnswer answer;
+    answer.round = review_.round() - rounds_ago;
+    answer.extent = {1, last, last_term, 1, lost};
+    review_.OnAnswer(from, answer);
+    return *this;
+  }
+  std::string Verdict() const {
+    const SuspicionReview::Verdict verdict = review_.Review();
+    EXPECT_EQ(verdict.keep.has_value(), verdict.waits_for.empty());
+    if (!verdict.keep) return absl::StrCat("waits for ", verdict.waits_for);
+    if (verdict.keep->index == 0) return "dropped";
+    return absl::StrCat("keeps (", verdict.keep->index, ", ", verdict.keep->term, ")");
+  }
+
+ private:
+  Suspicion suspicion_;
+  SuspicionReview review_;
+};
+
+TEST(SuspicionReviewTest, WhatNobodyHasIsDroppedOnceAllHaveAnswered) {
+  Case review;
+  EXPECT_TRUE(review.Tick());
+  EXPECT_EQ(review.Verdict(), "waits for a word about entry (7, term 3) from nodes 2, 3");
+  EXPECT_EQ(review.Hear(2, 5, 2).Verdict(), "waits for a word about entry (7, term 3) from node 3");
+  EXPECT_EQ(review.Hear(3, 4, 2).Verdict(), "dropped");
+}
+
+TEST(SuspicionReviewTest, WhatIsNotBlankIsKept) {
+  for (const Evidence evidence : {Evidence::kSpoilt, Evidence::kProven}) {
+    Case review({7, 3, evidence});
+    review.Tick();
+    EXPECT_EQ(review.Hear(2, 5, 2).Hear(3, 5, 2).Verdict(),
+              "waits for entry (7, term 3) or a leader behind it: it may have been durable");
+  }
+}
+
+TEST(SuspicionReviewTest, WhatAPeerHasOrMayHaveLostIsKept) {
+  const auto verdict = [](raft::Index last, raft::Term term,
+                          const std::optional<Suspicion>& lost = std::nullopt) {
+    Case review;
+    review.Tick();
+    return review.Hear(2, 5, 2).Hear(3, last, term, lost).Verdict();
+  };
+  EXPECT_EQ(verdict(7, 3), "waits for a leader with entry (7, term 3) to send as much from node 3");
+  EXPECT_EQ(verdict(2, 4), "waits for a leader with entry (7, term 3) to send as much from node 3");
+  EXPECT_EQ(verdict(6, 3), "keeps (6, 3)");
+  EXPECT_EQ(verdict(9, 2), "keeps (9, 2)");
+  EXPECT_EQ(verdict(5, 2, Suspicion{9, 3, Evidence::kBlank}), "dropped");
+  EXPECT_EQ(verdict(5, 2, Suspicion{6, 3, Evidence::kSpoilt}), "keeps (6, 3)");
+  EXPECT_EQ(verdict(5, 2, Suspicion{9, 3, Evidence::kProven}),
+            "waits for a leader with entry (7, term 3), which may have been durable on node 3");
+}
+
+TEST(SuspicionReviewTest, AnswersAboutAnEarlierStateAndOfStrangersDoNotCount) {
+  Case review;
+  ASSERT_TRUE(review.Tick());
+  review.Hear(2, 5, 2).Hear(3, 5, 2);
+  ASSERT_TRUE(review.Tick(/*last=*/6)) << "the log has grown: all are asked again";
+  EXPECT_EQ(review.Hear(2, 5, 2, {}, /*rounds_ago=*/1).Hear(9, 5, 2).Verdict(),
+            "waits for a word about entry (7, term 3) from nodes 2, 3");
+  EXPECT_EQ(review.Hear(2, 5, 2).Hear(3, 5, 2).Verdict(), "dropped");
+}
+
+// Who asks with every tick would never look at the answers.
+TEST(SuspicionReviewTest, ThereIsATickForAnswers) {
+  for (uint32_t patience = 0; patience < 4; ++patience) {
+    Case review(kBlank, patience);
+    int asked = 0, looked = 0;
+    for (int i = 0; i < 12; ++i) (review.Tick() ? asked : looked) += 1;
+    EXPECT_GE(asked, 3) << patience;
+    EXPECT_GE(looked, 6) << patience;
+  }
+}
+
+}  // namespace
+}  // namespace raftkv::replica
