@@ -72,6 +72,9 @@ class Raft {
 
   // ---- Inputs ----
   void Tick();
+  // So many ticks have passed in which this node did not run (its process was stopped). Leases end
+  // with time, whoever counts it; no timer goes on, because nobody was listening.
+  void SkipTicks(uint64_t count) { now_ += count; }
   Outcome Step(Message&& message);  // takes the entries out of it
   Outcome Step(const Message& message) { return Step(Message(message)); }
   Proposed Propose(Payload command);
@@ -296,7 +299,7 @@ class Raft {
 
   Role role_;
   NodeId leader_ = kNoNode;
-  uint64_t now_ = 0;  // ticks seen
+  uint64_t now_ = 0;  // ticks seen, and those skipped
   uint32_t election_elapsed_ = 0;
   uint32_t election_timeout_ = 0;
   uint32_t election_delay_ = 0;  // on top of the timeout, for the rank; see Options

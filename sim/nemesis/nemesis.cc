@@ -398,6 +398,9 @@ void Nemesis::Hang(raft::NodeId node, Time lasts) {
 std::unique_ptr<FaultAtlas> Nemesis::AtlasFor(raft::NodeId node) {
   const raft::ConfState& conf = omniscience_->newest_conf();
   if (raft::IsJoint(conf) || conf.voters.empty() || !raft::IsMember(conf, node)) return nullptr;
+  for (const raft::NodeId voter : conf.voters) {
+    if (voter != node && Misled(voter)) return nullptr;
+  }
   FaultAtlas::Disks voters;
   for (const raft::NodeId voter : conf.voters) voters[voter] = &cluster_->Find(voter)->disk();
   // What a learner loses is nobody's last copy, once it is asked as if it were one more voter.
@@ -408,6 +411,15 @@ std::unique_ptr<FaultAtlas> Nemesis::AtlasFor(raft::NodeId node) {
   }
   return std::make_unique<FaultAtlas>(std::move(voters), cluster_->settings().storage,
                                       std::move(bystanders));
+}
+
+bool Nemesis::Misled(raft::NodeId node) {
+  const auto at = misled_.find(node);
+  if (at == misled_.end()) return false;
+  const Process& process = *cluster_->Find(node);
+  if (process.life() < at->second) return true;  // about to start
+  return process.life() == at->second && process.replica() != nullptr &&
+         process.replica()->repairing();
 }
 
 // The process is killed first and started again behind it, so that what is damaged is read.
@@ -551,6 +563,7 @@ void Nemesis::LieToARecovery(raft::NodeId node, Time down) {
            if (allowed.ok()) {
              cluster_->network().Reset(node);
              omniscience_->DiskMisread(node);
+             misled_[node] = process->life() + 1;
              process->disk().Inject(lie);
              Count(Fault::kMisdirectedReads);
            }

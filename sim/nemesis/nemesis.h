@@ -143,8 +143,12 @@ class Nemesis {
   void Disk(Fault fault, raft::NodeId node);
   void Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random);
   void Hang(raft::NodeId node, Time lasts);
-  // Null while it is a matter of opinion which majority is to survive, or if the node is no member.
+  // Null while it is a matter of opinion which majority is to survive, or what is on all disks, or
+  // if the node is no member.
   std::unique_ptr<FaultAtlas> AtlasFor(raft::NodeId node);
+  // A recovery of the node has misread its disk, and what it believes to be bad will be written
+  // over when the others have told what they know. Until then the disk has more than the node.
+  bool Misled(raft::NodeId node);
   // A node of which only one thing at a time is a lie.
   struct Liar {
     Fault fault;
@@ -181,6 +185,7 @@ class Nemesis {
   std::map<uint64_t, Active> active_;
   std::map<raft::NodeId, Time> removed_;  // seen outside the configuration since
   std::map<raft::NodeId, Liar> liars_;
+  std::map<raft::NodeId, uint64_t> misled_;  // lives that begin with a misread disk
   Counters counters_ = {};
 };
 

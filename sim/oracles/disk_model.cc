@@ -197,8 +197,11 @@ void DiskModel::GiveUp(raft::Index index, raft::Term term) {
 
 void DiskModel::EndSuspicion() {
   if (last() >= forgotten_through_) forgotten_through_ = 0;
-  // Back again, or replaced by a later leader's.
-  is_.lost.erase(is_.lost.begin(), is_.lost.upper_bound(last()));
+  // Back again, or replaced by a later leader's; an older one in its place is what it had replaced.
+  std::erase_if(is_.lost, [this](const auto& entry) {
+    const Slot* slot = is_.Find(entry.first);
+    return entry.first <= is_.base || (slot != nullptr && slot->term >= entry.second);
+  });
   if (!is_.suspicion) return;
   const raft::Term last_term = TermAt(last()).value_or(0);
   if (!raft::Redeems(is_.base, last(), last_term, *is_.suspicion)) return;

@@ -1180,6 +1180,19 @@ TEST(Contract, Clause16_ALeaseServesReadsUntilItRunsOut) {
   EXPECT_THAT(leader.Begin().reads, ElementsAre(ReadPoint{3, 1}));
 }
 
+// A stopped process counts no ticks, and on waking up hears answers to what it sent before.
+TEST(Contract, Clause16_ALeaseRunsOutWhileTheProcessIsStopped) {
+  Solo leader = LeaseHolder();
+  leader->Tick();
+  const Messages heartbeats = Only<Heartbeat>(leader.Sent());
+  leader->SkipTicks(100);
+  leader->RequestRead(1);
+  EXPECT_THAT(leader.Begin().reads, IsEmpty());
+  leader.Hear(2, 1, HeartbeatResponse{As<Heartbeat>(heartbeats[0]).read_round});
+  leader->RequestRead(2);
+  EXPECT_THAT(leader.Begin().reads, IsEmpty()) << "the round was sent before";
+}
+
 TEST(Contract, Clause16_NoLeaseReadWhileATransferIsUnderWay) {
   Solo leader = LeaseHolder();
   ASSERT_EQ(leader->TransferLeadership(3), Outcome::kOk);

@@ -268,6 +268,18 @@ TEST_F(LyingDiskTest, WhatIsForgottenIsGivenUpWithoutAProof) {
   EXPECT_EQ(model_.VoteIn(4), 0u) << "forgotten";
 }
 
+TEST_F(LyingDiskTest, WhatALostWriteHasReplacedIsNoSubstitute) {
+  model_.Lied();
+  raft::Recovered found = Found(now_, 1, {2, 2, 2});
+  found.suspicion = raft::Suspicion{6, 4, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Promises(4, 4)) << "(4, term 2) is there again";
+  model_.PersistHandedOut(Write(3, {4, 4, 4}));
+  model_.PersistDone();
+  EXPECT_TRUE(model_.Holds(4, 4));
+  EXPECT_FALSE(model_.Promises(4, 4));
+}
+
 TEST_F(LyingDiskTest, ASuspicionThatEndsTooEarlyPromisesNothing) {
   model_.Lied();
   raft::Recovered found = Found(now_, 1, {2, 2});
