@@ -153,8 +153,7 @@ void Log::Remove(Index from, Index through, Index rest) {
   for (Index begin = from; begin <= through;) {
     const Index end = std::min(through, begin - begin % kBlockEntries + kBlockEntries - 1);
     if (begin / kBlockEntries != rest / kBlockEntries || rest < first() || rest > last()) {
-      // The one that is being emptied stays the last.
-      dropped_.insert(dropped_.end() - (emptied_ > 0 ? 1 : 0), std::move(BlockPointer(begin)));
+      dropped_.push_back(std::move(BlockPointer(begin)));
     } else {
       Block& block = BlockOf(begin);
       for (Index index = begin; index <= end; ++index) {
@@ -188,11 +187,10 @@ size_t Log::ReleaseSome(size_t budget) {
   size_t released = 0;
   while (released < budget && !dropped_.empty()) {
     Block& block = *dropped_.back();
-    block.entries[emptied_] = Entry();
+    block.entries[block.emptied] = Entry();
     ++released;
-    if (++emptied_ < kBlockEntries) continue;
-    emptied_ = 0;
-    block.bytes = 0;
+    if (++block.emptied < kBlockEntries) continue;
+    block.bytes = block.emptied = 0;
     if (spare_.size() < kSpareBlocks) spare_.push_back(std::move(dropped_.back()));
     dropped_.pop_back();
   }

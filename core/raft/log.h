@@ -114,6 +114,7 @@ class Log {
   // The entries whose index divided by kBlockEntries is the block's number.
   struct Block {
     uint64_t bytes = 0;  // EntryBytes of those that are in the log
+    size_t emptied = 0;  // so many were freed since the block was dropped
     std::array<Entry, kBlockEntries> entries;
   };
 
@@ -133,7 +134,6 @@ class Log {
   // moving the others. Its size is 0 or a power of two.
   std::vector<std::unique_ptr<Block>> ring_;
   std::vector<std::unique_ptr<Block>> dropped_;  // to be emptied, the last one first
-  size_t emptied_ = 0;                           // entries of dropped_.back()
   std::vector<std::unique_ptr<Block>> spare_;    // empty
 };
 

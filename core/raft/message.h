@@ -31,7 +31,8 @@ struct AppendResponse {
   Term hint_term = 0;
   // Only when rejected: the follower's disk lost entries (damage.h), so it may have acknowledged
   // more than the hint. What it acknowledged behind that does not count any more. Also sent when a
-  // heartbeat speaks of entries that may be lost: `index` is then the commit index it told.
+  // heartbeat speaks of entries that are not here, whether this node knows that it lost some or
+  // not: `index` is then the commit index it told.
   bool lost = false;
   friend bool operator==(const AppendResponse&, const AppendResponse&) = default;
 };

@@ -105,7 +105,12 @@ bool Progress::Rejected(Index prev, Index hint) {
     return true;
   }
   if (next - 1 != prev) return false;  // not the probe that is out
-  next = std::max(std::min(prev, hint + 1), match + 1);
+  const Index back = std::max(std::min(prev, hint + 1), match + 1);
+  // It refuses what it has acknowledged: the answer is late, or its disk has lost entries without a
+  // word, which a heartbeat will tell. To ask the same again at once would get the same answer, and
+  // where the network doubles messages each of them would have twice as many children.
+  if (back == next) return false;
+  next = back;
   sent_commit = std::min(sent_commit, next - 1);
   flow_paused = false;
   return true;

@@ -140,7 +140,7 @@ void Replica::OnSnapshotPull(raft::NodeId from, const wire::SnapshotPull& pull) 
   SnapshotFetch::Target have{raft_.offered_snapshot(), current_snapshot_.size,
                              current_snapshot_.digest};
   if (pull.index != 0 && pull.index == previous_snapshot_.meta.index) have = previous_snapshot_;
-  const bool switching = raft_.installing_snapshot() || loading_;
+  const bool switching = raft_.installing_snapshot();
   const bool wanted = pull.index == 0 || pull.index == have.meta.index;
   wire::SnapshotPiece piece;
   piece.asked_index = pull.index;

@@ -81,6 +81,7 @@ void Replica::Tick() {
   TickDisk();
   if (local_snapshot_ && local_snapshot_->done) LocalSnapshotInTime();
   TickSending();
+  TickReceiving();
   ExpirePending();
   ReviewSuspicion();
   TickScrub();
@@ -203,8 +204,6 @@ void Replica::GoOn(const JobOwner& owner, const JobResult& result) {
       return;
     case JobKind::kSendChunk:
       return ChunkRead(owner.peer, owner.transfer, result);
-    case JobKind::kLoadSnapshot:
-      return LoadStep(result);
     case JobKind::kServePiece:
       return PieceRead(owner.transfer, result);
     case JobKind::kRepair:
@@ -334,7 +333,7 @@ void Replica::PersistDone(const JobResult& result) {
     after.committed.erase(waits, after.committed.end());
     Apply(after.committed);
   }
-  if (after.snapshot) StartLoading(*after.snapshot);
+  if (after.snapshot) Install(*after.snapshot);
 }
 
 // Term and vote are written, the log is not, what was kept back is used up too. So this node votes,

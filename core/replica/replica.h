@@ -246,7 +246,6 @@ class Replica {
     kLocalSnapshot,
     kReceivedSnapshot,
     kSendChunk,
-    kLoadSnapshot,
     kHousekeeping,
     kServePiece,
     kRepair,
@@ -324,7 +323,7 @@ class Replica {
   ClientConnection* FindClient(ClientId id);
   void Touch(ClientId id) { touched_clients_.push_back(id); }
 
-  // snapshots.cc: taking, sending, receiving, loading
+  // snapshots.cc: taking, sending, receiving
   void MaybeTakeSnapshot(const raft::Entry& entry);
   void LocalSnapshotJob(JobBody body);
   void LocalSnapshotInTime();
@@ -342,9 +341,8 @@ class Replica {
   void AckChunk(wire::SnapshotAckStatus status);
   void FeedReceived(absl::string_view bytes);
   void DropReceived();
-  void Loaded(raft::Index index, Machine machine);
-  void StartLoading(raft::Index index);
-  void LoadStep(const JobResult& result);
+  void TickReceiving();
+  void Install(raft::Index index);
 
   // scrubbing.cc: looking for rot
   void TickScrub();
@@ -407,15 +405,10 @@ class Replica {
     } stage = Stage::kBeginning;
     std::string
         first_bytes;  // of the chunk that began the transfer, written once BeginSnapshot is done
-    // The state that the bytes so far make; null once they made none. So there is nothing to load
-    // when the last one is here.
+    // The state that the bytes so far make, null once it is installed or not needed; and why they
+    // make none.
     std::unique_ptr<MachineSnapshotReader> reader;
-  };
-  struct Loading {
-    raft::Index index = 0;
-    uint64_t offset = 0;
-    uint64_t size = 0;
-    std::unique_ptr<MachineSnapshotReader> reader;
+    absl::Status state;
   };
 
   // A piece of a snapshot on its way to a peer that asked for it.
@@ -493,7 +486,6 @@ class Replica {
   std::optional<LocalSnapshot> local_snapshot_;
   std::map<raft::NodeId, Sending> sending_;
   std::optional<Receiving> receiving_;
-  std::optional<Loading> loading_;
 
   ScrubCounters scrubbed_;
   uint64_t next_scrub_us_ = 0;  // 0: not decided yet

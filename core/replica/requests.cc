@@ -532,7 +532,6 @@ void Replica::ResolveThroughSnapshot(raft::Index index) {
 }
 
 void Replica::ServeReads() {
-  if (loading_) return;
   while (!pointed_reads_.empty() && pointed_reads_.begin()->first <= raft_.applied()) {
     const PendingId id = pointed_reads_.begin()->second;
     pointed_reads_.erase(pointed_reads_.begin());

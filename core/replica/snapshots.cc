@@ -1,7 +1,7 @@
-// Snapshots: taking our own, sending the current one to a follower, receiving one from a leader,
-// and loading it.
+// Snapshots: taking our own, sending the current one to a follower, and receiving one from a
+// leader.
 //
-// All four are chains of small jobs: each step's completion starts the next, so that a log batch
+// All three are chains of small jobs: each step's completion starts the next, so that a log batch
 // can go between any two.
 #include <algorithm>
 #include <tuple>
@@ -41,8 +41,8 @@ void Replica::LocalSnapshotJob(JobBody body) {
 
 void Replica::LocalSnapshotStep(const JobResult& result) {
   LocalSnapshot& snapshot = *local_snapshot_;
-  const bool finishing = !snapshot.writing && !snapshot.finished;
-  if (absl::IsResourceExhausted(result.status) || (finishing && absl::IsDataLoss(result.status))) {
+  if (absl::IsResourceExhausted(result.status) ||
+      (!snapshot.finished && absl::IsDataLoss(result.status))) {
     // No room, or not what was written when it was read back: nobody has counted on it, the log
     // simply stays longer. The next point tries again. (If it was a write or a sync that failed,
     // the storage says so to whoever comes next.)
@@ -227,7 +227,7 @@ void Replica::OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk) {
   const auto answer = [&](wire::SnapshotAckStatus status, uint64_t next_offset) {
     SendFrame(from, wire::SnapshotAck{chunk.transfer, status, next_offset});
   };
-  if (chunk.term < raft_.term() || raft_.installing_snapshot() || loading_) {
+  if (chunk.term < raft_.term() || raft_.installing_snapshot()) {
     return;  // of a deposed leader, or not now: its next copy finds us ready
   }
   if (chunk.meta.index <= raft_.commit()) return answer(wire::SnapshotAckStatus::kRefused, 0);
@@ -254,7 +254,8 @@ void Replica::OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk) {
                            .size = chunk.total_size,
                            .digest = chunk.digest,
                            .first_bytes = {},
-                           .reader = std::make_unique<MachineSnapshotReader>(options_.store)};
+                           .reader = std::make_unique<MachineSnapshotReader>(options_.store),
+                           .state = {}};
     FeedReceived(chunk.bytes);
     receiving_->first_bytes = std::move(chunk.bytes);
     StartJob({JobKind::kReceivedSnapshot, from, chunk.transfer},
@@ -315,7 +316,9 @@ void Replica::ReceiveStep(const JobResult& result) {
       // find that it knows better.
       raft_.Step(raft::Message{receiving.from, raft_.id(), receiving.term,
                                raft::InstallSnapshot{receiving.meta}});
-      if (raft_.installing_snapshot() && local_snapshot_) {
+      if (!raft_.installing_snapshot()) {
+        DropReceived();
+      } else if (local_snapshot_) {
         local_snapshot_.reset();  // of a state that is about to be replaced
         StartJob({JobKind::kHousekeeping}, AbortSnapshot{SnapshotOrigin::kLocal});
       }
@@ -331,56 +334,37 @@ void Replica::AckChunk(wire::SnapshotAckStatus status) {
   SendFrame(receiving_->from, wire::SnapshotAck{receiving_->transfer, status, receiving_->offset});
 }
 
-// ---- Loading ----
-
+// The bytes make the state while they come, so there is nothing to load when the last one is here.
 void Replica::FeedReceived(absl::string_view bytes) {
-  // Whether the bytes are right, the storage finds out.
-  if (receiving_->reader && !receiving_->reader->Feed(bytes).ok()) DropReceived();
+  // Whether they are the bytes that were sent, the storage finds out.
+  receiving_->state.Update(receiving_->reader->Feed(bytes));
 }
 
+// The state takes the memory of a whole store: it goes when it is not needed.
 void Replica::DropReceived() {
   if (!receiving_ || !receiving_->reader) return;
   machine_.Discard(std::move(*receiving_->reader));
   receiving_->reader.reset();
 }
 
-void Replica::StartLoading(raft::Index index) {
-  current_snapshot_ = received_snapshot_;
-  if (receiving_ && receiving_->stage == Receiving::Stage::kDone && receiving_->reader &&
-      receiving_->meta.index == index && receiving_->digest == current_snapshot_.digest) {
-    absl::StatusOr<Machine> machine = receiving_->reader->Finish();
-    receiving_->reader.reset();
-    if (machine.ok()) return Loaded(index, *std::move(machine));
-  }
+// A transfer that broke off, while what it was for came with the log.
+void Replica::TickReceiving() {
+  if (!receiving_ || receiving_->stage != Receiving::Stage::kIdle) return;
+  if (receiving_->meta.index > raft_.commit()) return;
   DropReceived();
-  loading_.emplace(Loading{index, 0, current_snapshot_.size,
-                           std::make_unique<MachineSnapshotReader>(options_.store)});
-  StartJob(
-      {JobKind::kLoadSnapshot},
-      ReadSnapshot{index, 0, std::min<uint64_t>(options_.snapshot_chunk_bytes, loading_->size)});
+  receiving_.reset();
+  StartJob({JobKind::kHousekeeping}, AbortSnapshot{SnapshotOrigin::kReceived});
 }
 
-void Replica::LoadStep(const JobResult& result) {
+void Replica::Install(raft::Index index) {
+  RAFTKV_CHECK(receiving_ && receiving_->reader && receiving_->meta.index == index);
+  current_snapshot_ = received_snapshot_;
+  absl::StatusOr<Machine> machine =
+      receiving_->state.ok() ? receiving_->reader->Finish() : receiving_->state;
   // From here there is no way back: the log that led to the old state is gone.
-  if (!result.status.ok()) return Fail(result.status);
-  Loading& loading = *loading_;
-  if (absl::Status status = loading.reader->Feed(result.bytes); !status.ok()) return Fail(status);
-  loading.offset += result.bytes.size();
-  if (loading.offset < loading.size) {
-    const uint64_t length =
-        std::min<uint64_t>(options_.snapshot_chunk_bytes, loading.size - loading.offset);
-    StartJob({JobKind::kLoadSnapshot}, ReadSnapshot{loading.index, loading.offset, length});
-    return;
-  }
-  absl::StatusOr<Machine> machine = loading.reader->Finish();
   if (!machine.ok()) return Fail(machine.status());
-  const raft::Index index = loading.index;
-  loading_.reset();
-  Loaded(index, *std::move(machine));
-}
-
-void Replica::Loaded(raft::Index index, Machine machine) {
-  machine_.Install(std::move(machine));
+  receiving_->reader.reset();
+  machine_.Install(*std::move(machine));
   snapshot_points_.Restart();
   raft_.Applied(index);
   ResolveThroughSnapshot(index);

@@ -414,7 +414,9 @@ TEST(ProgressTest, RejectionTable) {
       {ProgressState::kProbe, 0, 10, 9, 9, true, 9},    // at least one back
       {ProgressState::kProbe, 0, 10, 9, 100, true, 9},  // also when the hint is nonsense
       {ProgressState::kProbe, 4, 10, 9, 0, true, 5},    // never to match or below
-      {ProgressState::kProbe, 0, 1, 0, 0, true, 1},
+      // What it has acknowledged is not asked for again at once.
+      {ProgressState::kProbe, 4, 5, 4, 2, false, 5},
+      {ProgressState::kProbe, 0, 1, 0, 0, false, 1},
   };
   for (const RejectCase& test : cases) {
     Progress progress = ProgressAt(test.state, test.match, test.next);
