@@ -145,8 +145,8 @@ class Bench {
     if (!settings_.samples.empty() && !OpenSamples()) return 1;
     next_due_ = begin_ = begin;
     for (auto& connection : connections_) {
-      for (uint32_t i = 0; open_loop() ? false : i < settings_.pipeline; ++i)
-        Request(*connection, NowNs());
+      const uint32_t ahead = open_loop() ? 0 : settings_.pipeline;
+      for (uint32_t i = 0; i < ahead; ++i) Request(*connection, NowNs());
       if (!Flush(*connection)) return 1;
     }
     std::array<epoll_event, 256> events;

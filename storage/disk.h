@@ -29,7 +29,8 @@
 
 namespace raftkv::storage {
 
-// An open file. Stays usable when its name is renamed or removed. Closing does not sync.
+// An open file. Stays usable when its name is renamed; when it is removed, its bytes may go at any
+// time after the SyncDir that makes this durable. Closing does not sync.
 class File {
  public:
   virtual ~File() = default;

@@ -264,6 +264,7 @@ PosixDisk::PosixDisk(std::string directory, int descriptor)
     : directory_(std::move(directory)), descriptor_(descriptor) {}
 
 PosixDisk::~PosixDisk() {
+  for (const int descriptor : removed_) ::close(descriptor);
   if (remover_ != nullptr) remover_->Stop();
   ::close(descriptor_);
 }
@@ -305,8 +306,7 @@ absl::Status PosixDisk::Remove(absl::string_view name) {
   struct stat info;
   if (error == 0 && descriptor >= 0 && ::fstat(descriptor, &info) == 0 && info.st_nlink == 0 &&
       S_ISREG(info.st_mode) && info.st_size > Remover::kStepBytes) {
-    if (remover_ == nullptr) remover_ = Remover::Start();
-    remover_->Take(descriptor);
+    removed_.push_back(descriptor);
   } else if (descriptor >= 0) {
     ::close(descriptor);
   }
@@ -315,7 +315,11 @@ absl::Status PosixDisk::Remove(absl::string_view name) {
 }
 
 absl::Status PosixDisk::SyncDir() {
-  return ::fsync(descriptor_) == 0 ? absl::OkStatus() : ErrnoStatus(errno, directory_, "fsync");
+  if (::fsync(descriptor_) != 0) return ErrnoStatus(errno, directory_, "fsync");
+  // Not before: a name that comes back after a crash comes back with all of its file.
+  if (!removed_.empty() && remover_ == nullptr) remover_ = Remover::Start();
+  for (const int descriptor : std::exchange(removed_, {})) remover_->Take(descriptor);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<std::string>> PosixDisk::List() {

@@ -37,7 +37,8 @@ class PosixDisk final : public Disk {
   PosixDisk(std::string directory, int descriptor);
 
   std::string directory_;
-  int descriptor_;  // of the directory; every name is resolved against it
+  int descriptor_;            // of the directory; every name is resolved against it
+  std::vector<int> removed_;  // descriptors of large files that have no name since the last SyncDir
   // Gives the space of large files back that have no name any more; made when there is one.
   std::shared_ptr<Remover> remover_;
 };

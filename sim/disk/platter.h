@@ -37,6 +37,7 @@ struct SimDisk::Inode {
   std::set<uint64_t> unreadable;     // sectors that reads must not touch
   uint64_t platter_size = 0;
   std::vector<uint64_t> sizes;  // unsynced sizes before the present one
+  bool gone = false;            // durably removed: an open file may find that its bytes are, too
   uint64_t visited = 0;         // crash that decided about this file
 
   bool SizeDirty() const { return platter_size != cache.size() || !sizes.empty(); }

@@ -27,6 +27,7 @@ class SimDisk::OpenFile final : public storage::File {
     if (const auto lie = platter_->Struck<MisdirectedRead>(name_)) {
       return ReadElsewhere(*lie, offset, buffer, length);
     }
+    if (inode_->gone) return absl::DataLossError(absl::StrCat(name_, ": removed, and read"));
     if (offset >= inode_->cache.size()) return size_t{0};
     const uint64_t end = std::min<uint64_t>(offset + length, inode_->cache.size());
     if (platter_->Unreadable(*inode_, offset, end)) return Unreadable();
@@ -256,6 +257,8 @@ absl::Status SimDisk::SyncDir() {
     return absl::DataLossError("directory: injected sync error");
   }
   ++platter_->counters.dir_syncs;
+  for (const auto& [name, inode] : platter_->synced_names) inode->gone = true;
+  for (const auto& [name, inode] : platter_->names) inode->gone = false;
   platter_->synced_names = platter_->names;
   platter_->pending.clear();
   return absl::OkStatus();

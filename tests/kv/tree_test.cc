@@ -315,6 +315,24 @@ TEST(TreeTest, ReplaceLeavesTheOldContentToReleaseSome) {
   ExpectEqual(tree.view(), model);
 }
 
+TEST(TreeTest, WhatIsDiscardedIsLeftToReleaseSome) {
+  Tree tree;
+  Model model;
+  Put(tree, &model, "kept", "v", 1);
+  {
+    Tree other;
+    Model gone;
+    for (uint64_t i = 0; i < 5000; ++i) Put(other, &gone, absl::StrCat(i), "gone", i + 1);
+    tree.Discard(std::move(other));
+  }
+  ExpectEqual(tree.view(), model);
+  EXPECT_GT(tree.live_nodes(), 100u) << "nothing was freed at once";
+  while (tree.ReleaseSome(100) > 0) {
+  }
+  EXPECT_EQ(tree.live_nodes(), 1u);
+  ExpectEqual(tree.view(), model);
+}
+
 TEST(TreeTest, ValuesAreSharedNotCopied) {
   Tree tree;
   const Payload value = Payload::Copy("shared");

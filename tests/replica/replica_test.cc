@@ -288,6 +288,61 @@ TEST_F(SnapshotSendingTest, TheRateIsKept) {
   EXPECT_TRUE(Installed());
 }
 
+// The log behind the snapshot that is being sent stays until it has arrived, even when a newer one
+// is taken meanwhile: otherwise a follower would need one after the other for ever.
+TEST_F(SnapshotSendingTest, ATransferThatOutlivesASnapshotIsEnough) {
+  Lag([](Options& options) {
+    options.snapshot_bytes_per_s = 20'000;
+    options.trailing_log_bytes = 0;
+  });
+  cluster_->Start(lagging_);
+  cluster_->Run(500);
+  ASSERT_GT(Written(), 0u);
+  const size_t taken = Count<SnapshotTaken>(cluster_->nodes.at(leader_));
+  for (int i = 0; Count<SnapshotTaken>(cluster_->nodes.at(leader_)) == taken && i < 400; ++i)
+    ASSERT_EQ(cluster_->Ask(leader_, {"SET", "k", std::string(150, 'b')}), "+OK\r\n");
+  ASSERT_EQ(Count<SnapshotTaken>(cluster_->nodes.at(leader_)), taken + 1);
+  ASSERT_FALSE(Installed());
+  cluster_->Run(2 * Size() * 1'000 / 20'000);
+  EXPECT_EQ(Count<SnapshotInstalled>(node()), 1u);
+  EXPECT_EQ((*cluster_)[lagging_].Status().digest, (*cluster_)[leader_].Status().digest);
+}
+
+// The leader is gone in the middle of a transfer, and the next one still has the log: what has been
+// received is of no use, and takes neither memory nor space.
+TEST_F(SnapshotSendingTest, WhatTheLogBringsIsNotReceivedToTheEnd) {
+  Lag([](Options& options) {
+    options.snapshot_bytes_per_s = 20'000;
+    options.trailing_log_bytes = options.raft.id == 1 ? 0 : 1 << 30;
+    options.raft.election_rank = options.raft.id == 1 ? 0 : 3;
+  });
+  ASSERT_EQ(leader_, 1u);
+  cluster_->Start(lagging_);
+  cluster_->Run(1'000);
+  ASSERT_GT(Written(), 10'000u);
+  ASSERT_TRUE((*cluster_)[lagging_].Status().receiving_snapshot);
+  cluster_->Kill(leader_);
+  leader_ = cluster_->Leader();
+  cluster_->Run(2'000);
+  EXPECT_FALSE(Installed());
+  EXPECT_EQ((*cluster_)[lagging_].Status().digest, (*cluster_)[leader_].Status().digest);
+  EXPECT_FALSE((*cluster_)[lagging_].Status().receiving_snapshot);
+  EXPECT_EQ(node().storage->SnapshotOffset(storage::SnapshotSource::kReceived), std::nullopt);
+  for (int i = 0; i < 1'000; ++i) (*cluster_)[lagging_].TakeWork();
+  const kv::Store& store = (*cluster_)[lagging_].machine().store();
+  EXPECT_EQ(store.live_entries(), store.size());
+}
+
+TEST(ReplicaTest, TheLongestTurnIsToldAndForgotten) {
+  Cluster cluster(1);
+  cluster.Leader();
+  cluster[1].TurnTook(5'000);
+  cluster[1].TurnTook(4'000);
+  EXPECT_TRUE(absl::StrContains(cluster.Ask(1, {"INFO", "stats"}), "longest_turn_us:5000\r\n"));
+  EXPECT_EQ(cluster.Ask(1, {"CONFIG", "RESETSTAT"}), "+OK\r\n");
+  EXPECT_TRUE(absl::StrContains(cluster.Ask(1, {"INFO", "stats"}), "longest_turn_us:0\r\n"));
+}
+
 // Nobody writes: it takes its time. The log grows: it is complete before half of what makes the
 // next one due has come.
 TEST(SnapshotPace, IsItsOwnOrThatOfTheLog) {

@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -143,6 +145,30 @@ TEST_F(PosixDiskTest, AReadGoesOnUntilTheBufferIsFullOrTheFileEnds) {
   absl::StatusOr<size_t> got = file->Read(0, buffer.data(), static_cast<size_t>(once) + 100);
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_EQ(*got, static_cast<size_t>(once) + 100);
+}
+
+// The space of a large file comes back bit by bit, and not before its name is gone for good: a
+// crash may bring the name back.
+TEST_F(PosixDiskTest, ALargeFileIsFreedOnceItsRemovalIsDurable) {
+  constexpr uint64_t kSize = 5 << 20;
+  for (const char* name : {"large", "small"}) {
+    std::unique_ptr<File> made = *disk_->Create(name);
+    ASSERT_TRUE(made->Write(0, std::string(name[0] == 'l' ? kSize : 100, 'x')).ok());
+  }
+  std::unique_ptr<File> large = *disk_->Open("large", Disk::Mode::kRead);
+  std::unique_ptr<File> small = *disk_->Open("small", Disk::Mode::kRead);
+  ASSERT_TRUE(disk_->Remove("large").ok());
+  ASSERT_TRUE(disk_->Remove("small").ok());
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(*large->Size(), kSize);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  ASSERT_TRUE(disk_->SyncDir().ok());
+  for (int i = 0; i < 1'000 && *large->Size() > kSize / 2; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_LE(*large->Size(), kSize / 2);
+  EXPECT_EQ(*small->Size(), 100u);
+  disk_.reset();  // with something left to be freed
 }
 
 TEST_F(PosixDiskTest, TheLockKeepsOthersOut) {

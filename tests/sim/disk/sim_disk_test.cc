@@ -229,6 +229,21 @@ TEST(SimDiskTest, TheInterruptedOperationMayHaveHappened) {
   EXPECT_TRUE(seen.contains(std::string(512, 'n')));
 }
 
+TEST(SimDiskTest, WhatIsRemovedForGoodIsNotRead) {
+  SimDisk disk({});
+  ASSERT_TRUE((*disk.Create("a"))->Write(0, "text").ok());
+  ASSERT_TRUE(disk.SyncDir().ok());
+  std::unique_ptr<File> file = *disk.Open("a", Disk::Mode::kRead);
+  char buffer[4];
+  ASSERT_TRUE(disk.Rename("a", "b").ok());
+  ASSERT_TRUE(disk.SyncDir().ok());
+  EXPECT_TRUE(file->Read(0, buffer, 4).ok()) << "it has another name";
+  ASSERT_TRUE(disk.Remove("b").ok());
+  EXPECT_TRUE(file->Read(0, buffer, 4).ok()) << "a crash may bring it back";
+  ASSERT_TRUE(disk.SyncDir().ok());
+  EXPECT_TRUE(absl::IsDataLoss(file->Read(0, buffer, 4).status()));
+}
+
 TEST(SimDiskTest, AFullDisk) {
   SimDisk disk({.capacity_bytes = 1000});
   std::unique_ptr<File> file = *disk.Create("a");
