@@ -30,6 +30,7 @@
 #include "absl/strings/str_format.h"
 #include "cmd/sim/disk_table.h"
 #include "cmd/sim/fault_table.h"
+#include "cmd/sim/shrink.h"
 #include "cmd/sim/sweep.h"
 #include "cmd/sim/worker.h"
 #include "sim/check/check_command.h"
@@ -246,6 +247,18 @@ int ExitCode(DiskTableResult result) {
   return kCannot;
 }
 
+int ExitCode(CommandResult result) {
+  switch (result) {
+    case CommandResult::kFine:
+      return kFine;
+    case CommandResult::kViolation:
+      return kViolation;
+    case CommandResult::kCannot:
+      break;
+  }
+  return kCannot;
+}
+
 int ListFaultTable(FaultTableArguments table, const Arguments& arguments) {
   table.seeds = *ParseSeedRange(arguments.seeds);
   table.jobs = arguments.jobs;
@@ -311,6 +324,33 @@ int Main(int argc, char** argv) {
                   "So many events are shown by these three, the last of the run")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+
+  ShrinkArguments shrunk;
+  CLI::App* shrink =
+      app.add_subcommand("shrink", "Make the smallest scenario of a seed that breaks an oracle");
+  CLI::Option* shrink_seed = shrink->add_option("--seed", shrunk.seed, "The seed");
+  add_profile(shrink);
+  shrink->add_option("--scenario", shrunk.file, "Shrink this scenario further instead of a seed")
+      ->excludes(shrink_seed);
+  shrink->add_option("--out", shrunk.out, "Write the scenario to this file");
+  shrink->add_option("--seconds", shrunk.seconds, "So long it may take")
+      ->check(CLI::Range(1, 86'400))
+      ->capture_default_str();
+  shrink->add_option("--jobs", arguments.jobs, "Processes at once")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+
+  ReplayArguments replayed;
+  CLI::App* replay = app.add_subcommand("replay", "Play scenarios (docs/formats/scenario.md)");
+  replay->add_option("files", replayed.files, "Scenarios")->required();
+  replay->add_flag("--broken", replayed.broken,
+                   "The bug is there: what each of them expects has to be broken");
+  replay->add_flag("--trace", replayed.trace, "Print every event");
+  replay->add_option("--html", replayed.run_files.html, "Draw the run, as 'run' does");
+  replay->add_option("--trace-columns", replayed.run_files.columns,
+                     "Write it as text with a column for each node");
+  replay->add_option("--history", replayed.run_files.history,
+                     "Write what the clients saw to this file");
 
   CLI::App* sweep = app.add_subcommand("sweep", "Run many seeds, stop at the first violation");
   add_sweep(sweep);
@@ -394,6 +434,24 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? kFine : kCannot;
   }
   if (run->parsed()) return RunSeed(arguments);
+  if (shrink->parsed()) {
+    if (shrink_seed->empty() && shrunk.file.empty()) {
+      absl::FPrintF(stderr, "raftkv-sim: shrink needs --seed or --scenario\n");
+      return kCannot;
+    }
+    shrunk.profile = arguments.profile;
+    shrunk.jobs = arguments.jobs;
+    shrunk.progress = isatty(STDERR_FILENO) != 0;
+    return ExitCode(ShrinkRun(shrunk));
+  }
+  if (replay->parsed()) {
+    const RunFiles& files = replayed.run_files;
+    if (replayed.files.size() > 1 && (files.picture() || !files.history.empty())) {
+      absl::FPrintF(stderr, "raftkv-sim: files are written about one scenario at a time\n");
+      return kCannot;
+    }
+    return ExitCode(Replay(replayed));
+  }
   if (sweep->parsed()) return RunSweep(arguments);
   if (hash->parsed()) return PrintHashes(arguments);
   if (crash_points->parsed()) return ListCrashPoints(crash, only_job);

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "core/raft/check.h"
 
 namespace raftkv::sim {
 
@@ -27,21 +29,78 @@ std::string Client::Describe() const {
 void Client::Start() { Think(); }
 
 void Client::Think() {
-  world_.scheduler->After(Draw(settings_.think, random_), Actor::kClient, [this] {
-    if (!stopping_) Ask();
+  if (!prompted_.empty()) return AskPrompted();
+  Time when = 0;
+  if (settings_.script.has_value()) {
+    const std::vector<AskedGroup>& script = *settings_.script;
+    while (next_group_ < script.size() && script[next_group_].cue.when.has_value()) ++next_group_;
+    if (next_group_ == script.size()) return;
+    when = script[next_group_].cue.at;
+  } else {
+    when = world_.scheduler->now() + Draw(settings_.think, random_);
+  }
+  world_.scheduler->At(when, Actor::kClient, [this, attempt = attempt_] {
+    if (!stopping_ && attempt == attempt_) Ask();
   });
 }
 
+void Client::Prompt(const AskedGroup& group) {
+  if (stopping_) return;
+  prompted_.push_back(group);
+  if (asked_.empty()) AskPrompted();
+}
+
+void Client::AskPrompted() {
+  ++attempt_;  // what it was about to ask has to wait
+  const AskedGroup group = std::move(prompted_.front());
+  prompted_.pop_front();
+  if (!stopping_ && PlanGroup(group)) return Attempt();
+  Think();
+}
+
 void Client::Ask() {
+  const bool asks =
+      settings_.script.has_value() ? PlanGroup((*settings_.script)[next_group_++]) : DrawGroup();
+  if (!asks) return Think();
+  Attempt();
+}
+
+bool Client::DrawGroup() {
   const uint64_t count = random_.Between(1, settings_.most_at_once);
   for (uint64_t i = 0; i < count; ++i) {
-    Asked asked;
-    asked.operation = world_.workload->Draw(settings_.in_session, session_);
-    asked.record = world_.recorder->Invoke(Name(), ++last_number_, asked.operation);
-    if (asked.operation.counts_once) ++count_.started;
-    asked_.push_back(std::move(asked));
+    Take(world_.workload->Draw(settings_.in_session, session_));
   }
-  Attempt();
+  if (world_.decisions->source() == Decisions::Source::kRecorded) {
+    AskedGroup& group = record_.emplace_back();
+    group.cue.at = world_.scheduler->now();
+    for (const Asked& asked : asked_) {
+      group.operations.push_back(asked.operation.words);
+      if (asked.operation.counts_once) group.operations.back()[1] = std::string(kSessionCounter);
+    }
+  }
+  return true;
+}
+
+// False when there is nothing to ask: the session whose counter is meant has ended.
+bool Client::PlanGroup(const AskedGroup& group) {
+  for (std::vector<std::string> words : group.operations) {
+    const bool counts = words.size() > 1 && words[1] == kSessionCounter;
+    if (counts && session_ == 0) continue;
+    if (counts) words[1] = SessionCounter(session_);
+    absl::StatusOr<PlannedOperation> operation = PlanOperation(std::move(words));
+    RAFTKV_CHECK(operation.ok());  // whoever wrote the script has asked before
+    operation->counts_once = counts;
+    Take(*std::move(operation));
+  }
+  return !asked_.empty();
+}
+
+void Client::Take(PlannedOperation operation) {
+  Asked asked;
+  asked.operation = std::move(operation);
+  asked.record = world_.recorder->Invoke(Name(), ++last_number_, asked.operation);
+  if (asked.operation.counts_once) ++count_.started;
+  asked_.push_back(std::move(asked));
 }
 
 // Asks everything that has no answer yet.
@@ -49,7 +108,12 @@ void Client::Attempt() {
   ++attempt_;
   if (!connection_.has_value()) {
     const std::vector<raft::NodeId> nodes = world_.nodes();
-    node_ = nodes[random_.Below(nodes.size())];
+    const raft::NodeId next = nodes[(settings_.number + connects_++) % nodes.size()];
+    const std::string name =
+        world_.decisions->Name([this] { return absl::StrCat(Name(), " connects"); });
+    node_ = world_.decisions->Decide(name, "to node", next,
+                                     [&] { return nodes[random_.Below(nodes.size())]; });
+    if (std::find(nodes.begin(), nodes.end(), node_) == nodes.end()) node_ = next;
     connection_ = world_.ports->Connect(this, node_);
     reader_ = wire::RespReplyReader();
   }
@@ -156,7 +220,7 @@ void Client::OnAnswer(Asked& asked, const wire::RespValue& reply) {
       world_.recorder->Done(asked.record, understood);
       asked.finished = true;
       // Unless its session ended meanwhile: in another one it would be another command.
-      if (asked.sequence != 0 && random_.PerMille(settings_.ask_twice_per_mille)) {
+      if (asked.sequence != 0 && AsksTwice()) {
         asked.finished = false;
         asked.answer = reply;
       }
@@ -279,17 +343,34 @@ void Client::Settle() {
   std::erase_if(asked_, [](const Asked& asked) { return asked.finished; });
   if (!asked_.empty()) return Retry();
   acknowledged_ = last_sequence_;
-  if (random_.Chance(1, 16)) Disconnect();
+  const std::string name =
+      world_.decisions->Name([this] { return absl::StrCat(Name(), " is done"); });
+  if (world_.decisions->Decide(name, "disconnects", 0, [this] { return random_.Chance(1, 16); })) {
+    Disconnect();
+  }
   Think();
+}
+
+bool Client::AsksTwice() {
+  const std::string name =
+      world_.decisions->Name([this] { return absl::StrCat(Name(), " is answered in a session"); });
+  return world_.decisions->Decide(
+      name, "asks again", 0, [this] { return random_.PerMille(settings_.ask_twice_per_mille); });
 }
 
 void Client::Retry() {
   ++attempt_;
-  if (random_.Chance(1, 2)) Disconnect();
-  world_.scheduler->After(Draw(settings_.before_retry, random_), Actor::kClient,
-                          [this, attempt = attempt_] {
-                            if (attempt == attempt_) Attempt();
-                          });
+  const std::string name =
+      world_.decisions->Name([this] { return absl::StrCat(Name(), " retries"); });
+  if (world_.decisions->Decide(name, "elsewhere", 1, [this] { return random_.Chance(1, 2); })) {
+    Disconnect();
+  }
+  const Time after = world_.decisions->Decide(name, "after", Usual(settings_.before_retry), [this] {
+    return Draw(settings_.before_retry, random_);
+  });
+  world_.scheduler->After(after, Actor::kClient, [this, attempt = attempt_] {
+    if (attempt == attempt_) Attempt();
+  });
 }
 
 }  // namespace raftkv::sim

@@ -12,21 +12,36 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "core/raft/random.h"
 #include "core/wire/resp.h"
 #include "sim/clients/ports.h"
 #include "sim/clients/recorder.h"
 #include "sim/clients/workload.h"
+#include "sim/cues/cue.h"
+#include "sim/decisions/decisions.h"
 #include "sim/oracles/judge.h"
 #include "sim/scheduler/scheduler.h"
 #include "sim/scheduler/trace.h"
 
 namespace raftkv::sim {
+
+// What a client asks at once.
+struct AskedGroup {
+  // Not before the group before it is done. A time: nor before that. A condition: whoever watches
+  // for conditions calls Prompt.
+  Cue cue;
+  // In the words of the Redis protocol. kSessionCounter is the key of the session's own counter.
+  std::vector<std::vector<std::string>> operations;
+  friend bool operator==(const AskedGroup&, const AskedGroup&) = default;
+};
+inline constexpr absl::string_view kSessionCounter = "o@";
 
 struct ClientSettings {
   uint64_t number = 1;  // for people
@@ -37,6 +52,8 @@ struct ClientSettings {
   Delay before_retry;
   uint32_t tries = 200;  // then an operation is given up
   uint32_t ask_twice_per_mille = 50;
+  // Asks this, those with a time one after the other, instead of what it would draw.
+  std::optional<std::vector<AskedGroup>> script;
 };
 
 class Client final : public Caller {
@@ -46,6 +63,7 @@ class Client final : public Caller {
 
   struct World {
     Scheduler* scheduler;
+    Decisions* decisions;
     const Trace* trace;
     Judge* judge;
     Ports* ports;
@@ -58,9 +76,16 @@ class Client final : public Caller {
 
   void Start();
   void Stop() { stopping_ = true; }  // asks nothing new
+  // Asks this as soon as what it asks now is done.
+  void Prompt(const AskedGroup& group);
   bool idle() const { return asked_.empty(); }
   // For violations: what it waits for.
   std::string Describe() const;
+  const ClientSettings& settings() const { return settings_; }
+  // What it has asked so far, if decisions are recorded.
+  const std::vector<AskedGroup>& asked() const { return record_; }
+
+  std::string CallerName() const override { return Name(); }
 
   void OnBytes(replica::ClientId connection, const std::string& bytes) override;
   void OnClosed(replica::ClientId connection) override;
@@ -84,6 +109,10 @@ class Client final : public Caller {
 
   void Think();
   void Ask();
+  bool DrawGroup();
+  bool PlanGroup(const AskedGroup& group);
+  void AskPrompted();
+  void Take(PlannedOperation operation);
   void Attempt();
   void WriteRequests();
   void OnReply(const wire::RespValue& reply);
@@ -97,6 +126,7 @@ class Client final : public Caller {
   void GiveUp(const Asked& asked, absl::string_view why);
   void Disconnect();
   void Retry();
+  bool AsksTwice();
   void Settle();
   std::string Name() const;
 
@@ -106,6 +136,10 @@ class Client final : public Caller {
   bool stopping_ = false;
   int64_t last_number_ = 0;
   std::deque<Asked> asked_;
+  size_t next_group_ = 0;  // of the script
+  std::deque<AskedGroup> prompted_;
+  std::vector<AskedGroup> record_;
+  uint64_t connects_ = 0;
 
   std::optional<replica::ClientId> connection_;
   raft::NodeId node_ = raft::kNoNode;  // at its other end

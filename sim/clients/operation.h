@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "core/wire/resp.h"
 #include "sim/check/history.h"
 
@@ -36,6 +37,10 @@ struct PlannedOperation {
   // Adds 1 to a counter that only this session touches: the replies must be 1, 2, 3, ...
   bool counts_once = false;
 };
+
+// What asking these words means. InvalidArgument, with the reason, for words that no client of a
+// simulation knows. Several keys of one EXISTS or DEL must come and go together.
+absl::StatusOr<PlannedOperation> PlanOperation(std::vector<std::string> words);
 
 // What a reply told the client.
 struct Understood {

@@ -26,6 +26,7 @@ class Operator final : public Caller {
   // Only when not busy.
   void Ask(raft::NodeId node, std::vector<std::string> words, Then then);
 
+  std::string CallerName() const override { return "operator"; }
   void OnBytes(replica::ClientId connection, const std::string& bytes) override;
   void OnClosed(replica::ClientId connection) override;
 

@@ -3,10 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace raftkv::sim {
 
-Time Ports::Arrival(Time* last) {
-  *last = std::max(*last, scheduler_->now() + Draw(options_.delay, random_));
+Time Ports::Arrival(const Connection& connection, Time* last) {
+  const std::string name =
+      decisions_->Name([&] { return absl::StrCat("bytes of ", connection.caller->CallerName()); });
+  const Time takes = decisions_->Decide(name, "take", Usual(options_.delay),
+                                        [this] { return Draw(options_.delay, random_); });
+  *last = std::max(*last, scheduler_->now() + takes);
   return *last;
 }
 
@@ -23,7 +29,7 @@ replica::ClientId Ports::Connect(Caller* caller, raft::NodeId node) {
   Connection& connection = connections_[id];
   connection.caller = caller;
   connection.node = node;
-  scheduler_->At(Arrival(&connection.last_to_node), Actor::kNode, [this, id] {
+  scheduler_->At(Arrival(connection, &connection.last_to_node), Actor::kNode, [this, id] {
     const auto it = connections_.find(id);
     if (it == connections_.end()) return;
     Process* process = find_(it->second.node);
@@ -38,21 +44,33 @@ replica::ClientId Ports::Connect(Caller* caller, raft::NodeId node) {
 void Ports::Send(replica::ClientId id, std::string bytes) {
   const auto it = connections_.find(id);
   if (it == connections_.end()) return;
-  if (random_.PerMille(options_.reset_per_mille)) {
+  const std::string name = decisions_->Name(
+      [&] { return absl::StrCat("request of ", it->second.caller->CallerName()); });
+  const auto up_to = [&](size_t most) { return std::min<uint64_t>(most, bytes.size()); };
+  if (decisions_->Decide(name, "breaks", 0,
+                         [this] { return random_.PerMille(options_.reset_per_mille); })) {
     // Some of it may still arrive.
-    Launch(id, it->second, bytes.substr(0, random_.Below(bytes.size() + 1)));
+    const uint64_t arrives = decisions_->Decide(name, "breaks behind", 0,
+                                                [&] { return random_.Below(bytes.size() + 1); });
+    Launch(id, it->second, bytes.substr(0, up_to(arrives)));
     return Break(id);
   }
-  if (bytes.size() > 1 && random_.PerMille(options_.split_per_mille)) {
-    const size_t first = random_.Between(1, bytes.size() - 1);
-    Launch(id, it->second, bytes.substr(0, first));
-    bytes.erase(0, first);
+  if (bytes.size() > 1) {
+    // 0: in one piece.
+    const uint64_t first = decisions_->Decide(name, "is split behind", 0, [&]() -> uint64_t {
+      if (!random_.PerMille(options_.split_per_mille)) return 0;
+      return random_.Between(1, bytes.size() - 1);
+    });
+    if (first > 0 && first < bytes.size()) {
+      Launch(id, it->second, bytes.substr(0, first));
+      bytes.erase(0, first);
+    }
   }
   Launch(id, it->second, std::move(bytes));
 }
 
 void Ports::Launch(replica::ClientId id, Connection& connection, std::string bytes) {
-  scheduler_->At(Arrival(&connection.last_to_node), Actor::kNode,
+  scheduler_->At(Arrival(connection, &connection.last_to_node), Actor::kNode,
                  [this, id, bytes = std::move(bytes)] { ToNode(id, bytes); });
 }
 
@@ -83,7 +101,7 @@ void Ports::Drain(replica::ClientId id) {
 void Ports::Close(replica::ClientId id) {
   const auto it = connections_.find(id);
   if (it == connections_.end()) return;
-  const Time arrival = Arrival(&it->second.last_to_node);
+  const Time arrival = Arrival(it->second, &it->second.last_to_node);
   scheduler_->At(arrival, Actor::kNode, [this, connection = std::move(it->second), id] {
     if (Process* process = Accepting(connection)) process->ClientClosed(id);
   });
@@ -93,7 +111,7 @@ void Ports::Close(replica::ClientId id) {
 void Ports::SendToCaller(replica::ClientId id, std::string bytes) {
   const auto it = connections_.find(id);
   if (it == connections_.end()) return;
-  const Time arrival = Arrival(&it->second.last_to_caller);
+  const Time arrival = Arrival(it->second, &it->second.last_to_caller);
   scheduler_->At(arrival, Actor::kClient, [this, id, bytes = std::move(bytes)] {
     const auto open = connections_.find(id);
     if (open == connections_.end()) return;
@@ -108,7 +126,7 @@ void Ports::SendToCaller(replica::ClientId id, std::string bytes) {
 void Ports::CloseByNode(replica::ClientId id) {
   const auto it = connections_.find(id);
   if (it == connections_.end()) return;
-  const Time arrival = Arrival(&it->second.last_to_caller);
+  const Time arrival = Arrival(it->second, &it->second.last_to_caller);
   scheduler_->At(arrival, Actor::kClient, [this, id] {
     const auto open = connections_.find(id);
     if (open == connections_.end()) return;
@@ -121,9 +139,10 @@ void Ports::CloseByNode(replica::ClientId id) {
 void Ports::Break(replica::ClientId id) {
   const auto it = connections_.find(id);
   if (it == connections_.end()) return;
-  scheduler_->At(Arrival(&it->second.last_to_node), Actor::kNode, [this, c = it->second, id] {
-    if (Process* process = Accepting(c)) process->ClientClosed(id);
-  });
+  scheduler_->At(Arrival(it->second, &it->second.last_to_node), Actor::kNode,
+                 [this, c = it->second, id] {
+                   if (Process* process = Accepting(c)) process->ClientClosed(id);
+                 });
   CloseByNode(id);
 }
 

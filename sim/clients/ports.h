@@ -10,6 +10,7 @@
 
 #include "core/raft/random.h"
 #include "core/replica/client_connection.h"
+#include "sim/decisions/decisions.h"
 #include "sim/network/delay.h"
 #include "sim/node/process.h"
 #include "sim/scheduler/scheduler.h"
@@ -20,6 +21,7 @@ namespace raftkv::sim {
 class Caller {
  public:
   virtual ~Caller() = default;
+  virtual std::string CallerName() const = 0;  // "c3"
   virtual void OnBytes(replica::ClientId connection, const std::string& bytes) = 0;
   // Broken, refused, or closed by the node.
   virtual void OnClosed(replica::ClientId connection) = 0;
@@ -36,8 +38,13 @@ class Ports {
   // `find` gives the process of a node that exists, up or not.
   using Find = std::function<Process*(raft::NodeId)>;
 
-  Ports(Scheduler* scheduler, const PortOptions& options, Random random, Find find)
-      : scheduler_(scheduler), options_(options), random_(random), find_(std::move(find)) {}
+  Ports(Scheduler* scheduler, Decisions* decisions, const PortOptions& options, Random random,
+        Find find)
+      : scheduler_(scheduler),
+        decisions_(decisions),
+        options_(options),
+        random_(random),
+        find_(std::move(find)) {}
 
   // For callers.
   replica::ClientId Connect(Caller* caller, raft::NodeId node);
@@ -64,7 +71,7 @@ class Ports {
     Time last_to_caller = 0;
   };
 
-  Time Arrival(Time* last);
+  Time Arrival(const Connection& connection, Time* last);
   Process* Accepting(const Connection& connection);
   void Launch(replica::ClientId id, Connection& connection, std::string bytes);
   void ToNode(replica::ClientId id, std::string bytes);
@@ -72,6 +79,7 @@ class Ports {
   void Break(replica::ClientId id);
 
   Scheduler* scheduler_;
+  Decisions* decisions_;
   PortOptions options_;
   Random random_;
   Find find_;

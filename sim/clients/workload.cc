@@ -4,9 +4,11 @@
 #include <utility>
 #include <variant>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
 
 namespace raftkv::sim {
 namespace {
@@ -18,39 +20,10 @@ std::string AccountKey(uint64_t pair, int account) {
 constexpr absl::string_view kAccountsBegin = "p";
 constexpr absl::string_view kAccountsEnd = "q";
 
-Command Of(Verb verb, std::string key) {
-  Command command;
-  command.verb = verb;
-  command.key = std::move(key);
-  return command;
-}
-
-Command Set(std::string key, std::string value) {
-  Command command = Of(Verb::kSet, std::move(key));
-  command.value = std::move(value);
-  return command;
-}
-
-Command SetIf(Condition::Kind kind, std::string key, std::string value) {
-  Command command = Set(std::move(key), std::move(value));
-  command.condition.kind = kind;
-  return command;
-}
-
-PlannedOperation Plan(std::vector<std::string> words, std::vector<Command> commands,
-                      ReplyForm form) {
-  PlannedOperation plan;
-  plan.words = std::move(words);
-  plan.commands = std::move(commands);
-  plan.form = form;
-  return plan;
-}
-
-PlannedOperation PlanRead(std::vector<std::string> words, std::vector<Command> commands,
-                          ReplyForm form) {
-  PlannedOperation plan = Plan(std::move(words), std::move(commands), form);
-  plan.read_only = true;
-  return plan;
+PlannedOperation Plan(std::vector<std::string> words) {
+  absl::StatusOr<PlannedOperation> plan = PlanOperation(std::move(words));
+  RAFTKV_CHECK(plan.ok());
+  return *std::move(plan);
 }
 
 }  // namespace
@@ -90,10 +63,7 @@ std::string Workload::FreshValue() {
 
 PlannedOperation Workload::Draw(bool writes_only, uint64_t session) {
   if (session != 0 && random_.Chance(1, 4)) {
-    const std::string key = absl::StrCat("o", session);
-    Command count = Of(Verb::kIncrBy, key);
-    count.delta = 1;
-    PlannedOperation plan = Plan({"INCR", key}, {count}, ReplyForm::kNumber);
+    PlannedOperation plan = Plan({"INCR", SessionCounter(session)});
     plan.counts_once = true;
     return plan;
   }
@@ -109,72 +79,39 @@ PlannedOperation Workload::DrawRegister(bool write) {
   const std::string key = DrawKey(registers_, write);
   const uint64_t choice = random_.Below(100);
   if (!write) {
-    if (choice < 55) return PlanRead({"GET", key}, {Of(Verb::kGet, key)}, ReplyForm::kValue);
-    if (choice < 80) {
-      return PlanRead({"KV.GET", key}, {Of(Verb::kGet, key)}, ReplyForm::kVersioned);
-    }
-    if (choice < 90) {
-      return PlanRead({"STRLEN", key}, {Of(Verb::kStrlen, key)}, ReplyForm::kNumber);
-    }
-    return PlanRead({"EXISTS", key}, {Of(Verb::kExists, key)}, ReplyForm::kNumber);
+    if (choice < 55) return Plan({"GET", key});
+    if (choice < 80) return Plan({"KV.GET", key});
+    if (choice < 90) return Plan({"STRLEN", key});
+    return Plan({"EXISTS", key});
   }
   const std::string value = FreshValue();
-  if (choice < 30) return Plan({"SET", key, value}, {Set(key, value)}, ReplyForm::kDone);
+  if (choice < 30) return Plan({"SET", key, value});
   if (choice < 50) {
     const auto known = versions_.find(key);
     const int64_t version = known == versions_.end() ? 0 : known->second;
-    Command swap = SetIf(Condition::Kind::kVersionIs, key, value);
-    swap.condition.version = version;
-    return Plan({"KV.CAS", key, absl::StrCat(version), value}, {swap}, ReplyForm::kSwap);
+    return Plan({"KV.CAS", key, absl::StrCat(version), value});
   }
-  if (choice < 62) {
-    Command append = Of(Verb::kAppend, key);
-    append.value = absl::StrCat("+", value);
-    return Plan({"APPEND", key, *append.value}, {append}, ReplyForm::kNumber);
-  }
-  if (choice < 70) {
-    return Plan({"SET", key, value, "NX"}, {SetIf(Condition::Kind::kAbsent, key, value)},
-                ReplyForm::kDoneOrNull);
-  }
-  if (choice < 76) {
-    return Plan({"SET", key, value, "XX"}, {SetIf(Condition::Kind::kPresent, key, value)},
-                ReplyForm::kDoneOrNull);
-  }
-  if (choice < 82) {
-    return Plan({"SETNX", key, value}, {SetIf(Condition::Kind::kAbsent, key, value)},
-                ReplyForm::kOneOrZero);
-  }
-  if (choice < 88) {
-    return Plan({"GETSET", key, value}, {Of(Verb::kGet, key), Set(key, value)},
-                ReplyForm::kOldAndDone);
-  }
-  if (choice < 92) {
-    return Plan({"GETDEL", key}, {Of(Verb::kGet, key), Of(Verb::kDelete, key)},
-                ReplyForm::kOldAndDone);
-  }
-  return Plan({"DEL", key}, {Of(Verb::kDelete, key)}, ReplyForm::kNumber);
+  if (choice < 62) return Plan({"APPEND", key, absl::StrCat("+", value)});
+  if (choice < 70) return Plan({"SET", key, value, "NX"});
+  if (choice < 76) return Plan({"SET", key, value, "XX"});
+  if (choice < 82) return Plan({"SETNX", key, value});
+  if (choice < 88) return Plan({"GETSET", key, value});
+  if (choice < 92) return Plan({"GETDEL", key});
+  return Plan({"DEL", key});
 }
 
 PlannedOperation Workload::DrawCounter(bool write) {
   const std::string key = DrawKey(counters_, write);
-  if (!write) return PlanRead({"GET", key}, {Of(Verb::kGet, key)}, ReplyForm::kValue);
+  if (!write) return Plan({"GET", key});
   const uint64_t choice = random_.Below(100);
-  if (choice < 5) return Plan({"DEL", key}, {Of(Verb::kDelete, key)}, ReplyForm::kNumber);
-  if (choice < 10) {
-    // Not a number: increments fail until somebody deletes it or sets one.
-    const std::string word = absl::StrCat("x", ++last_value_);
-    return Plan({"SET", key, word}, {Set(key, word)}, ReplyForm::kDone);
-  }
-  if (choice < 20) {
-    const std::string number = absl::StrCat(++last_value_ * 1'000);
-    return Plan({"SET", key, number}, {Set(key, number)}, ReplyForm::kDone);
-  }
-  Command add = Of(Verb::kIncrBy, key);
+  if (choice < 5) return Plan({"DEL", key});
+  // Not a number: increments fail until somebody deletes it or sets one.
+  if (choice < 10) return Plan({"SET", key, absl::StrCat("x", ++last_value_)});
+  if (choice < 20) return Plan({"SET", key, absl::StrCat(++last_value_ * 1'000)});
   // From a handful of amounts: increments with unknown outcome that are alike are one to the
   // checker, where different ones would double what it has to look at.
   constexpr int64_t kAmounts[] = {1, 1, 10, -1};
-  add.delta = kAmounts[random_.Below(std::size(kAmounts))];
-  return Plan({"INCRBY", key, absl::StrCat(add.delta)}, {add}, ReplyForm::kNumber);
+  return Plan({"INCRBY", key, absl::StrCat(kAmounts[random_.Below(std::size(kAmounts))])});
 }
 
 PlannedOperation Workload::DrawPairs(bool write) {
@@ -183,38 +120,19 @@ PlannedOperation Workload::DrawPairs(bool write) {
   const std::string a = AccountKey(pair, 0);
   const std::string b = AccountKey(pair, 1);
   if (!write) {
-    if (choice < 40) {
-      return PlanRead({"MGET", a, b}, {Of(Verb::kGet, a), Of(Verb::kGet, b)}, ReplyForm::kValues);
-    }
-    if (choice < 50) {
-      return PlanRead({"EXISTS", a, b}, {Of(Verb::kExists, a), Of(Verb::kExists, b)},
-                      ReplyForm::kEach);
-    }
-    Command scan = Of(Verb::kRange, std::string(kAccountsBegin));
-    scan.end = std::string(kAccountsEnd);
-    if (choice < 75) {
-      return PlanRead({"KV.PREFIX", std::string(kAccountsBegin)}, {scan}, ReplyForm::kPage);
-    }
+    if (choice < 40) return Plan({"MGET", a, b});
+    if (choice < 50) return Plan({"EXISTS", a, b});
+    const std::string begin(kAccountsBegin);
+    if (choice < 75) return Plan({"KV.PREFIX", begin});
     // An even number of entries: pairs come whole.
     const uint64_t limit = 2 * random_.Between(1, options_.pairs);
-    return PlanRead({"KV.RANGE", scan.key, scan.end, "LIMIT", absl::StrCat(limit)}, {scan},
-                    ReplyForm::kPage);
+    return Plan({"KV.RANGE", begin, std::string(kAccountsEnd), "LIMIT", absl::StrCat(limit)});
   }
-  if (choice < 6) {
-    return Plan({"DEL", a, b}, {Of(Verb::kDelete, a), Of(Verb::kDelete, b)}, ReplyForm::kEach);
-  }
+  if (choice < 6) return Plan({"DEL", a, b});
   const auto amount = static_cast<int64_t>(++last_value_);
   const std::string in_a = absl::StrCat(amount);
   const std::string in_b = absl::StrCat(kPairSum - amount);
-  if (choice < 14) {
-    PlannedOperation plan =
-        Plan({"MSETNX", a, in_a, b, in_b}, {Set(a, in_a), Set(b, in_b)}, ReplyForm::kAllOrNothing);
-    Condition absent;
-    absent.kind = Condition::Kind::kAbsent;
-    plan.guards = {{a, absent}, {b, absent}};
-    return plan;
-  }
-  return Plan({"MSET", a, in_a, b, in_b}, {Set(a, in_a), Set(b, in_b)}, ReplyForm::kDone);
+  return Plan({choice < 14 ? "MSETNX" : "MSET", a, in_a, b, in_b});
 }
 
 void Workload::Learn(const PlannedOperation& operation, const Understood& understood) {
@@ -236,6 +154,8 @@ void Workload::LoseTrack(const PlannedOperation& operation) {
     }
   }
 }
+
+std::string SessionCounter(uint64_t session) { return absl::StrCat("o", session); }
 
 namespace {
 

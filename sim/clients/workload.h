@@ -81,6 +81,9 @@ class Workload {
   std::vector<Line> counters_;
 };
 
+// The key that a session counts on.
+std::string SessionCounter(uint64_t session);
+
 // What both accounts of a pair hold together.
 inline constexpr int64_t kPairSum = 1'000'000;
 

@@ -15,27 +15,37 @@ constexpr uint64_t kFirstIncarnation = 1;
 // Wall clocks of a run start somewhere in 2024.
 constexpr uint64_t kEpochMs = 1'700'000'000'000;
 
+// "append 1>3 term 2".
+std::string NameFrame(raft::NodeId from, raft::NodeId to, const std::string& frame) {
+  const auto message = wire::DecodePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
+  const PeerBodyName name = message.ok() ? NameOf(message->body) : PeerBodyName{"frame", 0};
+  std::string text = absl::StrCat(name.kind, " ", from, ">", to);
+  if (name.term > 0) absl::StrAppend(&text, " term ", name.term);
+  return text;
+}
+
 }  // namespace
 
 std::string PeerAddress(raft::NodeId node) { return absl::StrCat("node-", node, ":7401"); }
 std::string ClientAddress(raft::NodeId node) { return absl::StrCat("node-", node, ":7400"); }
 
-Cluster::Cluster(const ClusterSettings& settings, Scheduler* scheduler, Trace* trace,
-                 Witness* witness, Random random)
+Cluster::Cluster(const ClusterSettings& settings, Scheduler* scheduler, Decisions* decisions,
+                 Trace* trace, Witness* witness, Random random)
     : settings_(settings),
       scheduler_(scheduler),
+      decisions_(decisions),
       trace_(trace),
       witness_(witness),
       random_(random),
       network_(
-          scheduler, settings.network, random.Split("network"),
+          scheduler, decisions, settings.network, random.Split("network"), NameFrame,
           [this](raft::NodeId, raft::NodeId to, const std::string& frame) {
             if (Process* process = Find(to)) process->ReceiveFrame(frame);
           },
           [this](raft::NodeId from, raft::NodeId to) {
             if (Process* process = Find(from)) process->PeerUnreachable(to);
           }),
-      ports_(scheduler, settings.ports, random.Split("ports"),
+      ports_(scheduler, decisions, settings.ports, random.Split("ports"),
              [this](raft::NodeId node) { return Find(node); }) {}
 
 raft::SnapshotMeta Cluster::FoundingSnapshot(const ClusterSettings& settings) {
@@ -75,7 +85,7 @@ Process& Cluster::AddProcess(raft::NodeId node, const storage::Founding& foundin
       static_cast<int64_t>(clock.Between(0, 2 * most)) - static_cast<int64_t>(most);
   process.clock = NodeClock(drift, kEpochMs + clock.Between(0, settings_.most_wall_skew_ms));
   auto& slot = processes_[node];
-  slot = std::make_unique<Process>(process, scheduler_, trace_, this, witness_, random);
+  slot = std::make_unique<Process>(process, scheduler_, decisions_, trace_, this, witness_, random);
   RAFTKV_CHECK(slot->Initialise(founding).ok());
   last_node_ = std::max(last_node_, node);
   return *slot;

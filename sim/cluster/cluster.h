@@ -11,6 +11,7 @@
 #include "core/raft/random.h"
 #include "core/replica/options.h"
 #include "sim/clients/ports.h"
+#include "sim/decisions/decisions.h"
 #include "sim/network/network.h"
 #include "sim/node/process.h"
 #include "sim/node/witness.h"
@@ -36,8 +37,8 @@ struct ClusterSettings {
 class Cluster final : public Outlet {
  public:
   // Nodes get streams of their own out of `random`, by their ids.
-  Cluster(const ClusterSettings& settings, Scheduler* scheduler, Trace* trace, Witness* witness,
-          Random random);
+  Cluster(const ClusterSettings& settings, Scheduler* scheduler, Decisions* decisions, Trace* trace,
+          Witness* witness, Random random);
 
   // What every founder starts with: a snapshot of an empty store.
   static raft::SnapshotMeta FoundingSnapshot(const ClusterSettings& settings);
@@ -47,6 +48,7 @@ class Cluster final : public Outlet {
   void StartFounders();
   // A new node with an empty log, running. It waits to be added.
   raft::NodeId StartJoiner();
+  raft::NodeId NextJoiner() const { return last_node_ + 1; }  // what it would be called
   // Switched off for good.
   void Retire(raft::NodeId node);
 
@@ -86,6 +88,7 @@ class Cluster final : public Outlet {
 
   ClusterSettings settings_;
   Scheduler* scheduler_;
+  Decisions* decisions_;
   Trace* trace_;
   Witness* witness_;
   Random random_;

@@ -67,7 +67,9 @@ std::vector<SimDisk::Item> SimDisk::Platter::Items() const {
 
 void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) {
   uint64_t size = inode.cache.size();
-  if (inode.SizeDirty()) {
+  if (tearing == Tearing::kNothingKept) {
+    size = inode.platter_size;
+  } else if (inode.SizeDirty()) {
     const uint64_t choice = chance.Below(inode.sizes.size() + 2);
     if (choice == 0) size = inode.platter_size;
     if (choice >= 2) size = inode.sizes[choice - 2];
@@ -75,7 +77,7 @@ void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) 
   std::string bytes = inode.cache;
   bytes.resize(std::max({static_cast<uint64_t>(bytes.size()), inode.platter_size, size}), '\0');
   // All, nothing, or each sector as it comes: the extremes are common in life and rare by lot.
-  const uint64_t mood = chance.Below(4);
+  const uint64_t mood = tearing == Tearing::kNothingKept ? 0 : chance.Below(4);
   uint64_t kept = 0;
   uint64_t lost = 0;
   for (auto& [number, sector] : inode.dirty) {
@@ -91,7 +93,8 @@ void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) 
       if (sector.unreadable) inode.unreadable.insert(number);
     };
     if (sector.lost != Sector::Lost::kNo) {
-      lose(sector.lost == Sector::Lost::kFailedSync && chance.Chance(1, 4));
+      lose(sector.lost == Sector::Lost::kFailedSync && tearing != Tearing::kNothingKept &&
+           chance.Chance(1, 4));
       continue;
     }
     if (fresh == sector.platter && sector.versions.empty() && !sector.unreadable) continue;
@@ -183,11 +186,12 @@ void SimDisk::Crash(Random& random, Tearing tearing) {
     for (const auto& [name, inode] : change) decide(inode);
   }
 
-  const uint64_t mood = random.Below(3);
+  const uint64_t mood = tearing == Tearing::kNothingKept ? 2 : random.Below(3);
   uint64_t survivors = platter.pending.size();
-  if (mood == 0 || platter.options.ordered_directory) {
+  if (tearing != Tearing::kNothingKept && (mood == 0 || platter.options.ordered_directory)) {
     survivors = random.Below(platter.pending.size() + 1);
   }
+  if (tearing == Tearing::kNothingKept) survivors = 0;
   Platter::Names names = platter.synced_names;
   for (size_t i = 0; i < platter.pending.size(); ++i) {
     const bool kept =

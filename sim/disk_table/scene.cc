@@ -89,7 +89,7 @@ class Stage {
         scene_(std::move(scene)),
         trace_(&scheduler_, told),
         observer_(&specimen),
-        cluster_(specimen.settings(), &scheduler_, &trace_, &observer_,
+        cluster_(specimen.settings(), &scheduler_, &decisions_, &trace_, &observer_,
                  Random::Stream(scene_.seed, "disk table")),
         writer_(&scheduler_, &cluster_.ports(), kPatience / 4) {}
 
@@ -167,6 +167,7 @@ class Stage {
   const Specimen& specimen_;
   Scene scene_;
   Scheduler scheduler_;
+  Decisions decisions_;
   Trace trace_;
   Observer observer_;
   Cluster cluster_;

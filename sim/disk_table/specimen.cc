@@ -82,7 +82,8 @@ Specimen::Specimen(const SpecimenOptions& options)
   }
   Scheduler scheduler;
   Trace trace(&scheduler);
-  Cluster cluster(settings_, &scheduler, &trace, /*witness=*/nullptr, Random(0));
+  Decisions decisions;
+  Cluster cluster(settings_, &scheduler, &decisions, &trace, /*witness=*/nullptr, Random(0));
   cluster.MakeFounders();
   for (const auto& [id, process] : cluster.processes()) Write(process->disk(), &nodes_[id]);
 }

@@ -96,10 +96,11 @@ absl::Status StartsWith(const SimDisk& disk, const DiskFault& fault,
 
 absl::string_view Name(Fault fault) { return kNames[static_cast<size_t>(fault)]; }
 
-Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Omniscience* omniscience,
-                 Random random)
+Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* decisions,
+                 Omniscience* omniscience, Random random)
     : settings_(settings),
       cluster_(cluster),
+      decisions_(decisions),
       omniscience_(omniscience),
       random_(random),
       disk_random_(random.Split("disk faults")),
@@ -125,6 +126,7 @@ void Nemesis::Remark(absl::string_view text) {
 
 void Nemesis::Start() {
   SweepUp();
+  if (settings_.script.has_value()) return NextOfScript(0);
   Next(faults_);
   Next(disk_faults_);
   Next(lies_);
@@ -134,29 +136,41 @@ void Nemesis::Next(Course& course) {
   const auto begin = settings_.shares.begin();
   const uint32_t shares = std::accumulate(begin + course.begin, begin + course.end, 0u);
   if (shares == 0) return;
-  cluster_->scheduler().After(Draw(course.between, *course.random), Actor::kScript,
-                              [this, &course, shares] {
-                                if (ended_) return;
-                                uint64_t draw = course.random->Below(shares);
-                                size_t kind = course.begin;
-                                while (draw >= settings_.shares[kind])
-                                  draw -= settings_.shares[kind++];
-                                const auto fault = static_cast<Fault>(kind);
-                                if (kind < kFirstDiskFault) {
-                                  Cause(fault);
-                                } else if (kind < kFirstLie) {
-                                  CauseDiskFault(fault, *course.random);
-                                } else {
-                                  CauseLie(fault, *course.random);
-                                }
-                                Next(course);
-                              });
+  const Time after = sim::Draw(course.between, *course.random);
+  cluster_->scheduler().After(after, Actor::kScript, [this, &course, shares] {
+    if (ended_) return;
+    uint64_t draw = course.random->Below(shares);
+    size_t kind = course.begin;
+    while (draw >= settings_.shares[kind]) draw -= settings_.shares[kind++];
+    if (const auto command = Draw(static_cast<Fault>(kind), *course.random)) {
+      if (decisions_->source() == Decisions::Source::kRecorded) {
+        record_.push_back({{std::nullopt, cluster_->scheduler().now()}, *command});
+      }
+      Do(*command);
+    }
+    Next(course);
+  });
 }
 
-void Nemesis::Cause(Fault fault) {
+void Nemesis::NextOfScript(size_t number) {
+  const std::vector<CuedFault>& script = *settings_.script;
+  while (number < script.size() && script[number].cue.when.has_value()) ++number;
+  if (number == script.size()) return;
+  cluster_->scheduler().At(script[number].cue.at, Actor::kScript, [this, number] {
+    Do((*settings_.script)[number].command);
+    NextOfScript(number + 1);
+  });
+}
+
+// --- What to do
+
+std::optional<FaultCommand> Nemesis::Draw(Fault fault, Random& random) {
   const std::vector<raft::NodeId> nodes = cluster_->InUse();
-  const raft::NodeId victim = PickUp(random_);
-  if (victim == raft::kNoNode) return;
+  const raft::NodeId victim = PickUp(random);
+  if (victim == raft::kNoNode) return std::nullopt;
+  FaultCommand command;
+  command.fault = fault;
+  command.lasts = sim::Draw(settings_.lasts, random);
   const auto both_ways = [&](const std::vector<raft::NodeId>& group) {
     Links links;
     for (const raft::NodeId a : group) {
@@ -168,76 +182,166 @@ void Nemesis::Cause(Fault fault) {
     }
     return links;
   };
+  const auto some_of = [&](const Links& links) {
+    return links.empty() ? std::nullopt : std::optional(command);
+  };
   switch (fault) {
     case Fault::kPartition:
-      return CutLinks(fault, both_ways(PickGroup(nodes)));
+      command.links = both_ways(PickGroup(nodes, random));
+      return some_of(command.links);
     case Fault::kIsolation:
-      return CutLinks(fault, both_ways({victim}));
+      command.links = both_ways({victim});
+      return some_of(command.links);
     case Fault::kOneWay: {
       const std::vector<raft::NodeId> group =
-          random_.Chance(1, 2) ? std::vector<raft::NodeId>{victim} : PickGroup(nodes);
-      const bool deaf = random_.Chance(1, 2);
-      Links links;
+          random.Chance(1, 2) ? std::vector<raft::NodeId>{victim} : PickGroup(nodes, random);
+      const bool deaf = random.Chance(1, 2);
       for (const auto& [a, b] : both_ways(group)) {
         const bool leaves = std::find(group.begin(), group.end(), a) != group.end();
-        if (leaves != deaf) links.emplace_back(a, b);
+        if (leaves != deaf) command.links.emplace_back(a, b);
       }
-      return CutLinks(fault, links);
+      return some_of(command.links);
     }
-    case Fault::kClog: {
-      Links links;
-      for (const auto& link : both_ways({victim})) {
-        if (random_.Chance(1, 2)) links.push_back(link);
+    case Fault::kClog:
+      for (const Link& link : both_ways({victim})) {
+        if (random.Chance(1, 2)) command.links.push_back(link);
       }
-      return ClogLinks(links);
-    }
+      return some_of(command.links);
     case Fault::kStorm:
-      return Storm();
-    case Fault::kPowerLoss:
-      return Down(fault, victim, Process::Death::kPowerLoss);
-    case Fault::kKill:
-      return Down(fault, victim, Process::Death::kKilled);
+      command.number = random.Between(50, 400);
+      command.draw = random.Between(50, 400);
+      return command;
     case Fault::kPowerLossOfAll:
-      for (const raft::NodeId node : nodes) {
-        if (cluster_->Find(node)->state() == Process::State::kDown) continue;
-        Down(fault, node, Process::Death::kPowerLoss);
-      }
-      return;
-    case Fault::kPause: {
-      Process* process = cluster_->Find(victim);
-      Say(absl::StrCat("pauses node ", victim));
-      process->Pause();
-      Count(fault);
-      const Aim aim{absl::StrCat("node ", victim, " is paused"), {victim}, {}};
-      return Hold(fault, aim, nullptr, [this, process, life = process->life()] {
-        if (process->life() != life) return;  // it died meanwhile
-        Say(absl::StrCat("lets node ", process->id(), " go on"));
-        process->Resume();
-      });
-    }
-    case Fault::kSlowDisk:
-    case Fault::kSyncError:
+      command.nodes = nodes;
+      return command;
+    case Fault::kPowerLoss:
+    case Fault::kKill:
+      command.nodes = {victim};
+      command.again = random.Chance(1, 8);
+      return command;
+    case Fault::kPause:
     case Fault::kFullDisk:
-      return Disk(fault, victim);
-    case Fault::kClockJump: {
-      const auto jump = static_cast<int64_t>(random_.Between(1, 120'000));
-      cluster_->Find(victim)->clock().Jump(random_.Chance(1, 2) ? jump : -jump);
-      Remark(absl::StrCat("moves the wall clock of node ", victim, " by ", jump, " ms"));
-      return Count(fault);
+    case Fault::kHungDisk:
+      command.nodes = {victim};
+      return command;
+    case Fault::kSlowDisk:
+      command.nodes = {victim};
+      command.number = random.Between(5, 200);
+      return command;
+    case Fault::kSyncError:
+      command.nodes = {victim};
+      command.number = random.Below(3);
+      return command;
+    case Fault::kClockJump:
+      command.nodes = {victim};
+      command.number = random.Between(1, 120'000);
+      command.back = random.Chance(1, 2);
+      return command;
+    case Fault::kTransfer: {
+      const std::vector<raft::NodeId>& voters = omniscience_->newest_conf().voters;
+      Process* leader = cluster_->Leader();
+      if (operator_.busy() || leader == nullptr || voters.empty()) return std::nullopt;
+      command.nodes = {leader->id()};
+      command.words = {"KV.TRANSFER", absl::StrCat(voters[random.Below(voters.size())])};
+      return command;
     }
-    case Fault::kTransfer:
-      return Transfer();
     case Fault::kMembership:
-      return ChangeMembership();
+      if (operator_.busy() || !DrawMembership(random, &command)) return std::nullopt;
+      return command;
     case Fault::kRot:
     case Fault::kReadErrors:
-    case Fault::kHungDisk:
     case Fault::kLostWrites:
     case Fault::kMisdirectedWrites:
     case Fault::kMisdirectedReads:
     case Fault::kStaleFiles:
     case Fault::kAmnesia:
-      return;
+      command.nodes = {victim};
+      command.draw = random.Next();
+      return command;
+  }
+  return std::nullopt;
+}
+
+bool Nemesis::DrawMembership(Random& random, FaultCommand* command) {
+  const raft::ConfState& conf = omniscience_->newest_conf();
+  command->nodes = {PickUp(random)};
+  const size_t members = raft::AllMembers(conf).size();
+  if (!conf.learners.empty() && random.Chance(3, 4)) {
+    const raft::NodeId learner = conf.learners[random.Below(conf.learners.size())];
+    command->words = {"KV.MEMBER", random.Chance(4, 5) ? "PROMOTE" : "REMOVE",
+                      absl::StrCat(learner)};
+    return true;
+  }
+  if (members < settings_.most_members &&
+      (random.Chance(1, 2) || conf.voters.size() <= settings_.least_voters)) {
+    // Somebody who waits to be added, or a new node. Who was removed is on its way out.
+    raft::NodeId joiner = cluster_->NextJoiner();
+    for (const raft::NodeId node : cluster_->InUse()) {
+      if (!omniscience_->WasEverMember(node)) joiner = node;
+    }
+    command->words = {"KV.MEMBER",           "ADD", absl::StrCat(joiner), PeerAddress(joiner),
+                      ClientAddress(joiner), "1"};
+    return true;
+  }
+  if (conf.voters.size() <= settings_.least_voters) return false;
+  const raft::NodeId voter = conf.voters[random.Below(conf.voters.size())];
+  command->words = {"KV.MEMBER", "REMOVE", absl::StrCat(voter)};
+  return true;
+}
+
+void Nemesis::Do(const FaultCommand& command) {
+  if (ended_) return;
+  std::vector<Process*> victims;
+  for (const raft::NodeId node : command.nodes) {
+    Process* process = cluster_->Find(node);
+    if (process != nullptr && process->state() != Process::State::kDown) victims.push_back(process);
+  }
+  switch (command.fault) {
+    case Fault::kPartition:
+    case Fault::kIsolation:
+    case Fault::kOneWay:
+      return CutLinks(command);
+    case Fault::kClog:
+      return ClogLinks(command);
+    case Fault::kStorm:
+      return Storm(command);
+    case Fault::kTransfer:
+    case Fault::kMembership:
+      return Ask(command);
+    default:
+      break;
+  }
+  for (Process* victim : victims) {
+    const raft::NodeId node = victim->id();
+    switch (command.fault) {
+      case Fault::kPowerLoss:
+      case Fault::kPowerLossOfAll:
+        Down(command, node, Process::Death::kPowerLoss);
+        break;
+      case Fault::kKill:
+        Down(command, node, Process::Death::kKilled);
+        break;
+      case Fault::kPause:
+        Pause(command, victim);
+        break;
+      case Fault::kHungDisk:
+        Hang(node, command.lasts);
+        break;
+      case Fault::kRot:
+      case Fault::kReadErrors:
+        Spoil(command.fault, node, command.lasts, command.draw);
+        break;
+      case Fault::kLostWrites:
+      case Fault::kMisdirectedWrites:
+      case Fault::kMisdirectedReads:
+      case Fault::kStaleFiles:
+      case Fault::kAmnesia:
+        Lie(command);
+        break;
+      default:
+        Disk(command, victim);
+        break;
+    }
   }
 }
 
@@ -250,20 +354,16 @@ raft::NodeId Nemesis::PickUp(Random& random) {
   return at_leader && leader != nullptr ? leader->id() : any;
 }
 
-std::vector<raft::NodeId> Nemesis::PickGroup(const std::vector<raft::NodeId>& nodes) {
+std::vector<raft::NodeId> Nemesis::PickGroup(const std::vector<raft::NodeId>& nodes,
+                                             Random& random) {
   std::vector<raft::NodeId> group;
   for (const raft::NodeId node : nodes) {
-    if (random_.Chance(1, 2)) group.push_back(node);
+    if (random.Chance(1, 2)) group.push_back(node);
   }
   return group;
 }
 
 // --- Faults that last
-
-void Nemesis::Hold(Fault fault, const Aim& aim, std::function<uint64_t()> effect,
-                   std::function<void()> take_back) {
-  Hold(fault, aim, Draw(settings_.lasts, random_), std::move(effect), std::move(take_back));
-}
 
 void Nemesis::Hold(Fault fault, const Aim& aim, Time lasts, std::function<uint64_t()> effect,
                    std::function<void()> take_back) {
@@ -284,13 +384,13 @@ void Nemesis::TakeBack(uint64_t id) {
   active.take_back();
 }
 
-void Nemesis::CutLinks(Fault fault, const Links& links) {
-  if (links.empty()) return;
+void Nemesis::CutLinks(const FaultCommand& command) {
+  const Links& links = command.links;
   const std::string which = absl::StrJoin(links, " ", absl::PairFormatter(">"));
   Say(absl::StrCat("cuts ", which));
   for (const auto& [from, to] : links) cluster_->network().Cut(from, to);
   Hold(
-      fault, {absl::StrCat("cut: ", which), {}, links},
+      command.fault, {absl::StrCat("cut: ", which), {}, links}, command.lasts,
       [this] { return cluster_->network().counters().cut; },
       [this, links] {
         Say("mends links");
@@ -298,13 +398,13 @@ void Nemesis::CutLinks(Fault fault, const Links& links) {
       });
 }
 
-void Nemesis::ClogLinks(const Links& links) {
-  if (links.empty()) return;
+void Nemesis::ClogLinks(const FaultCommand& command) {
+  const Links& links = command.links;
   const std::string which = absl::StrJoin(links, " ", absl::PairFormatter(">"));
   Say(absl::StrCat("clogs ", which));
   for (const auto& [from, to] : links) cluster_->network().Clog(from, to);
   Hold(
-      Fault::kClog, {absl::StrCat("clogged: ", which), {}, links},
+      Fault::kClog, {absl::StrCat("clogged: ", which), {}, links}, command.lasts,
       [this] { return cluster_->network().counters().clogged; },
       [this, links] {
         Say("unclogs links");
@@ -312,11 +412,12 @@ void Nemesis::ClogLinks(const Links& links) {
       });
 }
 
-void Nemesis::Storm() {
+// Where decisions are given, what it did to each frame is among them.
+void Nemesis::Storm(const FaultCommand& command) {
   Say("lets a storm rise");
   NetworkOptions worse = calm_network_;
-  worse.loss_per_mille = static_cast<uint32_t>(random_.Between(50, 400));
-  worse.duplicate_per_mille = static_cast<uint32_t>(random_.Between(50, 400));
+  worse.loss_per_mille = static_cast<uint32_t>(command.number);
+  worse.duplicate_per_mille = static_cast<uint32_t>(command.draw);
   worse.delay.tail_per_mille = 200;
   worse.delay.tail = std::max<Time>(10 * worse.delay.spread, 20 * kMillisecond);
   cluster_->network().set_options(worse);
@@ -326,61 +427,72 @@ void Nemesis::Storm() {
                     " doubled, many late"),
        {},
        {}},
+      command.lasts,
       [this] {
         return cluster_->network().counters().lost + cluster_->network().counters().doubled;
       },
       [this] { cluster_->network().set_options(calm_network_); });
 }
 
-void Nemesis::Down(Fault fault, raft::NodeId node, Process::Death death) {
+void Nemesis::Down(const FaultCommand& command, raft::NodeId node, Process::Death death) {
   cluster_->Die(node, death);
-  Count(fault);
-  const bool die_again = random_.Chance(1, 8);
+  Count(command.fault);
   const Aim aim{absl::StrCat("node ", node, " is down"), {node}, {}};
-  Hold(fault, aim, nullptr, [this, node, die_again] { cluster_->Restart(node, 0, die_again); });
+  Hold(command.fault, aim, command.lasts, nullptr,
+       [this, node, again = command.again] { cluster_->Restart(node, 0, again); });
 }
 
-void Nemesis::Disk(Fault fault, raft::NodeId node) {
-  Process* process = cluster_->Find(node);
-  switch (fault) {
-    case Fault::kSlowDisk: {
-      const uint64_t factor = random_.Between(5, 200);
-      Say(absl::StrCat("makes the disk of node ", node, " ", factor, " times slower"));
-      process->disk_thread().set_slowness(factor);
+void Nemesis::Pause(const FaultCommand& command, Process* process) {
+  if (process->state() != Process::State::kUp) return;
+  const raft::NodeId node = process->id();
+  Say(absl::StrCat("pauses node ", node));
+  process->Pause();
+  Count(command.fault);
+  const Aim aim{absl::StrCat("node ", node, " is paused"), {node}, {}};
+  Hold(command.fault, aim, command.lasts, nullptr, [this, process, life = process->life()] {
+    if (process->life() != life) return;  // it died meanwhile
+    Say(absl::StrCat("lets node ", process->id(), " go on"));
+    process->Resume();
+  });
+}
+
+void Nemesis::Disk(const FaultCommand& command, Process* process) {
+  const raft::NodeId node = process->id();
+  switch (command.fault) {
+    case Fault::kSlowDisk:
+      Say(absl::StrCat("makes the disk of node ", node, " ", command.number, " times slower"));
+      process->disk_thread().set_slowness(command.number);
       return Hold(
-          fault, {absl::StrCat("disk ", factor, " times slower"), {node}, {}},
-          [process] { return process->disk().counters().operations; },
+          command.fault, {absl::StrCat("disk ", command.number, " times slower"), {node}, {}},
+          command.lasts, [process] { return process->disk().counters().operations; },
           [process] { process->disk_thread().set_slowness(1); });
-    }
-    case Fault::kSyncError: {
+    case Fault::kSyncError:
       Say(absl::StrCat("lets a sync of node ", node, " fail"));
-      process->disk().InjectFault(SimDisk::Operation::kSync, random_.Below(3));
+      process->disk().InjectFault(SimDisk::Operation::kSync, command.number);
       return Hold(
-          fault, {"a sync fails", {node}, {}},
+          command.fault, {"a sync fails", {node}, {}}, command.lasts,
           [process] { return process->disk().counters().injected_sync_errors; }, [] {});
-    }
-    default: {
+    case Fault::kFullDisk: {
       Say(absl::StrCat("fills the disk of node ", node));
       SimDisk::Options full = process->disk().options();
       full.capacity_bytes = 0;
       process->disk().set_options(full);
       return Hold(
-          fault, {"disk full", {node}, {}},
+          command.fault, {"disk full", {node}, {}}, command.lasts,
           [process] { return process->disk().counters().full_errors; },
           [this, process] { process->disk().set_options(cluster_->settings().disk); });
+    }
+    default: {  // clock jumps
+      const auto jump = static_cast<int64_t>(command.number);
+      process->clock().Jump(command.back ? -jump : jump);
+      Remark(absl::StrCat("moves the wall clock of node ", node, command.back ? " back" : "",
+                          " by ", jump, " ms"));
+      return Count(command.fault);
     }
   }
 }
 
 // --- Disks that forget, and disks that hang
-
-void Nemesis::CauseDiskFault(Fault fault, Random& random) {
-  const raft::NodeId victim = PickUp(random);
-  if (victim == raft::kNoNode) return;
-  const Time lasts = Draw(settings_.lasts, random);
-  if (fault == Fault::kHungDisk) return Hang(victim, lasts);
-  Spoil(fault, victim, lasts, random);
-}
 
 void Nemesis::Hang(raft::NodeId node, Time lasts) {
   Process* process = cluster_->Find(node);
@@ -423,7 +535,8 @@ bool Nemesis::Misled(raft::NodeId node) {
 }
 
 // The process is killed first and started again behind it, so that what is damaged is read.
-void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random) {
+void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw) {
+  Random random(draw);
   const DiskFault spoilt = PickDamage(fault, cluster_->Find(node)->disk(), random);
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
   if (atlas == nullptr) return;
@@ -441,26 +554,27 @@ void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random) 
 
 // --- Disks that lie
 
-void Nemesis::CauseLie(Fault fault, Random& random) {
-  const raft::NodeId victim = PickUp(random);
-  if (victim == raft::kNoNode) return;
-  const Time lasts = Draw(settings_.lasts, random);
+void Nemesis::Lie(const FaultCommand& command) {
+  const raft::NodeId victim = command.nodes[0];
   Process* process = cluster_->Find(victim);
   // One lie at a time, so that the oracles know what it may have taken; and none for a node that is
   // still finding out what it has.
-  if (liars_.contains(victim) || omniscience_->DiskInDoubt(victim) ||
-      process->replica()->repairing() || process->replica()->raft().term() == 0) {
+  if (process->state() != Process::State::kUp || liars_.contains(victim) ||
+      omniscience_->DiskInDoubt(victim) || process->replica()->repairing() ||
+      process->replica()->raft().term() == 0) {
     return;
   }
-  switch (fault) {
+  const Time lasts = command.lasts;
+  liars_.insert_or_assign(victim, Liar{command.fault, {}, Random(command.draw)});
+  switch (command.fault) {
     case Fault::kLostWrites:
     case Fault::kMisdirectedWrites:
-      return LieAboutWrites(fault, victim, lasts);
+      return LieAboutWrites(command.fault, victim, lasts);
     case Fault::kMisdirectedReads:
-      if (random.Chance(1, 3)) return LieToARunningNode(victim, lasts);
+      if (liars_.at(victim).random.Chance(1, 3)) return LieToARunningNode(victim, lasts);
       return LieToARecovery(victim, lasts);
     default:
-      return Remember(fault, victim, lasts);
+      return Remember(command.fault, victim, lasts);
   }
 }
 
@@ -476,23 +590,23 @@ void Nemesis::EndLie(raft::NodeId node) {
 
 void Nemesis::LieAboutWrites(Fault fault, raft::NodeId node, Time lasts) {
   SimDisk& disk = cluster_->Find(node)->disk();
-  const std::string prefix = PickPrefix(lie_random_);
-  const uint64_t after = lie_random_.Below(4);
+  Random& random = liars_.at(node).random;
+  const std::string prefix = PickPrefix(random);
+  const uint64_t after = random.Below(4);
   DiskFault lie = LostWrite{prefix, after};
   if (fault == Fault::kMisdirectedWrites) {
     const std::vector<std::string> files = *disk.List();
-    const std::string& to = files[lie_random_.Below(files.size())];
+    const std::string& to = files[random.Below(files.size())];
     const auto opened = disk.Open(to, storage::Disk::Mode::kRead);
     const uint64_t size = opened.ok() ? *(*opened)->Size() : 0;
-    lie = MisdirectedWrite{prefix, after, to, lie_random_.Below(size + 1)};
+    lie = MisdirectedWrite{prefix, after, to, random.Below(size + 1)};
   }
   Say(absl::StrCat("node ", node, " gets ", Describe(lie)));
-  liars_[node] = {fault, {}};
   omniscience_->WatchDisk(node);
   disk.AskBeforeForgetting(
       [this, node](SimDisk& kept, SimDisk& left) { return MayComeOut(node, kept, left); });
   disk.Inject(lie);
-  const Time down = Draw(settings_.lasts, lie_random_);
+  const Time down = sim::Draw(settings_.lasts, random);
   Hold(fault, {"the disk lies", {node}, {}}, lasts, nullptr,
        [this, node, down] { BringToLight(node, down); });
 }
@@ -513,7 +627,7 @@ bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
 
 void Nemesis::BringToLight(raft::NodeId node, Time down) {
   Process* process = cluster_->Find(node);
-  const bool power = lie_random_.Chance(3, 4);
+  const bool power = liars_.at(node).random.Chance(3, 4);
   if (!ended_ && process->disk().Lies()) {
     if (process->state() != Process::State::kDown) {
       cluster_->Die(node, power ? Process::Death::kPowerLoss : Process::Death::kKilled);
@@ -527,12 +641,11 @@ void Nemesis::BringToLight(raft::NodeId node, Time down) {
 
 void Nemesis::LieToARunningNode(raft::NodeId node, Time lasts) {
   SimDisk& disk = cluster_->Find(node)->disk();
+  Random& random = liars_.at(node).random;
   const std::vector<std::string> files = *disk.List();
-  const std::string& from = files[lie_random_.Below(files.size())];
-  const MisdirectedRead lie{PickPrefix(lie_random_), lie_random_.Below(4), from,
-                            lie_random_.Below(8'192)};
+  const std::string& from = files[random.Below(files.size())];
+  const MisdirectedRead lie{PickPrefix(random), random.Below(4), from, random.Below(8'192)};
   Say(absl::StrCat("node ", node, " gets ", Describe(lie)));
-  liars_[node] = {Fault::kMisdirectedReads, {}};
   disk.Inject(lie);
   Hold(
       Fault::kMisdirectedReads, {"reads come from elsewhere", {node}, {}}, lasts,
@@ -542,7 +655,6 @@ void Nemesis::LieToARunningNode(raft::NodeId node, Time lasts) {
 
 void Nemesis::LieToARecovery(raft::NodeId node, Time down) {
   cluster_->Die(node, Process::Death::kKilled);
-  liars_[node] = {Fault::kMisdirectedReads, {}};
   Hold(Fault::kMisdirectedReads, {"reads come from elsewhere", {node}, {}}, down, nullptr,
        [this, node] {
          Process* process = cluster_->Find(node);
@@ -553,10 +665,10 @@ void Nemesis::LieToARecovery(raft::NodeId node, Time down) {
            // One of all the reads that there would be.
            const std::unique_ptr<SimDisk> rehearsal = process->disk().Clone();
            (void)storage::Storage::Open(*rehearsal, cluster_->settings().storage);
+           Random& random = liars_.at(node).random;
            const std::vector<std::string> files = *process->disk().List();
-           const MisdirectedRead lie{"", lie_random_.Below(rehearsal->counters().reads + 1),
-                                     files[lie_random_.Below(files.size())],
-                                     lie_random_.Below(8'192)};
+           const MisdirectedRead lie{"", random.Below(rehearsal->counters().reads + 1),
+                                     files[random.Below(files.size())], random.Below(8'192)};
            const absl::Status allowed = atlas->MayMisread(node, lie);
            Say(absl::StrCat("node ", node, " gets ", Describe(lie),
                             allowed.ok() ? "" : absl::StrCat("; not so: ", allowed.message())));
@@ -578,7 +690,7 @@ void Nemesis::Remember(Fault fault, raft::NodeId node, Time lasts) {
   Say(absl::StrCat("the disk of node ", node, " is remembered"));
   disk.Remember();
   omniscience_->WatchDisk(node);
-  liars_[node] = {fault, *disk.List()};
+  liars_.at(node).remembered = *disk.List();
   Hold(fault, {"the disk keeps what it has now", {node}, {}}, lasts, nullptr,
        [this, node] { BringBack(node, kBringBackTries); });
 }
@@ -593,10 +705,10 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
   if (process->state() != Process::State::kDown) {
     cluster_->Die(node, Process::Death::kKilled);
   }
-  const Liar& liar = liars_.at(node);
+  Liar& liar = liars_.at(node);
   DiskFault old = Amnesia{};
   if (liar.fault == Fault::kStaleFiles) {
-    old = StaleFile{liar.remembered[lie_random_.Below(liar.remembered.size())]};
+    old = StaleFile{liar.remembered[liar.random.Below(liar.remembered.size())]};
   }
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
   absl::Status allowed = absl::FailedPreconditionError("the members change");
@@ -623,48 +735,17 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
 
 // --- Requests of the operator
 
-void Nemesis::Ask(Fault fault, std::vector<std::string> words, raft::NodeId to) {
+void Nemesis::Ask(const FaultCommand& command) {
+  if (operator_.busy()) return;
+  const std::vector<std::string>& words = command.words;
+  const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
+  if (adds && words[2] == absl::StrCat(cluster_->NextJoiner())) cluster_->StartJoiner();
+  const raft::NodeId to = command.nodes[0];
   Remark(absl::StrCat("operator asks node ", to, ": ", absl::StrJoin(words, " ")));
-  operator_.Ask(to, std::move(words), [this, fault](bool ok, const std::string& text) {
+  operator_.Ask(to, words, [this, fault = command.fault](bool ok, const std::string& text) {
     Remark(absl::StrCat("operator is told: ", ok ? "done" : text));
     if (ok) Count(fault);
   });
-}
-
-void Nemesis::Transfer() {
-  const std::vector<raft::NodeId>& voters = omniscience_->newest_conf().voters;
-  Process* leader = cluster_->Leader();
-  if (operator_.busy() || leader == nullptr || voters.empty()) return;
-  const raft::NodeId target = voters[random_.Below(voters.size())];
-  Ask(Fault::kTransfer, {"KV.TRANSFER", absl::StrCat(target)}, leader->id());
-}
-
-void Nemesis::ChangeMembership() {
-  if (operator_.busy()) return;
-  const raft::ConfState& conf = omniscience_->newest_conf();
-  const raft::NodeId via = PickUp(random_);
-  const size_t members = raft::AllMembers(conf).size();
-  std::vector<std::string> words;
-  if (!conf.learners.empty() && random_.Chance(3, 4)) {
-    const raft::NodeId learner = conf.learners[random_.Below(conf.learners.size())];
-    words = {"KV.MEMBER", random_.Chance(4, 5) ? "PROMOTE" : "REMOVE", absl::StrCat(learner)};
-  } else if (members < settings_.most_members &&
-             (random_.Chance(1, 2) || conf.voters.size() <= settings_.least_voters)) {
-    // Somebody who waits to be added, or a new node. Who was removed is on its way out.
-    raft::NodeId joiner = raft::kNoNode;
-    for (const raft::NodeId node : cluster_->InUse()) {
-      if (!omniscience_->WasEverMember(node)) joiner = node;
-    }
-    if (joiner == raft::kNoNode) joiner = cluster_->StartJoiner();
-    words = {"KV.MEMBER",           "ADD", absl::StrCat(joiner), PeerAddress(joiner),
-             ClientAddress(joiner), "1"};
-  } else if (conf.voters.size() > settings_.least_voters) {
-    const raft::NodeId voter = conf.voters[random_.Below(conf.voters.size())];
-    words = {"KV.MEMBER", "REMOVE", absl::StrCat(voter)};
-  } else {
-    return;
-  }
-  Ask(Fault::kMembership, std::move(words), via);
 }
 
 // Switches removed nodes off, some time after their removal.

@@ -12,12 +12,16 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/raft/random.h"
 #include "sim/clients/operator.h"
 #include "sim/cluster/cluster.h"
+#include "sim/cues/cue.h"
+#include "sim/decisions/decisions.h"
 #include "sim/disk/fault_atlas.h"
 #include "sim/oracles/omniscience.h"
 
@@ -57,6 +61,37 @@ inline constexpr size_t kFirstLie = static_cast<size_t>(Fault::kLostWrites);
 
 absl::string_view Name(Fault fault);  // plural: "partitions"
 
+using Link = std::pair<raft::NodeId, raft::NodeId>;  // from, to
+using Links = std::vector<Link>;
+
+// One thing that the nemesis does: what its kind needs of these, the rest is empty. What it does is
+// decided by this, the state of the cluster and nothing else.
+struct FaultCommand {
+  Fault fault = Fault::kPartition;
+  std::vector<raft::NodeId> nodes;
+  Links links;     // partitions, isolations, one-way partitions, clogs
+  Time lasts = 0;  // a node that goes down is started again after this
+  // slow disks: so many times; sync errors: after so many syncs; clock jumps: milliseconds, and
+  // back in time with `back`; transfers: to this node; storms: so many of 1000 lost
+  uint64_t number = 0;
+  bool back = false;
+  // power losses, kills: it loses power once more while it recovers
+  bool again = false;
+  // storms: so many of 1000 doubled; disks that rot or lie: the seed of the details
+  uint64_t draw = 0;
+  // transfers, membership requests: what the operator asks nodes[0]. An ADD starts the node that it
+  // names, unless it is there
+  std::vector<std::string> words;
+
+  friend bool operator==(const FaultCommand&, const FaultCommand&) = default;
+};
+
+struct CuedFault {
+  Cue cue;
+  FaultCommand command;
+  friend bool operator==(const CuedFault&, const CuedFault&) = default;
+};
+
 struct NemesisSettings {
   std::array<uint32_t, kFaultKinds> shares = {};  // 0: not in this run
   Delay between;                                  // from one fault to the next
@@ -67,12 +102,14 @@ struct NemesisSettings {
   uint32_t most_members = 7;
   uint32_t least_voters = 2;
   Time operator_patience = 2 * kSecond;
+  // Does this instead of what it would draw: what has a time by itself, in this order; what has a
+  // condition whoever watches for conditions has to let it Do.
+  std::optional<std::vector<CuedFault>> script;
 };
 
 class Nemesis {
  public:
   using Counters = std::array<uint64_t, kFaultKinds>;
-  using Links = std::vector<std::pair<raft::NodeId, raft::NodeId>>;
 
   // Whom a fault is aimed at, and in words.
   struct Aim {
@@ -91,14 +128,19 @@ class Nemesis {
   };
 
   // `omniscience` is told which disks lie.
-  Nemesis(const NemesisSettings& settings, Cluster* cluster, Omniscience* omniscience,
-          Random random);
+  Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* decisions,
+          Omniscience* omniscience, Random random);
 
   void set_watcher(Watcher* watcher) { watcher_ = watcher; }  // null: nobody
 
   void Start();
   // Takes back every fault, starts what is down, and causes no more.
   void End();
+  // Now, unless it has ended. What is not possible (a node that is not there, or in no state for
+  // it) is not done.
+  void Do(const FaultCommand& command);
+  // What it has done so far, if decisions are recorded.
+  const std::vector<CuedFault>& done() const { return record_; }
 
   // Faults that took effect: a partition that stopped a frame, a disk that was slow while somebody
   // wrote, a write that was lost and that somebody has missed, ...
@@ -123,10 +165,10 @@ class Nemesis {
     Random* random;
   };
   void Next(Course& course);
-  void Cause(Fault fault);
-  void CauseDiskFault(Fault fault, Random& random);
-  void Hold(Fault fault, const Aim& aim, std::function<uint64_t()> effect,
-            std::function<void()> take_back);
+  void NextOfScript(size_t number);
+  // A command of that kind for the cluster as it is; nullopt when there is nobody for it.
+  std::optional<FaultCommand> Draw(Fault fault, Random& random);
+  bool DrawMembership(Random& random, FaultCommand* command);
   void Hold(Fault fault, const Aim& aim, Time lasts, std::function<uint64_t()> effect,
             std::function<void()> take_back);
   void TakeBack(uint64_t id);
@@ -135,13 +177,15 @@ class Nemesis {
   void Remark(absl::string_view text);  // said to the watcher, too
 
   raft::NodeId PickUp(Random& random);  // a running node; kNoNode when there is none
-  std::vector<raft::NodeId> PickGroup(const std::vector<raft::NodeId>& nodes);
-  void CutLinks(Fault fault, const Links& links);
-  void ClogLinks(const Links& links);
-  void Down(Fault fault, raft::NodeId node, Process::Death death);
-  void Storm();
-  void Disk(Fault fault, raft::NodeId node);
-  void Spoil(Fault fault, raft::NodeId node, Time lasts, Random& random);
+  static std::vector<raft::NodeId> PickGroup(const std::vector<raft::NodeId>& nodes,
+                                             Random& random);
+  void CutLinks(const FaultCommand& command);
+  void ClogLinks(const FaultCommand& command);
+  void Down(const FaultCommand& command, raft::NodeId node, Process::Death death);
+  void Storm(const FaultCommand& command);
+  void Pause(const FaultCommand& command, Process* process);
+  void Disk(const FaultCommand& command, Process* process);
+  void Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw);
   void Hang(raft::NodeId node, Time lasts);
   // Null while it is a matter of opinion which majority is to survive, or what is on all disks, or
   // if the node is no member.
@@ -153,8 +197,9 @@ class Nemesis {
   struct Liar {
     Fault fault;
     std::vector<std::string> remembered;  // names of files
+    Random random;
   };
-  void CauseLie(Fault fault, Random& random);
+  void Lie(const FaultCommand& command);
   void LieAboutWrites(Fault fault, raft::NodeId node, Time lasts);
   bool MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left);
   void BringToLight(raft::NodeId node, Time down);
@@ -163,13 +208,12 @@ class Nemesis {
   void Remember(Fault fault, raft::NodeId node, Time lasts);
   void BringBack(raft::NodeId node, uint32_t tries);
   void EndLie(raft::NodeId node);
-  void Transfer();
-  void ChangeMembership();
-  void Ask(Fault fault, std::vector<std::string> words, raft::NodeId to);
+  void Ask(const FaultCommand& command);
   void SweepUp();
 
   NemesisSettings settings_;
   Cluster* cluster_;
+  Decisions* decisions_;
   Omniscience* omniscience_;
   Watcher* watcher_ = nullptr;
   Random random_;
@@ -187,6 +231,7 @@ class Nemesis {
   std::map<raft::NodeId, Liar> liars_;
   std::map<raft::NodeId, uint64_t> misled_;  // lives that begin with a misread disk
   Counters counters_ = {};
+  std::vector<CuedFault> record_;
 };
 
 }  // namespace raftkv::sim

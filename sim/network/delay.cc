@@ -12,6 +12,11 @@ Time DrawExponential(Time mean, Random& random) {
   return mean * 45'426 / 65'536 * halvings + (mean * 45'426 / 65'536) * rest / 65'536;
 }
 
+Time Usual(const Delay& delay) {
+  const bool uniform = delay.shape == Delay::Shape::kUniform;
+  return delay.least + (uniform ? delay.spread / 2 : delay.spread);
+}
+
 Time Draw(const Delay& delay, Random& random) {
   if (delay.tail_per_mille > 0 && random.PerMille(delay.tail_per_mille)) {
     return random.Between(delay.tail, 2 * delay.tail);

@@ -25,6 +25,9 @@ struct Delay {
 
 Time Draw(const Delay& delay, Random& random);
 
+// How long something takes when nothing is unusual about it: the mean, tail aside.
+Time Usual(const Delay& delay);
+
 // Exponential with this mean, by linear interpolation between powers of two: -log2 of a uniform
 // number is a geometric number of halvings and a rest. Never above 32 times the mean.
 Time DrawExponential(Time mean, Random& random);

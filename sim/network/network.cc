@@ -4,42 +4,50 @@
 
 namespace raftkv::sim {
 
-Network::Network(Scheduler* scheduler, const NetworkOptions& options, Random random,
-                 Deliver deliver, Lost lost)
+Network::Network(Scheduler* scheduler, Decisions* decisions, const NetworkOptions& options,
+                 Random random, NameFrame name_frame, Deliver deliver, Lost lost)
     : scheduler_(scheduler),
+      decisions_(decisions),
       options_(options),
       random_(random),
+      name_frame_(std::move(name_frame)),
       deliver_(std::move(deliver)),
       lost_(std::move(lost)) {}
 
 void Network::Send(raft::NodeId from, raft::NodeId to, std::string frame) {
   const uint64_t number = ++counters_.sent;
   if (watcher_ != nullptr) watcher_->FrameSent(number, from, to, frame);
-  // Drawn whether or not the link is cut: a fault must not shift the luck of other frames.
-  const bool lost = random_.PerMille(options_.loss_per_mille);
-  const bool doubled = random_.PerMille(options_.duplicate_per_mille);
+  const std::string name = decisions_->Name([&] { return name_frame_(from, to, frame); });
+  // Decided whether or not the link is cut: a fault must not shift the luck of other frames.
+  const bool lost = decisions_->Decide(
+      name, "lost", 0, [this] { return random_.PerMille(options_.loss_per_mille); });
+  const bool doubled = decisions_->Decide(
+      name, "doubled", 0, [this] { return random_.PerMille(options_.duplicate_per_mille); });
   if (links_[{from, to}].cuts > 0) {
     ++counters_.cut;
     Tell(number, Fate::kCut);
-    NoticeLoss(from, to);
+    NoticeLoss(from, to, name);
     return;
   }
   if (lost && !options_.in_order) {
     ++counters_.lost;
     Tell(number, Fate::kLost);
-    NoticeLoss(from, to);
+    NoticeLoss(from, to, name);
     return;
   }
   if (doubled && !options_.in_order) {
     ++counters_.doubled;
     if (watcher_ != nullptr) watcher_->FrameDoubled(number);
-    Launch(from, to, number, frame);
+    Launch(from, to, number, name, "its double takes", frame);
   }
-  Launch(from, to, number, std::move(frame));
+  Launch(from, to, number, name, "takes", std::move(frame));
 }
 
-void Network::Launch(raft::NodeId from, raft::NodeId to, uint64_t number, std::string frame) {
-  Time arrival = scheduler_->now() + Draw(options_.delay, random_);
+void Network::Launch(raft::NodeId from, raft::NodeId to, uint64_t number, absl::string_view name,
+                     absl::string_view takes, std::string frame) {
+  Time arrival = scheduler_->now() + decisions_->Decide(name, takes, Usual(options_.delay), [this] {
+    return Draw(options_.delay, random_);
+  });
   Link& link = links_[{from, to}];
   if (options_.in_order) arrival = std::max(arrival, link.last_arrival);
   link.last_arrival = std::max(arrival, link.last_arrival);
@@ -89,10 +97,13 @@ void Network::Reset(raft::NodeId node) {
   }
 }
 
-void Network::NoticeLoss(raft::NodeId from, raft::NodeId to) {
-  if (!random_.PerMille(options_.loss_noticed_per_mille)) return;
-  scheduler_->After(Draw(options_.delay, random_), Actor::kNode,
-                    [this, from, to] { lost_(from, to); });
+void Network::NoticeLoss(raft::NodeId from, raft::NodeId to, absl::string_view name) {
+  const bool noticed = decisions_->Decide(
+      name, "missed", 0, [this] { return random_.PerMille(options_.loss_noticed_per_mille); });
+  if (!noticed) return;
+  const Time after = decisions_->Decide(name, "missed after", Usual(options_.delay),
+                                        [this] { return Draw(options_.delay, random_); });
+  scheduler_->After(after, Actor::kNode, [this, from, to] { lost_(from, to); });
 }
 
 }  // namespace raftkv::sim

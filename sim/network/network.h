@@ -15,7 +15,8 @@
 // A process that ends takes its connections along: what is under way to it is gone (Reset), what it
 // has sent still arrives.
 //
-// All chance comes from the stream handed in, one draw after the other for each frame that is sent.
+// What chance decides about a frame (lost, doubled, how long it takes) has the name of its kind,
+// its link and its term (sim/decisions).
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "core/raft/types.h"
+#include "sim/decisions/decisions.h"
 #include "sim/network/delay.h"
 #include "sim/scheduler/scheduler.h"
 
@@ -44,6 +47,9 @@ class Network {
  public:
   using Deliver = std::function<void(raft::NodeId from, raft::NodeId to, const std::string& frame)>;
   using Lost = std::function<void(raft::NodeId from, raft::NodeId to)>;
+  // What the decisions about a frame are called, without its number: "append 1>3 term 2".
+  using NameFrame =
+      std::function<std::string(raft::NodeId from, raft::NodeId to, const std::string& frame)>;
 
   // What became of a frame, or of one copy of it.
   enum class Fate : uint8_t {
@@ -73,8 +79,8 @@ class Network {
     uint64_t clogged = 0;  // held back by a clogged link
   };
 
-  Network(Scheduler* scheduler, const NetworkOptions& options, Random random, Deliver deliver,
-          Lost lost);
+  Network(Scheduler* scheduler, Decisions* decisions, const NetworkOptions& options, Random random,
+          NameFrame name_frame, Deliver deliver, Lost lost);
 
   // Takes one whole frame.
   void Send(raft::NodeId from, raft::NodeId to, std::string frame);
@@ -104,17 +110,21 @@ class Network {
     std::vector<std::pair<uint64_t, std::string>> held;  // with their numbers
   };
 
-  void Launch(raft::NodeId from, raft::NodeId to, uint64_t number, std::string frame);
+  // `takes`: how long the decision about that is called.
+  void Launch(raft::NodeId from, raft::NodeId to, uint64_t number, absl::string_view name,
+              absl::string_view takes, std::string frame);
   void Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, uint64_t number,
               std::string frame);
   void Tell(uint64_t number, Fate fate) const {
     if (watcher_ != nullptr) watcher_->FrameMet(number, fate);
   }
-  void NoticeLoss(raft::NodeId from, raft::NodeId to);
+  void NoticeLoss(raft::NodeId from, raft::NodeId to, absl::string_view name);
 
   Scheduler* scheduler_;
+  Decisions* decisions_;
   NetworkOptions options_;
   Random random_;
+  NameFrame name_frame_;
   Deliver deliver_;
   Lost lost_;
   Watcher* watcher_ = nullptr;

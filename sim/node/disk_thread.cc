@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
 #include "storage/run_job.h"
 
@@ -32,7 +33,10 @@ void DiskThread::StartNext() {
   if (next == queue_.end()) next = queue_.begin();
   running_ = std::move(*next);
   queue_.erase(next);
-  const Time takes = std::min(Draw(delay_, random_) * slowness_, kLongestJob);
+  const std::string name = decisions_->Name([this] { return absl::StrCat("disk ", node_); });
+  const Time normal =
+      decisions_->Decide(name, "takes", Usual(delay_), [this] { return Draw(delay_, random_); });
+  const Time takes = std::min(normal * slowness_, kLongestJob);
   scheduler_->After(takes, Actor::kDisk, [this, life = life_] {
     if (life == life_) Finish();
   });

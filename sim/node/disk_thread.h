@@ -10,7 +10,9 @@
 #include <functional>
 #include <optional>
 
+#include "core/raft/types.h"
 #include "core/replica/jobs.h"
+#include "sim/decisions/decisions.h"
 #include "sim/disk/sim_disk.h"
 #include "sim/network/delay.h"
 #include "sim/scheduler/scheduler.h"
@@ -22,8 +24,14 @@ class DiskThread {
  public:
   using Done = std::function<void(const replica::Job& job, replica::JobResult result)>;
 
-  DiskThread(Scheduler* scheduler, const Delay& delay, Random random, Done done)
-      : scheduler_(scheduler), delay_(delay), random_(random), done_(std::move(done)) {}
+  DiskThread(raft::NodeId node, Scheduler* scheduler, Decisions* decisions, const Delay& delay,
+             Random random, Done done)
+      : node_(node),
+        scheduler_(scheduler),
+        decisions_(decisions),
+        delay_(delay),
+        random_(random),
+        done_(std::move(done)) {}
 
   // `storage` must live until Stop.
   void Start(storage::Storage* storage);
@@ -46,7 +54,9 @@ class DiskThread {
   void StartNext();
   void Finish();
 
+  raft::NodeId node_;
   Scheduler* scheduler_;
+  Decisions* decisions_;
   Delay delay_;
   Random random_;
   Done done_;

@@ -30,17 +30,19 @@ enum Fact : uint64_t {
 
 }  // namespace
 
-Process::Process(const ProcessSettings& settings, Scheduler* scheduler, Trace* trace,
-                 Outlet* outlet, Witness* witness, Random random)
+Process::Process(const ProcessSettings& settings, Scheduler* scheduler, Decisions* decisions,
+                 Trace* trace, Outlet* outlet, Witness* witness, Random random)
     : settings_(settings),
       scheduler_(scheduler),
+      decisions_(decisions),
       trace_(trace),
       outlet_(outlet),
       witness_(witness),
       random_(random.Split("process")),
       crash_random_(random.Split("crash")),
       disk_(settings.disk, random.Split("disk errors")),
-      disk_thread_(scheduler, settings.disk_delay, random.Split("disk delay"),
+      disk_thread_(settings.identity.node, scheduler, decisions, settings.disk_delay,
+                   random.Split("disk delay"),
                    [this](const replica::Job& job, replica::JobResult result) {
                      OnJobDone(job, std::move(result));
                    }) {}
@@ -52,13 +54,18 @@ absl::Status Process::Initialise(const storage::Founding& founding) {
 bool Process::Start(bool die_in_recovery) {
   RAFTKV_CHECK(state_ == State::kDown);
   ++life_;
-  if (die_in_recovery) disk_.SetOperationBudget(random_.Below(kMaxRecoveryBudget));
+  std::string name;
+  if (die_in_recovery) {
+    name = decisions_->Name([this] { return absl::StrCat("node ", id(), " dies in recovery"); });
+    disk_.SetOperationBudget(decisions_->Decide(
+        name, "behind operations", 0, [this] { return random_.Below(kMaxRecoveryBudget); }));
+  }
   errors_before_ = DiskErrors();
   absl::StatusOr<std::unique_ptr<storage::Storage>> opened = storage::Storage::Open(
       disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node});
   if (!opened.ok() && IsCrash(opened.status())) {
     ++counters_.recovery_deaths;
-    disk_.Crash(crash_random_);
+    LosePower(LuckOfDeath(name));
     witness_->DiedInRecovery(id());
     if (trace_->reading())
       trace_->Say(absl::StrCat("node ", id(), " loses power while it recovers"));
@@ -96,7 +103,8 @@ bool Process::Start(bool die_in_recovery) {
   boot.read_snapshot = [this, index = found.snapshot.meta.index](uint64_t offset, uint64_t length) {
     return storage_->ReadSnapshot(index, offset, length);
   };
-  boot.seed = random_.Next();
+  // By the life and not by turns: what happened before must not change which timeouts are drawn.
+  boot.seed = random_.Split(absl::StrCat("life ", life_)).Next();
   const raft::Recovered recovered = boot.recovered;
   absl::StatusOr<std::unique_ptr<replica::Replica>> created =
       replica::Replica::Create(settings_.replica, std::move(boot));
@@ -133,15 +141,29 @@ void Process::Die(Death death) {
                              death == Death::kPowerLoss ? " loses power" : " is killed",
                              disk_thread_.busy() ? " with a disk job under way" : ""));
   }
+  uint64_t luck = 0;
+  if (death == Death::kPowerLoss || disk_thread_.busy()) {
+    luck =
+        LuckOfDeath(decisions_->Name([this] { return absl::StrCat("node ", id(), " goes down"); }));
+  }
   std::optional<uint64_t> budget;
-  if (crash_random_.Chance(2, 3)) budget = crash_random_.Below(kMaxJobBudget);
+  if (Random job(luck); luck != 0 && job.Chance(2, 3)) budget = job.Below(kMaxJobBudget);
   disk_thread_.Stop(&disk_, budget);
   Forget();
   if (death == Death::kPowerLoss) {
-    disk_.Crash(crash_random_);
+    LosePower(luck);
   } else {
     disk_.ProcessCrash();
   }
+}
+
+uint64_t Process::LuckOfDeath(absl::string_view name) {
+  return decisions_->Decide(name, "luck", 0, [this] { return crash_random_.Next(); });
+}
+
+void Process::LosePower(uint64_t luck) {
+  Random chance = Random::Stream(luck, "sectors");
+  disk_.Crash(chance, luck == 0 ? SimDisk::Tearing::kNothingKept : SimDisk::Tearing::kAny);
 }
 
 void Process::Forget() {

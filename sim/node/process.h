@@ -22,6 +22,7 @@
 #include "core/raft/random.h"
 #include "core/replica/replica.h"
 #include "core/wire/frame.h"
+#include "sim/decisions/decisions.h"
 #include "sim/disk/sim_disk.h"
 #include "sim/node/clock.h"
 #include "sim/node/disk_thread.h"
@@ -47,8 +48,8 @@ class Process {
   enum class Death : uint8_t { kPowerLoss, kKilled };
 
   // `random` is this node's own stream.
-  Process(const ProcessSettings& settings, Scheduler* scheduler, Trace* trace, Outlet* outlet,
-          Witness* witness, Random random);
+  Process(const ProcessSettings& settings, Scheduler* scheduler, Decisions* decisions, Trace* trace,
+          Outlet* outlet, Witness* witness, Random random);
 
   // Makes the data directory, as `raftkv init` does.
   absl::Status Initialise(const storage::Founding& founding);
@@ -91,6 +92,11 @@ class Process {
  private:
   using Input = std::function<void(replica::Replica&)>;
 
+  // What becomes, when the node goes down, of what was under way on its disk. 0: the job is not
+  // done, and nothing is kept that was not synced. Everything else is the seed of what happens.
+  uint64_t LuckOfDeath(absl::string_view name);
+  void LosePower(uint64_t luck);
+
   void Receive(Input input);
   void Turn(const Input& input);
   void CarryOut(replica::Work work);
@@ -107,6 +113,7 @@ class Process {
 
   ProcessSettings settings_;
   Scheduler* scheduler_;
+  Decisions* decisions_;
   Trace* trace_;
   Outlet* outlet_;
   Witness* witness_;

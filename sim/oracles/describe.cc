@@ -113,7 +113,51 @@ std::string DescribeRaftBody(const raft::MessageBody& body) {
       body);
 }
 
+absl::string_view KindOf(const raft::MessageBody& body) {
+  return std::visit(Overloaded{
+                        [](const raft::AppendRequest&) { return "append"; },
+                        [](const raft::AppendResponse&) { return "append answer"; },
+                        [](const raft::VoteRequest& m) { return m.pre_vote ? "pre-vote" : "vote"; },
+                        [](const raft::VoteResponse& m) {
+                          return m.pre_vote ? "pre-vote answer" : "vote answer";
+                        },
+                        [](const raft::Heartbeat&) { return "heartbeat"; },
+                        [](const raft::HeartbeatResponse&) { return "heartbeat answer"; },
+                        [](const raft::InstallSnapshot&) { return "snapshot"; },
+                        [](const raft::TimeoutNow&) { return "campaign now"; },
+                        [](const raft::ForwardedProposal&) { return "forwarded proposal"; },
+                        [](const raft::ForwardedTransfer&) { return "forwarded transfer"; },
+                        [](const raft::ReadIndexRequest&) { return "read"; },
+                        [](const raft::ReadIndexResponse&) { return "read answer"; },
+                    },
+                    body);
+}
+
 }  // namespace
+
+PeerBodyName NameOf(const wire::PeerBody& body) {
+  return std::visit(Overloaded{
+                        [](const raft::Message& m) {
+                          return PeerBodyName{KindOf(m.body), m.term};
+                        },
+                        [](const wire::ForwardRequest& m) {
+                          return PeerBodyName{"request", m.term};
+                        },
+                        [](const wire::ForwardReply&) {
+                          return PeerBodyName{"reply", 0};
+                        },
+                        [](const wire::SnapshotChunk& m) {
+                          return PeerBodyName{"snapshot piece", m.term};
+                        },
+                        [](const wire::SnapshotAck&) {
+                          return PeerBodyName{"snapshot answer", 0};
+                        },
+                        [](const auto&) {
+                          return PeerBodyName{"frame", 0};
+                        },
+                    },
+                    body);
+}
 
 uint64_t HashEntry(const raft::Entry& entry) {
   return HashBytes(entry.payload.view(), static_cast<uint64_t>(entry.type));

@@ -88,7 +88,9 @@ void DiskModel::PersistDone() {
     is_.snapshot = is_.base = write.snapshot->index;
     is_.base_term = write.snapshot->term;
     is_.slots = std::move(write.slots);
+    unread_.clear();
   } else if (write.log) {
+    unread_.erase(unread_.upper_bound(write.keep), unread_.end());
     is_.slots.resize(write.keep - is_.base);
     is_.slots.insert(is_.slots.end(), write.slots.begin(), write.slots.end());
   }
@@ -142,10 +144,10 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
   }
   if (found_last <= kept) return {};
   // Behind that: the old entries, all of them, or the first few of the new ones.
-  bool old_tail = found_last == last();
+  bool old_tail = found_last >= last();
   bool new_tail = may_be_cut && found_last - kept <= job_->slots.size();
   for (raft::Index i = std::max(kept + 1, first); i <= found_last; ++i) {
-    const Slot* slot = is_.Find(i);
+    const Slot* slot = i <= last() ? is_.Find(i) : FindUnread(i);
     old_tail = old_tail && slot != nullptr && *slot == found_at(i);
     new_tail = new_tail && job_->slots[i - kept - 1] == found_at(i);
   }
@@ -287,10 +289,15 @@ void DiskModel::ForgetVotes() {
   if (last != votes_.end() && last->second != is_.hard.vote) votes_.erase(last);
 }
 
+const DiskModel::Slot* DiskModel::FindUnread(raft::Index index) const {
+  const auto at = unread_.find(index);
+  return at == unread_.end() ? nullptr : &at->second;
+}
+
 // The entry was at this index at some time since Watch, or would have been.
 bool DiskModel::MayHaveHeld(raft::Index index, const Slot& slot) const {
   const auto is = [&slot](const Slot* other) { return other != nullptr && *other == slot; };
-  if (is(watched_->then.Find(index)) || is(is_.Find(index))) return true;
+  if (is(watched_->then.Find(index)) || is(is_.Find(index)) || is(FindUnread(index))) return true;
   if (const auto at = watched_->slots.find(index); at != watched_->slots.end()) {
     if (std::find(at->second.begin(), at->second.end(), slot) != at->second.end()) return true;
   }
@@ -427,6 +434,11 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
     } else {
       NoteForgotten(found, slots);
     }
+    if (lie_ == Lie::kReads) {
+      for (raft::Index i = found.snapshot.index + slots.size() + 1; i <= last(); ++i) {
+        if (const Slot* slot = is_.Find(i)) unread_.insert_or_assign(i, *slot);
+      }
+    }
   }
 
   founded_ = true;
@@ -437,6 +449,7 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
   is_.base_term = found.snapshot.term;
   is_.slots = std::move(slots);
   damaged_from_.reset();
+  unread_.erase(unread_.begin(), unread_.upper_bound(last()));
   if (lie_ != Lie::kNone) watched_.reset();
   lie_ = Lie::kNone;
   if (watched_) {

@@ -142,6 +142,7 @@ class DiskModel {
   void ForgetEntry(raft::Index index, raft::Term term);
   void ForgetThrough(raft::Index index);
   void ForgetVotes();
+  const Slot* FindUnread(raft::Index index) const;
   std::string CompareLog(const raft::Recovered& found, const std::vector<Slot>& slots) const;
 
   bool Covers(const std::optional<raft::Suspicion>& suspicion) const;
@@ -161,6 +162,9 @@ class DiskModel {
   std::optional<raft::SnapshotMeta> switch_;
   std::optional<Watched> watched_;
   Lie lie_ = Lie::kNone;
+  // Behind the end of the log: a recovery took them for missing by a misread. Until something is
+  // written over them the next recovery may find them.
+  std::map<raft::Index, Slot> unread_;
   raft::Index forgotten_through_ = 0;  // given up, with everything below
   Forgotten newly_forgotten_;
 };

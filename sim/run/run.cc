@@ -27,6 +27,7 @@ class Simulation {
       : settings_(settings),
         random_(Random::Stream(settings.seed, "run")),
         audience_(audience),
+        decisions_(MakeDecisions(settings, audience)),
         trace_(&scheduler_, audience.sink),
         judge_(&scheduler_),
         omniscience_(&judge_, &trace_, Cluster::FoundingSnapshot(settings.cluster),
@@ -34,12 +35,14 @@ class Simulation {
                        return PairFault(store, pairs);
                      }),
         camera_(MakeCamera()),
-        cluster_(settings.cluster, &scheduler_, &trace_,
+        cluster_(settings.cluster, &scheduler_, &decisions_, &trace_,
                  camera_ != nullptr ? static_cast<Witness*>(camera_.get()) : &omniscience_,
                  random_.Split("cluster")),
         recorder_(&scheduler_),
         workload_(settings.workload, random_.Split("workload")),
-        nemesis_(settings.nemesis, &cluster_, &omniscience_, random_.Split("nemesis")) {
+        nemesis_(settings.nemesis, &cluster_, &decisions_, &omniscience_, random_.Split("nemesis")),
+        prompter_(&scheduler_, &cluster_),
+        chronicle_(&scheduler_, &cluster_) {
     if (camera_ == nullptr) return;
     cluster_.network().set_watcher(camera_.get());
     nemesis_.set_watcher(camera_.get());
@@ -51,6 +54,10 @@ class Simulation {
  private:
   using Goal = std::function<bool()>;
 
+  static Decisions MakeDecisions(const RunSettings& settings, const Audience& audience) {
+    if (settings.answers.has_value()) return Decisions::Given(*settings.answers);
+    return Decisions(audience.record ? Decisions::Source::kRecorded : Decisions::Source::kDrawn);
+  }
   std::unique_ptr<Camera> MakeCamera() {
     if (audience_.recording == nullptr) return nullptr;
     return std::make_unique<Camera>(&scheduler_, &judge_, &omniscience_, audience_.recording);
@@ -62,6 +69,7 @@ class Simulation {
   // Counts the next item; false, with a violation, when it must not be run.
   bool MayGoOn();
   void StartClients();
+  void AwaitCues();
   void RunFor(Time span);
   // True when `goal` was reached within `span`. Without a violation it may still be too late.
   bool RunUntil(Time span, const Goal& goal);
@@ -84,6 +92,7 @@ class Simulation {
   Scheduler scheduler_;
   Audience audience_;
   uint64_t begun_ = 0;  // items of the scheduler
+  Decisions decisions_;
   Trace trace_;
   Judge judge_;
   Omniscience omniscience_;
@@ -92,12 +101,15 @@ class Simulation {
   Recorder recorder_;
   Workload workload_;
   Nemesis nemesis_;
+  Prompter prompter_;
+  Chronicle chronicle_;
   std::vector<std::unique_ptr<Client>> clients_;
 };
 
 RunReport Simulation::Run() {
   cluster_.StartFounders();
   StartClients();
+  AwaitCues();
   nemesis_.Start();
   if (settings_.script) settings_.script(cluster_);
   RunFor(settings_.chaos);
@@ -113,6 +125,12 @@ RunReport Simulation::Run() {
   if (!judge_.failed()) JudgeHistory(&report);
   trace_.Add(0, cluster_.network().counters().delivered, recorder_.counters().acknowledged);
   report.hash = trace_.hash();
+  report.reached = prompter_.reached();
+  if (audience_.record) {
+    report.record.answers = decisions_.answers();
+    report.record.faults = nemesis_.done();
+    for (const auto& client : clients_) report.record.asked.push_back(client->asked());
+  }
   report.violation = judge_.violation();
   if (camera_ != nullptr) camera_->Finish();
   return report;
@@ -120,14 +138,32 @@ RunReport Simulation::Run() {
 
 void Simulation::StartClients() {
   const Client::World world{
-      &scheduler_, &trace_, &judge_, &cluster_.ports(), &workload_, &recorder_, [this] {
-        return cluster_.InUse();
-      }};
+      &scheduler_,       &decisions_, &trace_,    &judge_,
+      &cluster_.ports(), &workload_,  &recorder_, [this] {
+        return cluster_.InUse(); }};
   for (const ClientSettings& client : settings_.clients) {
     clients_.push_back(std::make_unique<Client>(
         client, world, random_.Split(absl::StrCat("client ", client.number))));
     clients_.back()->Start();
   }
+}
+
+void Simulation::AwaitCues() {
+  if (settings_.nemesis.script.has_value()) {
+    for (const CuedFault& fault : *settings_.nemesis.script) {
+      if (!fault.cue.when.has_value()) continue;
+      prompter_.Await(fault.cue, [this, command = fault.command] { nemesis_.Do(command); });
+    }
+  }
+  for (const auto& client : clients_) {
+    if (!client->settings().script.has_value()) continue;
+    for (const AskedGroup& group : *client->settings().script) {
+      if (!group.cue.when.has_value()) continue;
+      prompter_.Await(group.cue, [client = client.get(), group] { client->Prompt(group); });
+    }
+  }
+  for (const Situation& situation : settings_.reach) prompter_.Notice(situation);
+  prompter_.Look();
 }
 
 void Simulation::RunFor(Time span) {
@@ -140,6 +176,8 @@ bool Simulation::RunUntil(Time span, const Goal& goal) {
     if (goal()) return true;
     if (!MayGoOn()) return false;
     if (!scheduler_.RunOne(end)) return goal();
+    prompter_.Look();
+    if (audience_.milestones != nullptr) chronicle_.Look(audience_.milestones);
   }
   return false;
 }
@@ -277,6 +315,14 @@ RunCounters Simulation::Count() const {
 
 RunReport Simulate(const RunSettings& settings, const Audience& audience) {
   return Simulation(settings, audience).Run();
+}
+
+RunSettings PlayedAgain(const RunSettings& settings, const RunRecord& record) {
+  RunSettings again = settings;
+  again.answers = record.answers;
+  again.nemesis.script = record.faults;
+  for (size_t i = 0; i < again.clients.size(); ++i) again.clients[i].script = record.asked.at(i);
+  return again;
 }
 
 RunReport Simulate(const RunSettings& settings, Trace::Sink sink) {

@@ -12,12 +12,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "sim/check/history.h"
 #include "sim/check/linearizability.h"
+#include "sim/clients/client.h"
+#include "sim/decisions/decisions.h"
 #include "sim/nemesis/nemesis.h"
 #include "sim/oracles/judge.h"
 #include "sim/picture/recording.h"
+#include "sim/run/prompter.h"
 #include "sim/run/settings.h"
 #include "sim/scheduler/trace.h"
 
@@ -46,18 +50,29 @@ struct RunCounters {
   uint64_t faults_in_effect = 0;
 };
 
+// Everything that chance decided in a run.
+struct RunRecord {
+  Decisions::Answers answers;
+  std::vector<CuedFault> faults;
+  std::vector<std::vector<AskedGroup>> asked;  // by each of the clients
+};
+
 struct RunReport {
   uint64_t hash = 0;  // of everything that happened
   RunCounters counters;
   std::optional<Violation> violation;
   History history;
-  std::string explanation;  // of a history that is not linearizable
+  std::string explanation;    // of a history that is not linearizable
+  RunRecord record;           // empty unless it was asked for
+  std::vector<bool> reached;  // RunSettings::reach
 };
 
 // Who looks on. The run is the same without them.
 struct Audience {
-  Trace::Sink sink;                // gets every event as a line of text
-  Recording* recording = nullptr;  // gets typed events, for a picture
+  Trace::Sink sink;                              // gets every event as a line of text
+  Recording* recording = nullptr;                // gets typed events, for a picture
+  bool record = false;                           // RunReport::record is wanted
+  std::vector<Milestone>* milestones = nullptr;  // gets what each node comes to
 
   // Is told, before each item of the scheduler, how many have begun: with memory that outlives the
   // process, where a run came to that took its process along.
@@ -69,6 +84,8 @@ struct Audience {
 };
 
 RunReport Simulate(const RunSettings& settings, const Audience& audience);
+// The settings of the same run without chance: `record` is of a run with `settings`.
+RunSettings PlayedAgain(const RunSettings& settings, const RunRecord& record);
 RunReport Simulate(const RunSettings& settings, Trace::Sink sink = nullptr);
 
 }  // namespace raftkv::sim

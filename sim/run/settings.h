@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "absl/types/span.h"
 #include "sim/clients/client.h"
 #include "sim/cluster/cluster.h"
+#include "sim/decisions/decisions.h"
 #include "sim/nemesis/nemesis.h"
 
 namespace raftkv::sim {
@@ -46,6 +48,10 @@ struct RunSettings {
   Time chaos = 10 * kSecond;      // while there are faults
   Time calm = kSecond;            // after healing, with clients going on
   NetworkOptions healed_network;  // from healing on
+  // Nothing is drawn where decisions can be given: the clients and the nemesis have scripts, and
+  // this is all that is unusual about the rest.
+  std::optional<Decisions::Answers> answers;
+  std::vector<Situation> reach;  // RunReport::reached says of each whether it ever held
   // Called when the clients and the nemesis have begun; may schedule what it likes. Empty: nothing.
   std::function<void(Cluster&)> script;
 };

@@ -2,7 +2,8 @@
 //
 // Nothing in a simulation waits; time is the number at the head of this queue. Two things due at
 // the same microsecond happen in the order in which they were asked for, so a run is a function of
-// its seed and nothing else.
+// its seed and nothing else. What the script does goes before them: whoever plays a run again asks
+// for that in another order.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +54,11 @@ class Scheduler {
   };
   struct Later {
     bool operator()(const Item& a, const Item& b) const {
-      return a.when != b.when ? a.when > b.when : a.sequence > b.sequence;
+      if (a.when != b.when) return a.when > b.when;
+      if ((a.actor == Actor::kScript) != (b.actor == Actor::kScript)) {
+        return b.actor == Actor::kScript;
+      }
+      return a.sequence > b.sequence;
     }
   };
 

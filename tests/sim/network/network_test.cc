@@ -15,7 +15,10 @@ class NetworkTest : public ::testing::Test {
  protected:
   void Make(const NetworkOptions& options) {
     network_.emplace(
-        &scheduler_, options, Random(7),
+        &scheduler_, &decisions_, options, Random(7),
+        [](raft::NodeId from, raft::NodeId to, const std::string& frame) {
+          return absl::StrCat(frame, " ", from, ">", to);
+        },
         [this](raft::NodeId from, raft::NodeId to, const std::string& frame) {
           arrived_.push_back(absl::StrCat(from, ">", to, ":", frame));
           times_.push_back(scheduler_.now());
@@ -35,6 +38,7 @@ class NetworkTest : public ::testing::Test {
   }
 
   Scheduler scheduler_;
+  Decisions decisions_;
   std::optional<Network> network_;
   std::vector<std::string> arrived_;
   std::vector<Time> times_;

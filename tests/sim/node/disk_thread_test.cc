@@ -34,8 +34,13 @@ class DiskThreadTest : public ::testing::Test {
   std::unique_ptr<storage::Storage> storage_;
   Scheduler scheduler_;
   std::vector<uint64_t> done_;
+  Decisions decisions_;
   DiskThread thread_{
-      &scheduler_, Delay{Delay::Shape::kUniform, 100, 0}, Random(1),
+      1,
+      &scheduler_,
+      &decisions_,
+      Delay{Delay::Shape::kUniform, 100, 0},
+      Random(1),
       [this](const replica::Job& job, const replica::JobResult&) { done_.push_back(job.id); }};
 };
 

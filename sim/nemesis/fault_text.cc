@@ -1,0 +1,178 @@
+#include "sim/nemesis/fault_text.h"
+
+#include <iterator>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace raftkv::sim {
+namespace {
+
+constexpr absl::string_view kVerbs[] = {
+    "partition",
+    "isolate",
+    "cut",
+    "clog",
+    "storm",
+    "power-loss",
+    "kill",
+    "power-loss-of-all",
+    "pause",
+    "slow-disk",
+    "sync-error",
+    "full-disk",
+    "clock-jump",
+    "transfer",
+    "member",
+    "rot",
+    "read-errors",
+    "hang-disk",
+    "lost-writes",
+    "misdirected-writes",
+    "misdirected-reads",
+    "stale-files",
+    "amnesia",
+};
+static_assert(std::size(kVerbs) == kFaultKinds);
+
+bool HasLinks(Fault fault) {
+  return fault == Fault::kPartition || fault == Fault::kIsolation || fault == Fault::kOneWay ||
+         fault == Fault::kClog;
+}
+bool HasWords(Fault fault) { return fault == Fault::kTransfer || fault == Fault::kMembership; }
+bool MayComeAgain(Fault fault) { return fault == Fault::kPowerLoss || fault == Fault::kKill; }
+bool Lasts(Fault fault) { return !HasWords(fault) && fault != Fault::kClockJump; }
+
+// How the numbers of a kind are called; empty: it has none.
+struct NumberNames {
+  absl::string_view number;
+  absl::string_view draw;
+};
+NumberNames NumbersOf(Fault fault) {
+  switch (fault) {
+    case Fault::kStorm:
+      return {"lost", "doubled"};
+    case Fault::kSlowDisk:
+      return {"times", ""};
+    case Fault::kSyncError:
+      return {"after", ""};
+    case Fault::kClockJump:
+      return {"by", ""};
+    case Fault::kRot:
+    case Fault::kReadErrors:
+    case Fault::kLostWrites:
+    case Fault::kMisdirectedWrites:
+    case Fault::kMisdirectedReads:
+    case Fault::kStaleFiles:
+    case Fault::kAmnesia:
+      return {"", "draw"};
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+std::string FormatFault(const FaultCommand& command) {
+  std::string text(kVerbs[static_cast<size_t>(command.fault)]);
+  if (HasLinks(command.fault)) {
+    absl::StrAppend(&text, " ", absl::StrJoin(command.links, " ", absl::PairFormatter(">")));
+  } else if (!command.nodes.empty()) {
+    absl::StrAppend(&text, " ", absl::StrJoin(command.nodes, " "));
+  }
+  if (HasWords(command.fault)) {
+    return absl::StrCat(text, " ", absl::StrJoin(command.words, " "));
+  }
+  const NumberNames names = NumbersOf(command.fault);
+  if (!names.number.empty()) absl::StrAppend(&text, " ", names.number, " ", command.number);
+  if (!names.draw.empty()) absl::StrAppend(&text, " ", names.draw, " ", command.draw);
+  if (command.back) absl::StrAppend(&text, " back");
+  if (Lasts(command.fault)) absl::StrAppend(&text, " for ", FormatTime(command.lasts));
+  if (command.again) absl::StrAppend(&text, " again");
+  return text;
+}
+
+absl::StatusOr<FaultCommand> ParseFault(absl::string_view text) {
+  const auto wrong = [&](const auto&... why) {
+    return absl::InvalidArgumentError(absl::StrCat("'", text, "': ", why...));
+  };
+  const std::vector<absl::string_view> words = absl::StrSplit(text, ' ', absl::SkipEmpty());
+  if (words.empty()) return wrong("no fault");
+  size_t kind = 0;
+  while (kind < kFaultKinds && kVerbs[kind] != words[0]) ++kind;
+  if (kind == kFaultKinds) {
+    return wrong("there is no fault '", words[0], "'; known are ", absl::StrJoin(kVerbs, ", "));
+  }
+  FaultCommand command;
+  command.fault = static_cast<Fault>(kind);
+  size_t at = 1;
+  for (; at < words.size(); ++at) {
+    raft::NodeId node = raft::kNoNode;
+    if (HasLinks(command.fault)) {
+      const std::vector<absl::string_view> ends = absl::StrSplit(words[at], '>');
+      Link link;
+      if (ends.size() != 2 || !absl::SimpleAtoi(ends[0], &link.first) ||
+          !absl::SimpleAtoi(ends[1], &link.second)) {
+        break;
+      }
+      command.links.push_back(link);
+    } else if (absl::SimpleAtoi(words[at], &node)) {
+      command.nodes.push_back(node);
+      if (HasWords(command.fault)) {
+        ++at;
+        break;
+      }
+    } else {
+      break;
+    }
+  }
+  if (HasLinks(command.fault) ? command.links.empty()
+                              : command.nodes.empty() && command.fault != Fault::kStorm) {
+    return wrong(HasLinks(command.fault) ? "no link, as 1>2" : "no node");
+  }
+  if (HasWords(command.fault)) {
+    for (; at < words.size(); ++at) command.words.emplace_back(words[at]);
+    if (command.words.empty()) return wrong("nothing is asked");
+    return command;
+  }
+  const NumberNames names = NumbersOf(command.fault);
+  bool has_number = names.number.empty(), has_draw = names.draw.empty();
+  bool has_lasts = !Lasts(command.fault);
+  for (; at < words.size(); ++at) {
+    const absl::string_view word = words[at];
+    if (word == "again" && MayComeAgain(command.fault)) {
+      command.again = true;
+      continue;
+    }
+    if (word == "back" && command.fault == Fault::kClockJump) {
+      command.back = true;
+      continue;
+    }
+    if (at + 1 == words.size()) return wrong("nothing stands behind '", word, "'");
+    const absl::string_view value = words[++at];
+    if (word == "for" && !has_lasts) {
+      const absl::StatusOr<Time> time = ParseTime(value);
+      if (!time.ok()) return wrong(time.status().message());
+      command.lasts = *time;
+      has_lasts = true;
+    } else if (word == names.number && !has_number) {
+      if (!absl::SimpleAtoi(value, &command.number)) return wrong("'", value, "' is no number");
+      has_number = true;
+    } else if (word == names.draw && !has_draw) {
+      if (!absl::SimpleAtoi(value, &command.draw)) return wrong("'", value, "' is no number");
+      has_draw = true;
+    } else {
+      return wrong("'", word, "' has no place here");
+    }
+  }
+  if (!has_number) return wrong("'", names.number, "' and a number are missing");
+  if (!has_draw) return wrong("'", names.draw, "' and a number are missing");
+  if (!has_lasts) return wrong("'for' and a time are missing");
+  return command;
+}
+
+}  // namespace raftkv::sim

@@ -1,0 +1,30 @@
+// Faults as text: what a scenario says about them.
+//
+//   partition 1>2 2>1 for 300ms        isolate, cut and clog: the same
+//   storm lost 300 doubled 200 for 1s  of 1000 each
+//   power-loss 2 for 300ms             again: it loses power once more while it recovers
+//   kill 2 for 300ms                   again: the same
+//   power-loss-of-all 1 2 3 for 1s
+//   pause 2 for 300ms                  hang-disk, full-disk: the same
+//   slow-disk 2 times 50 for 1s
+//   sync-error 2 after 1 for 1s
+//   clock-jump 2 by 3400               milliseconds; back: the other way
+//   rot 2 draw 77 for 300ms            read-errors, lost-writes, misdirected-writes,
+//                                      misdirected-reads, stale-files, amnesia: the same
+//   transfer 1 KV.TRANSFER 2           what the operator asks node 1
+//   member 1 KV.MEMBER REMOVE 3
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "sim/nemesis/nemesis.h"
+
+namespace raftkv::sim {
+
+std::string FormatFault(const FaultCommand& command);
+// InvalidArgument says what is wrong with the text.
+absl::StatusOr<FaultCommand> ParseFault(absl::string_view text);
+
+}  // namespace raftkv::sim

@@ -1,0 +1,77 @@
+#include "sim/nemesis/fault_text.h"
+
+#include <set>
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace raftkv::sim {
+namespace {
+
+const char* const kEveryKind[] = {
+    "partition 1>2 2>1 for 300ms",
+    "isolate 1>2 2>1 for 1.5s",
+    "cut 1>2 for 1us",
+    "clog 1>2 3>2 for 300ms",
+    "storm lost 300 doubled 200 for 1s",
+    "power-loss 2 for 300ms",
+    "power-loss 2 for 300ms again",
+    "kill 2 for 300ms again",
+    "power-loss-of-all 1 2 3 for 1s",
+    "pause 2 for 300ms",
+    "slow-disk 2 times 50 for 1s",
+    "sync-error 2 after 1 for 1s",
+    "full-disk 2 for 300ms",
+    "clock-jump 2 by 3400",
+    "clock-jump 2 by 3400 back",
+    "transfer 1 KV.TRANSFER 2",
+    "member 1 KV.MEMBER ADD 6 node-6:7401 node-6:7400 1",
+    "rot 2 draw 18446744073709551615 for 300ms",
+    "read-errors 2 draw 77 for 300ms",
+    "hang-disk 2 for 300ms",
+    "lost-writes 2 draw 77 for 300ms",
+    "misdirected-writes 2 draw 77 for 300ms",
+    "misdirected-reads 2 draw 77 for 300ms",
+    "stale-files 2 draw 77 for 300ms",
+    "amnesia 2 draw 77 for 300ms",
+};
+
+TEST(FaultTextTest, EveryKindIsReadAsItIsWritten) {
+  std::set<Fault> seen;
+  for (const std::string text : kEveryKind) {
+    const absl::StatusOr<FaultCommand> command = ParseFault(text);
+    ASSERT_TRUE(command.ok()) << command.status();
+    EXPECT_EQ(FormatFault(*command), text);
+    seen.insert(command->fault);
+  }
+  EXPECT_EQ(seen.size(), kFaultKinds);
+}
+
+TEST(FaultTextTest, WhatIsNoFaultIsSaid) {
+  for (const std::string text : {"",
+                                 "explode 2",
+                                 "partition for 300ms",
+                                 "partition 1>2",
+                                 "partition 1-2 for 3ms",
+                                 "power-loss for 3ms",
+                                 "power-loss 2",
+                                 "power-loss 2 for",
+                                 "power-loss 2 for 3",
+                                 "power-loss 2 for 3ms for 4ms",
+                                 "pause 2 for 3ms again",
+                                 "slow-disk 2 for 3ms",
+                                 "slow-disk 2 times x for 3ms",
+                                 "clock-jump 2",
+                                 "clock-jump 2 by 3 for 3ms",
+                                 "rot 2 for 300ms",
+                                 "rot 2 draw -1 for 3ms",
+                                 "transfer KV.TRANSFER 2",
+                                 "transfer 1",
+                                 "storm lost 3 for 1s",
+                                 "kill x for 1s"}) {
+    EXPECT_FALSE(ParseFault(text).ok()) << text;
+  }
+}
+
+}  // namespace
+}  // namespace raftkv::sim
