@@ -36,12 +36,27 @@ constexpr absl::string_view kVerbs[] = {
     "misdirected-reads",
     "stale-files",
     "amnesia",
+    "leader-in-minority",
+    "one-way-leader",
+    "withheld-answers",
+    "figure-8",
+    "sent-not-persisted",
+    "persisted-not-said",
+    "outlived-lease",
+    "doubled-snapshots",
+    "old-messages",
+    "reused-address",
 };
 static_assert(std::size(kVerbs) == kFaultKinds);
 
 bool HasLinks(Fault fault) {
   return fault == Fault::kPartition || fault == Fault::kIsolation || fault == Fault::kOneWay ||
-         fault == Fault::kClog;
+         fault == Fault::kClog || fault == Fault::kLeaderInMinority ||
+         fault == Fault::kOneWayLeader;
+}
+// A node that the attack is about stands in front of the links.
+bool HasLinksAndNode(Fault fault) {
+  return fault == Fault::kLeaderInMinority || fault == Fault::kOneWayLeader;
 }
 bool HasWords(Fault fault) { return fault == Fault::kTransfer || fault == Fault::kMembership; }
 bool MayComeAgain(Fault fault) { return fault == Fault::kPowerLoss || fault == Fault::kKill; }
@@ -62,6 +77,10 @@ NumberNames NumbersOf(Fault fault) {
       return {"after", ""};
     case Fault::kClockJump:
       return {"by", ""};
+    case Fault::kDoubledSnapshots:
+    case Fault::kOldMessages:
+    case Fault::kFigure8:
+      return {"after-ms", ""};
     case Fault::kRot:
     case Fault::kReadErrors:
     case Fault::kLostWrites:
@@ -80,6 +99,7 @@ NumberNames NumbersOf(Fault fault) {
 std::string FormatFault(const FaultCommand& command) {
   std::string text(kVerbs[static_cast<size_t>(command.fault)]);
   if (HasLinks(command.fault)) {
+    if (HasLinksAndNode(command.fault)) absl::StrAppend(&text, " ", command.nodes.front());
     absl::StrAppend(&text, " ", absl::StrJoin(command.links, " ", absl::PairFormatter(">")));
   } else if (!command.nodes.empty()) {
     absl::StrAppend(&text, " ", absl::StrJoin(command.nodes, " "));
@@ -110,6 +130,12 @@ absl::StatusOr<FaultCommand> ParseFault(absl::string_view text) {
   FaultCommand command;
   command.fault = static_cast<Fault>(kind);
   size_t at = 1;
+  if (HasLinksAndNode(command.fault)) {
+    raft::NodeId node = raft::kNoNode;
+    if (words.size() < 2 || !absl::SimpleAtoi(words[1], &node)) return wrong("no node");
+    command.nodes.push_back(node);
+    ++at;
+  }
   for (; at < words.size(); ++at) {
     raft::NodeId node = raft::kNoNode;
     if (HasLinks(command.fault)) {

@@ -11,6 +11,12 @@
 //   clock-jump 2 by 3400               milliseconds; back: the other way
 //   rot 2 draw 77 for 300ms            read-errors, lost-writes, misdirected-writes,
 //                                      misdirected-reads, stale-files, amnesia: the same
+//   leader-in-minority 1 1>2 2>1 for 1s    one-way-leader: the same. The leader, then the links
+//   withheld-answers 1 2 3 for 1s      what these nodes answer to the first of them
+//   figure-8 1 2 after-ms 20 for 1s    the leader, and the one follower that hears of its entries
+//   sent-not-persisted 2 for 1s        persisted-not-said, outlived-lease: the same
+//   doubled-snapshots 2 after-ms 300 for 1s    what is sent to node 2; old-messages: the same
+//   reused-address 2 3 for 1s          what is sent to node 2 reaches node 3
 //   transfer 1 KV.TRANSFER 2           what the operator asks node 1
 //   member 1 KV.MEMBER REMOVE 3
 #pragma once

@@ -37,6 +37,16 @@ constexpr absl::string_view kNames[] = {
     "misdirected reads",
     "stale files",
     "amnesia",
+    "leaders in a minority",
+    "one-way leaders",
+    "withheld answers",
+    "figure 8",
+    "sent, not persisted",
+    "persisted, not said",
+    "outlived leases",
+    "doubled snapshots",
+    "old messages",
+    "reused addresses",
 };
 static_assert(std::size(kNames) == kFaultKinds);
 
@@ -105,9 +115,11 @@ Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* d
       random_(random),
       disk_random_(random.Split("disk faults")),
       lie_random_(random.Split("lies")),
+      attack_random_(random.Split("attacks")),
       faults_{0, kFirstDiskFault, settings.between, &random_},
       disk_faults_{kFirstDiskFault, kFirstLie, settings.between_disk_faults, &disk_random_},
-      lies_{kFirstLie, kFaultKinds, settings.between_lies, &lie_random_},
+      lies_{kFirstLie, kFirstAttack, settings.between_lies, &lie_random_},
+      attacks_{kFirstAttack, kFaultKinds, settings.between_attacks, &attack_random_},
       operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
       calm_network_(cluster->network().options()) {}
 
@@ -130,6 +142,7 @@ void Nemesis::Start() {
   Next(faults_);
   Next(disk_faults_);
   Next(lies_);
+  Next(attacks_);
 }
 
 void Nemesis::Next(Course& course) {
@@ -258,8 +271,9 @@ std::optional<FaultCommand> Nemesis::Draw(Fault fault, Random& random) {
       command.nodes = {victim};
       command.draw = random.Next();
       return command;
+    default:
+      return DrawAttack(random, &command) ? std::optional(command) : std::nullopt;
   }
-  return std::nullopt;
 }
 
 bool Nemesis::DrawMembership(Random& random, FaultCommand* command) {
@@ -311,6 +325,7 @@ void Nemesis::Do(const FaultCommand& command) {
     default:
       break;
   }
+  if (static_cast<size_t>(command.fault) >= kFirstAttack) return Attack(command);
   for (Process* victim : victims) {
     const raft::NodeId node = victim->id();
     switch (command.fault) {
@@ -768,6 +783,7 @@ void Nemesis::SweepUp() {
 void Nemesis::End() {
   ended_ = true;
   Say("is done");
+  for (const auto& [node, process] : cluster_->processes()) process->AwaitMoment({}, nullptr);
   while (!active_.empty()) TakeBack(active_.begin()->first);
   for (const raft::NodeId node : cluster_->InUse()) {
     if (cluster_->Find(node)->state() == Process::State::kDown) {

@@ -51,8 +51,23 @@ enum class Fault : uint8_t {
   kMisdirectedReads,   // one that returns the bytes of another place
   kStaleFiles,         // one that is back as it was a while ago
   kAmnesia,            // the same for the whole disk
+
+  // Attacks: they aim at one weakness, and count only if they come to what they are named for.
+  kLeaderInMinority,  // the leader is cut off with too few, and goes on taking writes
+  kOneWayLeader,      // the leader is heard and hears nobody, and loses its term by that
+  kWithheldAnswers,   // entries are on a majority, and their leader does not hear of it
+  kFigure8,           // an old leader comes back with entries of its old term, and is lost again
+  kSentNotPersisted,  // power fails when messages are under way and what goes with them is not
+                      // written
+  kPersistedNotSaid,  // power fails when a write is done and nobody has heard of it
+  kOutlivedLease,     // a leader is paused until there is another one, and goes on
+  kDoubledSnapshots,  // pieces of a snapshot arrive a second time, much later
+  kOldMessages,       // messages that were banked in an old term arrive in a later one
+  kReusedAddresses,   // what is meant for one node reaches another
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kAmnesia) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kReusedAddresses) + 1;
+// From here on, attacks: chosen apart from the rest.
+inline constexpr size_t kFirstAttack = static_cast<size_t>(Fault::kLeaderInMinority);
 // From here on, faults of disks at rest and disks that hang: chosen apart from the others, so that
 // they come on top of what the seed has anyway.
 inline constexpr size_t kFirstDiskFault = static_cast<size_t>(Fault::kRot);
@@ -96,7 +111,8 @@ struct NemesisSettings {
   std::array<uint32_t, kFaultKinds> shares = {};  // 0: not in this run
   Delay between;                                  // from one fault to the next
   Delay between_disk_faults;                      // the same for kFirstDiskFault to kFirstLie
-  Delay between_lies;                             // the same for those from kFirstLie on
+  Delay between_lies;                             // the same for kFirstLie to kFirstAttack
+  Delay between_attacks;                          // the same for those from kFirstAttack on
   Delay lasts;
   uint32_t at_leader_percent = 50;
   uint32_t most_members = 7;
@@ -209,6 +225,23 @@ class Nemesis {
   void BringBack(raft::NodeId node, uint32_t tries);
   void EndLie(raft::NodeId node);
   void Ask(const FaultCommand& command);
+
+  // Attacks (attacks.cc).
+  bool DrawAttack(Random& random, FaultCommand* command);
+  void Attack(const FaultCommand& command);
+  void CutOffLeader(const FaultCommand& command);
+  void WithholdAnswers(const FaultCommand& command);
+  void DieAtMoment(const FaultCommand& command, Process* process);
+  void OutliveLease(const FaultCommand& command, Process* process);
+  void DoubleSnapshots(const FaultCommand& command);
+  void BankMessages(const FaultCommand& command);
+  void ReuseAddress(const FaultCommand& command);
+  struct Figure8;
+  void PlayFigure8(const FaultCommand& command);
+  void GoOn(const std::shared_ptr<Figure8>& play);
+  // Of the process if it runs, 0 otherwise.
+  raft::Term TermLedBy(raft::NodeId node);
+  Time ElectionTimeout() const;
   void SweepUp();
 
   NemesisSettings settings_;
@@ -219,9 +252,11 @@ class Nemesis {
   Random random_;
   Random disk_random_;
   Random lie_random_;
+  Random attack_random_;
   Course faults_;
   Course disk_faults_;
   Course lies_;
+  Course attacks_;
   Operator operator_;
   NetworkOptions calm_network_;
   bool ended_ = false;

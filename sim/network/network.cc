@@ -23,6 +23,12 @@ void Network::Send(raft::NodeId from, raft::NodeId to, std::string frame) {
       name, "lost", 0, [this] { return random_.PerMille(options_.loss_per_mille); });
   const bool doubled = decisions_->Decide(
       name, "doubled", 0, [this] { return random_.PerMille(options_.duplicate_per_mille); });
+  bool taken = false;
+  for (const auto& [tap_number, tap] : taps_) taken = tap(from, to, frame) || taken;
+  if (taken) {
+    ++counters_.tapped;
+    return Tell(number, Fate::kCut);
+  }
   if (links_[{from, to}].cuts > 0) {
     ++counters_.cut;
     Tell(number, Fate::kCut);
@@ -55,6 +61,21 @@ void Network::Launch(raft::NodeId from, raft::NodeId to, uint64_t number, absl::
                  [this, from, to, life = lives_[to], number, frame = std::move(frame)]() mutable {
                    Arrive(from, to, life, number, std::move(frame));
                  });
+}
+
+uint64_t Network::AddTap(Tap tap) {
+  taps_.emplace(++last_tap_, std::move(tap));
+  return last_tap_;
+}
+
+void Network::Inject(raft::NodeId from, raft::NodeId to, std::string frame, Time takes) {
+  const uint64_t number = ++counters_.sent;
+  if (watcher_ != nullptr) watcher_->FrameSent(number, from, to, frame);
+  scheduler_->After(
+      takes, Actor::kNode,
+      [this, from, to, life = lives_[to], number, frame = std::move(frame)]() mutable {
+        Arrive(from, to, life, number, std::move(frame));
+      });
 }
 
 void Network::Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, uint64_t number,

@@ -55,7 +55,7 @@ class Network {
   enum class Fate : uint8_t {
     kArrived,  // is delivered next
     kLost,     // by chance
-    kCut,      // stopped by a cut link
+    kCut,      // stopped by a cut link, or taken off the wire
     kHeld,     // by a clogged link: it will arrive later, and is told of again then
     kReset,    // the receiving process ended
   };
@@ -77,6 +77,7 @@ class Network {
     uint64_t doubled = 0;  // by chance
     uint64_t cut = 0;      // stopped by a cut link
     uint64_t clogged = 0;  // held back by a clogged link
+    uint64_t tapped = 0;   // taken off the wire
   };
 
   Network(Scheduler* scheduler, Decisions* decisions, const NetworkOptions& options, Random random,
@@ -93,6 +94,15 @@ class Network {
 
   // Nothing that is under way to `node` arrives any more.
   void Reset(raft::NodeId node);
+
+  // Asked about each frame that is sent, before anything else becomes of it; true: it is taken off
+  // the wire. A tap may Inject, but not add or remove taps. Taps are numbered from 1.
+  using Tap = std::function<bool(raft::NodeId from, raft::NodeId to, const std::string& frame)>;
+  uint64_t AddTap(Tap tap);
+  void RemoveTap(uint64_t number) { taps_.erase(number); }
+  // Puts a frame on the wire that nobody has sent just now. It arrives after `takes`, if its link
+  // is whole then.
+  void Inject(raft::NodeId from, raft::NodeId to, std::string frame, Time takes);
 
   // Null: nobody. Must live as long as frames are under way.
   void set_watcher(Watcher* watcher) { watcher_ = watcher; }
@@ -129,6 +139,8 @@ class Network {
   Lost lost_;
   Watcher* watcher_ = nullptr;
   Counters counters_;
+  std::map<uint64_t, Tap> taps_;
+  uint64_t last_tap_ = 0;
   std::map<std::pair<raft::NodeId, raft::NodeId>, Link> links_;
   std::map<raft::NodeId, uint64_t> lives_;  // of each node's connections
 };

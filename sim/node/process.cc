@@ -1,5 +1,6 @@
 #include "sim/node/process.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -172,7 +173,19 @@ void Process::Forget() {
   replica_.reset();
   storage_.reset();
   waiting_.clear();
+  at_moment_ = nullptr;
   timer_ = 0;
+}
+
+void Process::AwaitMoment(Moment moment, std::function<void()> then) {
+  moment_ = moment;
+  at_moment_ = std::move(then);
+}
+
+bool Process::MomentIs(Moment moment) {
+  if (at_moment_ == nullptr || moment_ != moment) return false;
+  std::exchange(at_moment_, nullptr)();
+  return true;
 }
 
 void Process::Pause() {
@@ -252,6 +265,9 @@ void Process::CarryOut(replica::Work work) {
     trace_->Add(kFrameOut, id() << 32 | frame.to, frame.bytes);
     outlet_->SendFrame(id(), frame.to, std::move(frame.bytes));
   }
+  const bool sends = !work.frames.empty();
+  const bool persists = std::any_of(work.jobs.begin(), work.jobs.end(),
+                                    [](const replica::Job& job) { return job.is_persist(); });
   for (replica::Job& job : work.jobs) {
     trace_->Add(kJobOut, id(), job.body.index());
     disk_thread_.Enqueue(std::move(job));
@@ -274,6 +290,7 @@ void Process::CarryOut(replica::Work work) {
     return;
   }
   if (work.restart) return Reopen();
+  if (sends && persists && MomentIs(Moment::kSentNotPersisted)) return;
   ArmTimer();
 }
 
@@ -306,6 +323,7 @@ void Process::ArmTimer() {
 void Process::OnJobDone(const replica::Job& job, replica::JobResult result) {
   trace_->Add(kJobIn, id() << 32 | job.body.index(), static_cast<uint64_t>(result.status.code()));
   witness_->JobDone(id(), job, result);
+  if (job.is_persist() && result.status.ok() && MomentIs(Moment::kPersistedNotSaid)) return;
   Receive([result = std::move(result)](replica::Replica& replica) { replica.JobDone(result); });
 }
 

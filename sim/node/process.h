@@ -59,6 +59,13 @@ class Process {
   bool Start(bool die_in_recovery);
   // From any state but kDown.
   void Die(Death death);
+  // At the next such moment `then` is called, which must let it Die. Null: not any more. Forgotten
+  // when the node goes down.
+  enum class Moment : uint8_t {
+    kSentNotPersisted,  // messages are on their way, what is to be written with them is not
+    kPersistedNotSaid,  // it is written, and the node has not heard of it
+  };
+  void AwaitMoment(Moment moment, std::function<void()> then);
   void Pause();
   void Resume();
 
@@ -96,6 +103,8 @@ class Process {
   // done, and nothing is kept that was not synced. Everything else is the seed of what happens.
   uint64_t LuckOfDeath(absl::string_view name);
   void LosePower(uint64_t luck);
+  // Whoever waits for it has let the node die.
+  bool MomentIs(Moment moment);
 
   void Receive(Input input);
   void Turn(const Input& input);
@@ -127,7 +136,9 @@ class Process {
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<replica::Replica> replica_;
   std::deque<Input> waiting_;  // while paused
-  Time timer_ = 0;             // when the timer that is armed goes off; 0: none
+  Moment moment_ = Moment::kSentNotPersisted;
+  std::function<void()> at_moment_;  // null: nobody waits for it
+  Time timer_ = 0;                   // when the timer that is armed goes off; 0: none
   Counters counters_;
   uint64_t errors_before_ = 0;  // of the disk, when this run of the process began
   // The same for sectors that could not be read, once recovered: recovery has to bear them.

@@ -324,6 +324,10 @@ void Omniscience::CheckApplied(const replica::Replica& replica, Node& node,
     } else if (const auto* taken = std::get_if<replica::SnapshotTaken>(&event)) {
       CheckSnapshot(id, *taken);
     } else if (const auto* refused = std::get_if<replica::PeerRefused>(&event)) {
+      if (misaddressed_[id] > 0) {
+        --misaddressed_[id];
+        continue;
+      }
       judge_->Fail(Oracle::kAddressing, absl::StrCat("node ", id, " refuses a message of node ",
                                                      refused->from, ": ", refused->reason));
     }

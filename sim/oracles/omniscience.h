@@ -62,6 +62,9 @@ class Omniscience final : public Witness {
   void DiskMisread(raft::NodeId node) { nodes_[node].disk.Misread(); }
   void DiskRolledBack(raft::NodeId node);
 
+  // A frame that is meant for another node is about to reach this one, which may refuse it.
+  void Misaddressed(raft::NodeId node) { ++misaddressed_[node]; }
+
   const Counters& counters() const { return counters_; }
   raft::Index committed() const { return ghost_.size(); }
   // The newest configuration that any node has applied.
@@ -136,6 +139,7 @@ class Omniscience final : public Witness {
   std::map<std::pair<raft::Index, raft::Term>, Lineage> lineage_;
   std::map<raft::Index, raft::ConfState> confs_;  // by the index that made them
   std::map<raft::Index, Digest> digests_;
+  std::map<raft::NodeId, uint64_t> misaddressed_;
   std::map<raft::Index, std::pair<uint64_t, uint64_t>> snapshots_;  // size and digest
 };
 

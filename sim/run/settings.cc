@@ -55,6 +55,18 @@ bool Allowed(Profile profile, Fault fault) {
     case Fault::kTransfer:
     case Fault::kMembership:
       return profile == Profile::kEverything || profile == Profile::kMembership;
+    case Fault::kLeaderInMinority:
+    case Fault::kOneWayLeader:
+    case Fault::kWithheldAnswers:
+    case Fault::kOldMessages:
+    case Fault::kDoubledSnapshots:
+    case Fault::kReusedAddresses:
+      return profile == Profile::kEverything || profile == Profile::kNetwork;
+    case Fault::kFigure8:
+    case Fault::kSentNotPersisted:
+    case Fault::kPersistedNotSaid:
+    case Fault::kOutlivedLease:
+      return profile == Profile::kEverything || profile == Profile::kCrashes;
   }
   return false;
 }
@@ -220,7 +232,7 @@ void DrawDiskFaults(Random random, RunSettings* run) {
 }
 
 void DrawLies(Random random, RunSettings* run) {
-  for (size_t kind = kFirstLie; kind < kFaultKinds; ++kind) {
+  for (size_t kind = kFirstLie; kind < kFirstAttack; ++kind) {
     const auto fault = static_cast<Fault>(kind);
     // Rarer still: what a lie takes is judged by reading all disks.
     const bool drawn = random.Chance(run->profile == Profile::kDisk ? 3 : 1, 5);
@@ -228,6 +240,16 @@ void DrawLies(Random random, RunSettings* run) {
   }
   run->nemesis.between_lies = {Delay::Shape::kExponential, 100 * kMillisecond,
                                random.Between(300, 2'000) * kMillisecond};
+}
+
+void DrawAttacks(Random random, RunSettings* run) {
+  for (size_t kind = kFirstAttack; kind < kFaultKinds; ++kind) {
+    const auto fault = static_cast<Fault>(kind);
+    const bool drawn = random.Chance(2, 5);
+    if (drawn && Allowed(run->profile, fault)) run->nemesis.shares[kind] = Weight(fault);
+  }
+  run->nemesis.between_attacks = {Delay::Shape::kExponential, 100 * kMillisecond,
+                                  random.Between(300, 2'000) * kMillisecond};
 }
 
 // Lease reads, now and then. They are right only if the allowance for clocks covers the drift there
@@ -274,6 +296,7 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   DrawNemesis(random.Split("nemesis"), &run);
   DrawDiskFaults(random.Split("disk faults"), &run);
   DrawLies(random.Split("lies"), &run);
+  DrawAttacks(random.Split("attacks"), &run);
   Random clocks = random.Split("clocks");
   run.cluster.most_drift_ppm = static_cast<int64_t>(OneOf(clocks, {0, 1'000, 100'000}));
   run.cluster.most_wall_skew_ms = OneOf(clocks, {0, 100, 60'000});

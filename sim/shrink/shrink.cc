@@ -37,15 +37,17 @@ Gentler WithoutFaults(std::set<Fault> faults) {
 
 std::vector<Gentler> GentlerSettings() {
   std::vector<Gentler> list;
-  std::set<Fault> all, lies, disks, links;
+  std::set<Fault> all, lies, disks, links, attacks;
   for (size_t kind = 0; kind < kFaultKinds; ++kind) {
     const auto fault = static_cast<Fault>(kind);
     all.insert(fault);
-    if (kind >= kFirstLie) lies.insert(fault);
+    if (kind >= kFirstAttack) attacks.insert(fault);
+    if (kind >= kFirstLie && kind < kFirstAttack) lies.insert(fault);
     if (kind >= kFirstDiskFault && kind < kFirstLie) disks.insert(fault);
     if (fault <= Fault::kStorm) links.insert(fault);
   }
   list.push_back(WithoutFaults(all));
+  list.push_back(WithoutFaults(attacks));
   list.push_back(WithoutFaults(lies));
   list.push_back(WithoutFaults(disks));
   list.push_back([](RunSettings* run) {
@@ -102,6 +104,7 @@ std::vector<Gentler> GentlerSettings() {
     run->nemesis.between.spread *= 2;
     run->nemesis.between_disk_faults.spread *= 2;
     run->nemesis.between_lies.spread *= 2;
+    run->nemesis.between_attacks.spread *= 2;
     return true;
   });
   return list;

@@ -34,6 +34,16 @@ const char* const kEveryKind[] = {
     "misdirected-reads 2 draw 77 for 300ms",
     "stale-files 2 draw 77 for 300ms",
     "amnesia 2 draw 77 for 300ms",
+    "leader-in-minority 1 1>2 2>1 for 1s",
+    "one-way-leader 1 2>1 3>1 for 1s",
+    "withheld-answers 1 2 3 for 1s",
+    "figure-8 1 2 after-ms 20 for 1s",
+    "sent-not-persisted 2 for 1s",
+    "persisted-not-said 2 for 1s",
+    "outlived-lease 2 for 1s",
+    "doubled-snapshots 2 after-ms 300 for 1s",
+    "old-messages 2 after-ms 300 for 1s",
+    "reused-address 2 3 for 1s",
 };
 
 TEST(FaultTextTest, EveryKindIsReadAsItIsWritten) {
@@ -68,7 +78,10 @@ TEST(FaultTextTest, WhatIsNoFaultIsSaid) {
                                  "transfer KV.TRANSFER 2",
                                  "transfer 1",
                                  "storm lost 3 for 1s",
-                                 "kill x for 1s"}) {
+                                 "kill x for 1s",
+                                 "one-way-leader 2>1 for 1s",
+                                 "leader-in-minority 1 for 1s",
+                                 "old-messages 2 for 1s"}) {
     EXPECT_FALSE(ParseFault(text).ok()) << text;
   }
 }
