@@ -31,8 +31,8 @@ std::string At(raft::Index index, raft::Term term) {
 }  // namespace
 
 Omniscience::Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotMeta& founding,
-                         StateFault state_fault)
-    : judge_(judge), trace_(trace), state_fault_(std::move(state_fault)) {
+                         StateFault state_fault, bool judging)
+    : judge_(judge), trace_(trace), state_fault_(std::move(state_fault)), judging_(judging) {
   confs_[founding.index] = founding.conf;
   // What the snapshot stands for counts as committed before the first term; no log holds it.
   for (raft::Index i = 1; i <= founding.index; ++i) {
@@ -60,7 +60,7 @@ void Omniscience::CheckGivenUp(raft::NodeId id, Node& node) {
 
 void Omniscience::DiskRolledBack(raft::NodeId node) {
   nodes_[node].disk.RolledBack();
-  CheckForgotten(node, nodes_[node]);
+  if (judging_) CheckForgotten(node, nodes_[node]);
 }
 
 void Omniscience::CheckForgotten(raft::NodeId id, Node& node) {
@@ -102,7 +102,14 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
   const bool in_doubt = node.disk.InDoubt();
-  if (const std::string wrong = node.disk.Recover(recovered); !wrong.empty()) {
+  const std::string wrong = node.disk.Recover(recovered);
+  if (!judging_) {
+    if (recovered.snapshot.index > 0) {
+      FollowMembership(recovered.snapshot.index, recovered.snapshot.conf);
+    }
+    return;
+  }
+  if (!wrong.empty()) {
     judge_->Fail(Oracle::kRecovery, absl::StrCat("node ", raft.id(), ": ", wrong));
   }
   if (raft.hard_state() != recovered.hard_state) {
@@ -134,7 +141,15 @@ void Omniscience::Ended(raft::NodeId node, const absl::Status& reason, bool disk
                             " ends although its disk reported no error: ", reason.ToString()));
 }
 
+void Omniscience::FollowTurn(const replica::Work& work) {
+  for (const replica::Event& event : work.events) {
+    const auto* member = std::get_if<replica::MembershipApplied>(&event);
+    if (member != nullptr) FollowMembership(member->index, member->conf);
+  }
+}
+
 void Omniscience::BeforeTurn(const replica::Replica& replica) {
+  if (!judging_) return;
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
   node.before.emplace(raft);
@@ -144,6 +159,7 @@ void Omniscience::BeforeTurn(const replica::Replica& replica) {
 }
 
 void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work& work) {
+  if (!judging_) return FollowTurn(work);
   const raft::Raft& raft = replica.raft();
   Node& node = nodes_[raft.id()];
   for (const replica::Event& event : work.events) {
@@ -346,6 +362,10 @@ const raft::ConfState& Omniscience::ConfAt(raft::Index index) const {
   return std::prev(confs_.upper_bound(index))->second;
 }
 
+void Omniscience::FollowMembership(raft::Index index, const raft::ConfState& conf) {
+  if (index > confs_.rbegin()->first && conf != newest_conf()) confs_[index] = conf;
+}
+
 void Omniscience::CheckMembership(raft::NodeId node, raft::Index index,
                                   const raft::ConfState& conf) {
   if (index > confs_.rbegin()->first) {
@@ -538,6 +558,7 @@ void Omniscience::CheckLogMatching(raft::NodeId id, const DiskModel& disk,
 
 void Omniscience::JobDone(raft::NodeId id, const replica::Job& job,
                           const replica::JobResult& result) {
+  if (!judging_) return;
   Node& node = nodes_[id];
   if (job.is_persist()) {
     if (result.status.ok()) {

@@ -39,9 +39,10 @@ class Omniscience final : public Witness {
   using StateFault = std::function<std::string(const kv::Store& store)>;
 
   // `founding` is the snapshot that every founder starts with; `state_fault` is asked whenever a
-  // node has applied something.
+  // node has applied something. Without `judging` it follows only what the nemesis asks it for
+  // (configurations, and disks in doubt), judges and counts nothing, and the run is the same.
   Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotMeta& founding,
-              StateFault state_fault);
+              StateFault state_fault, bool judging = true);
 
   void Damaged(const replica::Replica& replica) override;
   void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) override;
@@ -118,6 +119,10 @@ class Omniscience final : public Witness {
   void NoteJobs(const raft::Raft& raft, Node& node, const replica::Work& work);
   void CheckLogMatching(raft::NodeId id, const DiskModel& disk, const raft::PersistJob& job);
 
+  // The part of AfterTurn and CheckMembership that is needed without judging.
+  void FollowTurn(const replica::Work& work);
+  void FollowMembership(raft::Index index, const raft::ConfState& conf);
+
   // What the node has given up is not committed.
   void CheckGivenUp(raft::NodeId id, Node& node);
   // What the node's disk has lied away is needed by nobody.
@@ -129,6 +134,7 @@ class Omniscience final : public Witness {
   Judge* judge_;
   const Trace* trace_;
   StateFault state_fault_;
+  bool judging_;
   Counters counters_;
   std::map<raft::NodeId, Node> nodes_;
   std::map<raft::Term, raft::NodeId> leaders_;
