@@ -91,8 +91,11 @@ class Process {
  private:
   using Input = std::function<void(replica::Replica&)>;
 
-  void Receive(Input input);
-  void Turn(const Input& input);
+  // Gives it to the node at once, without a copy, or keeps it for a paused one.
+  template <typename Give>
+  void Receive(Give&& input);
+  template <typename Give>
+  void Turn(const Give& input);
   void CarryOut(replica::Work work);
   void ArmTimer();
   void OnJobDone(const replica::Job& job, replica::JobResult result);
@@ -119,8 +122,9 @@ class Process {
   uint64_t life_ = 0;
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<replica::Replica> replica_;
-  std::deque<Input> waiting_;  // while paused
-  Time timer_ = 0;             // when the timer that is armed goes off; 0: none
+  wire::FrameReader frame_reader_;  // empty between frames
+  std::deque<Input> waiting_;       // while paused
+  Time timer_ = 0;                  // when the timer that is armed goes off; 0: none
   Counters counters_;
   uint64_t errors_before_ = 0;  // of the disk, when this run of the process began
   // The same for sectors that could not be read, once recovered: recovery has to bear them.
