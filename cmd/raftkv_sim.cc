@@ -4,6 +4,7 @@
 //   sweep    many seeds
 //   hash     a number for what each seed did, to compare builds
 //   check    is this history linearizable?
+//   bench    how fast all this is, and what the oracles cost
 //   crash-points   every crash in every job of the storage
 //   disk-table     every combination of lost entries, recovered or waiting
 //   fault-table    one fault in every kind of block: no loss, and writes go on
@@ -28,6 +29,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cmd/sim/bench.h"
 #include "cmd/sim/disk_table.h"
 #include "cmd/sim/fault_table.h"
 #include "cmd/sim/shrink.h"
@@ -259,6 +261,12 @@ int ExitCode(CommandResult result) {
   return kCannot;
 }
 
+int RunBench(const std::string& seeds, BenchArguments bench) {
+  bench.seeds = *ParseSeedRange(seeds);
+  bench.progress = isatty(STDOUT_FILENO) != 0;
+  return PrintBench(bench) == BenchResult::kMeasured ? kFine : kViolation;
+}
+
 int ListFaultTable(FaultTableArguments table, const Arguments& arguments) {
   table.seeds = *ParseSeedRange(arguments.seeds);
   table.jobs = arguments.jobs;
@@ -361,6 +369,18 @@ int Main(int argc, char** argv) {
   CLI::App* hash = app.add_subcommand("hash", "Print a line 'seed hash' for each seed");
   add_sweep(hash);
 
+  BenchArguments measured;
+  std::string bench_seeds = "1..20";
+  CLI::App* bench = app.add_subcommand(
+      "bench",
+      "Measure events and simulated time per second of one core, with and without oracles");
+  bench->add_option("--seeds", bench_seeds, "Seeds A..B of each profile, both included")
+      ->check(seed_range)
+      ->capture_default_str();
+  bench->add_option("--rounds", measured.rounds, "So many times each, in turns")
+      ->check(CLI::Range(1, 1'000))
+      ->capture_default_str();
+
   CLI::App* check = app.add_subcommand("check", "Judge recorded histories");
   check->add_option("files", arguments.files, "Histories: Jepsen logs, EDN, or our own format")
       ->required();
@@ -454,6 +474,7 @@ int Main(int argc, char** argv) {
   }
   if (sweep->parsed()) return RunSweep(arguments);
   if (hash->parsed()) return PrintHashes(arguments);
+  if (bench->parsed()) return RunBench(bench_seeds, measured);
   if (crash_points->parsed()) return ListCrashPoints(crash, only_job);
   if (fault_table->parsed()) {
     arguments.seeds = fault_seeds;

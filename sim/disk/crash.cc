@@ -52,7 +52,7 @@ std::vector<SimDisk::Item> SimDisk::Platter::Items() const {
   const std::vector<std::pair<std::string, Inode*>> files = Files();
   for (size_t i = 0; i < files.size(); ++i) {
     const auto& [name, inode] = files[i];
-    for (const auto& [number, sector] : inode->dirty) {
+    for (const auto& [number, sector] : inode->dirty()) {
       if (sector.lost != Sector::Lost::kNo) continue;
       if (CachedSector(*inode, number) == sector.platter && !sector.unreadable) continue;
       items.push_back({{Undecided::Kind::kSector, name, number}, i});
@@ -66,6 +66,10 @@ std::vector<SimDisk::Item> SimDisk::Platter::Items() const {
 }
 
 void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) {
+  if (inode.clean() && !inode.SizeDirty()) {
+    (void)chance.Below(4);  // its mood, that no clean file shifts the others' luck
+    return;
+  }
   uint64_t size = inode.cache.size();
   if (tearing == Tearing::kNothingKept) {
     size = inode.platter_size;
@@ -74,13 +78,13 @@ void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) 
     if (choice == 0) size = inode.platter_size;
     if (choice >= 2) size = inode.sizes[choice - 2];
   }
-  std::string bytes = inode.cache;
+  std::string bytes = *inode.cache;
   bytes.resize(std::max({static_cast<uint64_t>(bytes.size()), inode.platter_size, size}), '\0');
   // All, nothing, or each sector as it comes: the extremes are common in life and rare by lot.
   const uint64_t mood = tearing == Tearing::kNothingKept ? 0 : chance.Below(4);
   uint64_t kept = 0;
   uint64_t lost = 0;
-  for (auto& [number, sector] : inode.dirty) {
+  for (auto& [number, sector] : inode.dirty()) {
     const std::string fresh = CachedSector(inode, number);
     // The new bytes did not get there, or not whole.
     const auto lose = [&, number = number, &sector = sector](bool torn) {
@@ -116,28 +120,30 @@ void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) 
   counters.kept_sectors += kept;
   if (lost > 0 && kept > 0) ++counters.torn_writes;
   bytes.resize(size, '\0');
-  inode.cache = std::move(bytes);
-  inode.dirty.clear();
+  inode.cache = SharedBytes(std::move(bytes));
+  inode.dirty().clear();
   inode.sizes.clear();
   inode.platter_size = size;
 }
 
 void SimDisk::Platter::DropCache(Inode& inode, uint64_t begin, uint64_t end) const {
-  auto at = inode.dirty.lower_bound(begin / options.sector_bytes);
-  while (at != inode.dirty.end() && at->first < end / options.sector_bytes + 1) {
+  if (inode.clean()) return;
+  auto at = inode.dirty().lower_bound(begin / options.sector_bytes);
+  while (at != inode.dirty().end() && at->first < end / options.sector_bytes + 1) {
     const auto& [number, sector] = *at;
     if (sector.lost == Sector::Lost::kNo || number * options.sector_bytes >= end) {
       ++at;
       continue;
     }
-    Put(inode.cache, number, sector.platter);
+    Put(inode.cache.Own(), number, sector.platter);
     if (sector.unreadable) inode.unreadable.insert(number);
-    at = inode.dirty.erase(at);
+    at = inode.dirty().erase(at);
   }
 }
 
 bool SimDisk::Platter::LiesAbout(const Inode& inode, uint64_t begin, uint64_t end) const {
-  for (auto at = inode.dirty.lower_bound(begin / options.sector_bytes); at != inode.dirty.end();
+  if (inode.clean()) return false;
+  for (auto at = inode.dirty().lower_bound(begin / options.sector_bytes); at != inode.dirty().end();
        ++at) {
     if (at->first * options.sector_bytes >= end) break;
     if (at->second.lost != Sector::Lost::kLie) continue;
@@ -223,7 +229,7 @@ void SimDisk::DropCache() {
 
 void SimDisk::ComeClean() {
   for (const auto& [name, inode] : platter_->Files()) {
-    std::erase_if(inode->dirty,
+    std::erase_if(inode->dirty(),
                   [](const auto& at) { return at.second.lost == Sector::Lost::kLie; });
   }
 }
@@ -244,9 +250,9 @@ void SimDisk::CrashAs(const std::vector<Fate>& fates) {
   std::vector<std::set<uint64_t>> unreadable;
   std::vector<uint64_t> sizes;
   for (const auto& [name, inode] : files) {
-    std::string bytes = inode->cache;
+    std::string bytes = *inode->cache;
     bytes.resize(std::max<uint64_t>(bytes.size(), inode->platter_size), '\0');
-    for (const auto& [number, sector] : inode->dirty) platter.Put(bytes, number, sector.platter);
+    for (const auto& [number, sector] : inode->dirty()) platter.Put(bytes, number, sector.platter);
     survivors.push_back(std::move(bytes));
     unreadable.push_back(Platter::DurablyUnreadable(*inode));
     sizes.push_back(inode->platter_size);
@@ -258,7 +264,7 @@ void SimDisk::CrashAs(const std::vector<Fate>& fates) {
       case Undecided::Kind::kSector: {
         const Inode& inode = *files[item.at].second;
         platter.Put(survivors[item.at], item.what.sector,
-                    SectorOf(fates[i], inode.dirty.at(item.what.sector).platter,
+                    SectorOf(fates[i], inode.dirty().at(item.what.sector).platter,
                              platter.CachedSector(inode, item.what.sector)));
         if (fates[i] != Fate::kOld) unreadable[item.at].erase(item.what.sector);
         break;
@@ -273,11 +279,11 @@ void SimDisk::CrashAs(const std::vector<Fate>& fates) {
   }
   for (size_t i = 0; i < files.size(); ++i) {
     Inode& inode = *files[i].second;
-    inode.cache = std::move(survivors[i]);
-    inode.cache.resize(sizes[i], '\0');
+    survivors[i].resize(sizes[i], '\0');
+    inode.cache = SharedBytes(std::move(survivors[i]));
     inode.platter_size = sizes[i];
     inode.unreadable = std::move(unreadable[i]);
-    inode.dirty.clear();
+    inode.dirty().clear();
     inode.sizes.clear();
   }
   platter.pending.clear();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -13,7 +14,7 @@
 namespace raftkv::sim {
 
 bool FaultAtlas::Holding::Has(raft::Index index, raft::Term term) const {
-  if (!starts) return false;
+  if (!starts.ok()) return false;
   if (index <= snapshot) return true;
   const auto at = intact.find(index);
   return at != intact.end() && at->second == term;
@@ -23,27 +24,43 @@ bool FaultAtlas::Holding::Promises(raft::Index index, raft::Term term) const {
   // A log that ends at or behind it refuses every log that does not reach it, if the terms are at
   // least as late.
   return Has(index, term) ||
-         (starts && promised >= index && promised_term >= term && !intact.contains(index));
+         (starts.ok() && promised >= index && promised_term >= term && !intact.contains(index));
 }
 
 // What a fault makes of one member, and who else is there.
-struct FaultAtlas::Change {
-  raft::NodeId node;
+class FaultAtlas::Change {
+ public:
+  // Another node; its disk is read when somebody asks.
+  struct Other {
+    raft::NodeId id;
+    const SimDisk* disk;
+    Found found = nullptr;
+  };
+
+  Change(const FaultAtlas& atlas, raft::NodeId changed, const Holding& was, const Holding& is)
+      : node(changed), before(was), after(is), atlas_(atlas) {
+    for (const auto& [id, disk] : atlas.members_) {
+      if (id != node) others_.push_back({id, disk});
+    }
+    for (const auto& [id, disk] : atlas.bystanders_) {
+      if (id != node) bystanders_.push_back({id, disk});
+    }
+  }
+
+  const raft::NodeId node;
   const Holding& before;
   const Holding& after;
-  std::map<raft::NodeId, Holding> others = {};
-  std::map<raft::NodeId, Holding> bystanders = {};
 
   // It keeps the promise of every entry it had, because it knows what it lost or has lost nothing.
   // A suspicion of a later term and a smaller index is not enough: a snapshot of that index ends
   // it.
   bool KnowsEntries() const {
-    return !after.starts || (std::tie(after.promised_term, after.promised) >=
-                                 std::tie(before.promised_term, before.promised) &&
-                             after.promised >= before.promised);
+    return !after.starts.ok() || (std::tie(after.promised_term, after.promised) >=
+                                      std::tie(before.promised_term, before.promised) &&
+                                  after.promised >= before.promised);
   }
   bool KnowsVote() const {
-    return !after.starts || after.hard_state == before.hard_state ||
+    return !after.starts.ok() || after.hard_state == before.hard_state ||
            after.hard_state.term > before.hard_state.term;
   }
   // What is left of the log is the beginning of what there was.
@@ -56,29 +73,72 @@ struct FaultAtlas::Change {
       // has it, and if a majority has this entry they are the same.
       const auto [index, term] = *after.intact.rbegin();
       if (index == before.snapshot && term == before.snapshot_term) return true;
-      return Count([index = index, term = term](const Holding& other) {
-               const auto at = other.intact.find(index);
-               return at != other.intact.end() && at->second == term;
-             }) >= majority;
+      return AtLeast(majority, [index = index, term = term](const Holding& other) {
+        const auto at = other.intact.find(index);
+        return at != other.intact.end() && at->second == term;
+      });
     }
     return std::all_of(behind, after.intact.end(),
                        [this](const auto& entry) { return before.Has(entry.first, entry.second); });
   }
+  // So many of the other members are. Who is known already is asked first, and no more are asked
+  // than it takes.
   template <typename Is>
-  size_t Count(const Is& is) const {
-    return static_cast<size_t>(std::count_if(
-        others.begin(), others.end(), [&is](const auto& other) { return is(other.second); }));
+  bool AtLeast(size_t count, const Is& is) const {
+    size_t unknown = 0;
+    for (const Other& other : others_) {
+      if (count == 0) return true;
+      if (other.found == nullptr) {
+        ++unknown;
+      } else if (is(*other.found)) {
+        --count;
+      }
+    }
+    for (Other& other : others_) {
+      if (count == 0 || unknown < count) break;
+      if (other.found != nullptr) continue;
+      --unknown;
+      if (is(Look(other))) --count;
+    }
+    return count == 0;
+  }
+  // The first of all other nodes, members first, who is; or nobody.
+  template <typename Is>
+  std::optional<raft::NodeId> First(const Is& is) const {
+    for (auto* nodes : {&others_, &bystanders_}) {
+      for (Other& other : *nodes) {
+        if (is(other.id, Look(other))) return other.id;
+      }
+    }
+    return std::nullopt;
   }
   template <typename... Reason>
   absl::Status Refuse(const Reason&... reason) const {
     return absl::FailedPreconditionError(absl::StrCat("node ", node, " ", reason...));
   }
+
+ private:
+  const Holding& Look(Other& other) const {
+    if (other.found == nullptr) other.found = atlas_.Survey(*other.disk->DurableImage());
+    return *other.found;
+  }
+
+  const FaultAtlas& atlas_;
+  mutable std::vector<Other> others_;
+  mutable std::vector<Other> bystanders_;
 };
 
-FaultAtlas::FaultAtlas(Disks members, const storage::Options& options, Disks bystanders)
-    : members_(std::move(members)), options_(options), bystanders_(std::move(bystanders)) {}
+FaultAtlas::FaultAtlas(Disks members, const storage::Options& options, Disks bystanders,
+                       Memory* memory)
+    : members_(std::move(members)),
+      options_(options),
+      bystanders_(std::move(bystanders)),
+      memory_(memory) {}
 
 namespace {
+
+// Enough for every member's disk as it is and as it would be.
+constexpr size_t kRemembered = 32;
 
 // Off, and with all the space there may be: a full disk holds what it holds, although no recovery
 // gets through on it.
@@ -124,15 +184,28 @@ bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found)
 
 }  // namespace
 
-FaultAtlas::Holding FaultAtlas::Survey(SimDisk& disk, const MisdirectedRead* lie) const {
+FaultAtlas::Found FaultAtlas::Survey(SimDisk& disk) const {
+  if (memory_ == nullptr) return std::make_shared<Holding>(Recover(disk, nullptr));
+  for (const Memory::Survey& survey : memory_->surveys) {
+    if (disk.UnchangedSince(*survey.disk)) return survey.found;
+  }
+  std::unique_ptr<SimDisk> copy = disk.Clone();
+  auto found = std::make_shared<Holding>(Recover(disk, nullptr));
+  memory_->surveys.push_front({std::move(copy), found});
+  if (memory_->surveys.size() > kRemembered) memory_->surveys.pop_back();
+  return found;
+}
+
+FaultAtlas::Holding FaultAtlas::Recover(SimDisk& disk, const MisdirectedRead* lie) const {
   Holding holding;
   MakeReadable(disk);
   if (lie != nullptr) disk.Inject(*lie);
   const auto opened = storage::Storage::Open(disk, options_);
+  holding.starts = opened.status();
   if (!opened.ok()) return holding;
   const storage::Recovered found = (*opened)->TakeRecovered();
-  holding.starts = CoreStarts(found).ok();
-  if (!holding.starts) return holding;
+  holding.starts = CoreStarts(found);
+  if (!holding.starts.ok()) return holding;
   holding.hard_state = found.hard_state;
   const bool snapshot = SnapshotIsWhole(**opened, found);
   holding.snapshot = snapshot ? found.snapshot.meta.index : 0;
@@ -168,51 +241,56 @@ absl::Status FaultAtlas::Starts(SimDisk& disk, const storage::Options& options) 
   return CoreStarts((*opened)->TakeRecovered());
 }
 
-absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault) const {
+absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault, Node then) const {
   const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
   if (!after->Inject(fault)) {
     return absl::FailedPreconditionError(absl::StrCat(Describe(fault), " would have no effect"));
   }
-  return Judge(node, Survey(*members_.at(node)->Clone()), Survey(*after));
+  const Found left = Survey(*after);
+  if (then == Node::kMustStart && !left->starts.ok()) return left->starts;
+  return Judge(node, *Survey(*members_.at(node)->Clone()), *left);
 }
 
 absl::Status FaultAtlas::MayForget(raft::NodeId node) const {
   const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
   after->DropCache();
-  return Judge(node, Survey(*members_.at(node)->Clone()), Survey(*after));
+  return Judge(node, *Survey(*members_.at(node)->Clone()), *Survey(*after));
 }
 
-absl::Status FaultAtlas::MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left) const {
-  return Judge(node, Survey(kept), Survey(left));
+absl::Status FaultAtlas::MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left,
+                                   Node then) const {
+  const Found after = Survey(left);
+  if (then == Node::kMustStart && !after->starts.ok()) return after->starts;
+  return Judge(node, *Survey(kept), *after);
 }
 
 absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& lie) const {
   const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
-  const Holding holding = Survey(*after, &lie);
+  const Holding holding = Recover(*after, &lie);
   if (after->effects()[DiskFault(lie).index()] == 0) {
     return absl::FailedPreconditionError(absl::StrCat(Describe(lie), " would have no effect"));
   }
-  const Holding before = Survey(*members_.at(node)->Clone());
-  if (!holding.starts) {
+  const Found before = Survey(*members_.at(node)->Clone());
+  if (!holding.starts.ok()) {
     return absl::FailedPreconditionError(absl::StrCat("node ", node, " would not start"));
   }
-  return Judge(node, before, holding);
+  return Judge(node, *before, holding);
 }
 
 bool FaultAtlas::MayTear(const std::vector<raft::NodeId>& nodes) const {
   return nodes.size() < Majority();
 }
 
-bool FaultAtlas::SomebodyCanLead(const std::vector<Holding>& members) const {
-  return std::any_of(members.begin(), members.end(), [&](const Holding& candidate) {
+bool FaultAtlas::SomebodyCanLead(const Change& change) const {
+  const auto wins = [&](const Holding& candidate) {
     if (!candidate.whole) return false;
-    const auto votes =
-        std::count_if(members.begin(), members.end(), [&candidate](const Holding& voter) {
-          return voter.starts && std::tie(candidate.promised_term, candidate.promised) >=
-                                     std::tie(voter.promised_term, voter.promised);
-        });
-    return static_cast<size_t>(votes) >= Majority();
-  });
+    const auto votes = [&candidate](const Holding& voter) {
+      return voter.starts.ok() && std::tie(candidate.promised_term, candidate.promised) >=
+                                      std::tie(voter.promised_term, voter.promised);
+    };
+    return change.AtLeast(Majority() - (votes(change.after) ? 1 : 0), votes);
+  };
+  return wins(change.after) || change.AtLeast(1, wins);
 }
 
 absl::Status FaultAtlas::JudgeEntries(const Change& change) const {
@@ -220,12 +298,12 @@ absl::Status FaultAtlas::JudgeEntries(const Change& change) const {
   const Holding& after = change.after;
   const bool knows = change.KnowsEntries();
   const auto dead = [&](raft::Index index) {
-    return change.Count([&](const Holding& other) {
-      return other.starts && std::any_of(other.intact.begin(), other.intact.upper_bound(index),
-                                         [&before](const auto& entry) {
-                                           return entry.second > before.hard_state.term;
-                                         });
-    }) > 0;
+    return change.AtLeast(1, [&](const Holding& other) {
+      return other.starts.ok() && std::any_of(other.intact.begin(), other.intact.upper_bound(index),
+                                              [&before](const auto& entry) {
+                                                return entry.second > before.hard_state.term;
+                                              });
+    });
   };
   for (const auto& [at, of] : before.intact) {
     const raft::Index index = at;
@@ -233,26 +311,26 @@ absl::Status FaultAtlas::JudgeEntries(const Change& change) const {
     if (after.Has(index, term)) continue;
     const auto has = [&](const Holding& other) { return other.Has(index, term); };
     const auto promises = [&](const Holding& other) { return other.Promises(index, term); };
-    if (change.Count(has) == 0 && (change.Count(promises) > 0 || Majority() == 1)) {
+    if (!change.AtLeast(1, has) && (Majority() == 1 || change.AtLeast(1, promises))) {
       return change.Refuse("has the last copy of entry ", index);
     }
-    if (!knows && change.Count(has) < Majority() && !dead(index)) {
+    if (!knows && !change.AtLeast(Majority(), has) && !dead(index)) {
       return change.Refuse("would forget entry ", index, ", which no majority of the others has");
     }
   }
   if (before.snapshot <= after.snapshot) return absl::OkStatus();
   // An older one, and the log behind it: what is missing comes with the entries of the others. No
   // whole one: it takes the bytes of another.
-  const bool older = after.starts && after.snapshot > 0;
-  const size_t copies = change.Count([&](const Holding& other) {
-    return other.starts && other.snapshot > 0 &&
+  const bool older = after.starts.ok() && after.snapshot > 0;
+  const bool copied = change.AtLeast(1, [&](const Holding& other) {
+    return other.starts.ok() && other.snapshot > 0 &&
            (other.snapshot >= before.snapshot ||
             (older && other.Has(before.snapshot, before.snapshot_term)));
   });
-  if (copies == 0) return change.Refuse("has the last snapshot at ", before.snapshot);
-  if (!knows && change.Count([&](const Holding& other) {
+  if (!copied) return change.Refuse("has the last snapshot at ", before.snapshot);
+  if (!knows && !change.AtLeast(Majority(), [&](const Holding& other) {
         return other.Has(before.snapshot, before.snapshot_term);
-      }) < Majority()) {
+      })) {
     return change.Refuse("would forget snapshot ", before.snapshot);
   }
   return absl::OkStatus();
@@ -261,12 +339,12 @@ absl::Status FaultAtlas::JudgeEntries(const Change& change) const {
 absl::Status FaultAtlas::JudgeVote(const Change& change) const {
   if (change.KnowsVote()) return absl::OkStatus();
   const raft::Term last = change.before.hard_state.term;
-  const size_t closed = change.Count([&](const Holding& other) {
+  const bool closed = change.AtLeast(Majority(), [&](const Holding& other) {
     const raft::HardState& hard = other.hard_state;
     return hard.term > last ||
            (hard.term == last && hard.vote != raft::kNoNode && hard.vote != change.node);
   });
-  if (closed >= Majority()) return absl::OkStatus();
+  if (closed) return absl::OkStatus();
   return change.Refuse("would forget its vote in term ", last);
 }
 
@@ -275,18 +353,19 @@ absl::Status FaultAtlas::JudgeLeaders(const Change& change) const {
   if (!vote_forgotten && change.KnowsEntries()) return absl::OkStatus();
   const raft::HardState& was = change.before.hard_state;
   const bool prefix = change.KnowsEntries() || change.IsPrefix(Majority());
-  for (const auto* nodes : {&change.others, &change.bystanders}) {
-    for (const auto& [id, other] : *nodes) {
-      const raft::HardState& hard = other.hard_state;
-      if (!other.starts || hard.vote != id) continue;  // never was a candidate in its term
-      if (hard.term < change.after.hard_state.term || hard.term > was.term) continue;
-      const bool its_voter = !vote_forgotten || was.vote == id || was.vote == raft::kNoNode;
-      if (hard.term == was.term && its_voter && prefix) continue;
-      return change.Refuse("would forget what it promised in term ", hard.term, ", which node ", id,
-                           " may lead");
-    }
-  }
-  return absl::OkStatus();
+  raft::Term term = 0;
+  const std::optional<raft::NodeId> leader =
+      change.First([&](raft::NodeId id, const Holding& other) {
+        const raft::HardState& hard = other.hard_state;
+        if (!other.starts.ok() || hard.vote != id) return false;  // no candidate in its term
+        if (hard.term < change.after.hard_state.term || hard.term > was.term) return false;
+        term = hard.term;
+        const bool its_voter = !vote_forgotten || was.vote == id || was.vote == raft::kNoNode;
+        return !(hard.term == was.term && its_voter && prefix);
+      });
+  if (!leader.has_value()) return absl::OkStatus();
+  return change.Refuse("would forget what it promised in term ", term, ", which node ", *leader,
+                       " may lead");
 }
 
 absl::Status FaultAtlas::JudgeConfiguration(const Change& change) const {
@@ -308,26 +387,16 @@ absl::Status FaultAtlas::JudgeConfiguration(const Change& change) const {
 
 absl::Status FaultAtlas::Judge(raft::NodeId node, const Holding& before,
                                const Holding& after) const {
-  Change change{node, before, after};
-  const auto survey = [this, node](const Disks& disks, std::map<raft::NodeId, Holding>* found) {
-    for (const auto& [id, disk] : disks) {
-      if (id != node) found->emplace(id, Survey(*disk->DurableImage()));
-    }
-  };
-  survey(members_, &change.others);
-  survey(bystanders_, &change.bystanders);
-
-  const size_t starting = change.Count([](const Holding& other) { return other.starts; });
-  if (starting + (after.starts ? 1 : 0) < Majority()) {
+  const Change change(*this, node, before, after);
+  if (!change.AtLeast(Majority() - (after.starts.ok() ? 1 : 0),
+                      [](const Holding& other) { return other.starts.ok(); })) {
     return change.Refuse("is needed for a majority that starts");
   }
   for (const auto judge : {&FaultAtlas::JudgeEntries, &FaultAtlas::JudgeVote,
                            &FaultAtlas::JudgeLeaders, &FaultAtlas::JudgeConfiguration}) {
     if (absl::Status status = (this->*judge)(change); !status.ok()) return status;
   }
-  std::vector<Holding> members = {after};
-  for (const auto& [id, other] : change.others) members.push_back(other);
-  if (!SomebodyCanLead(members))
+  if (!SomebodyCanLead(change))
     return change.Refuse("would leave nobody whom a majority can elect");
   return absl::OkStatus();
 }

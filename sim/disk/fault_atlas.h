@@ -48,6 +48,9 @@
 // have died with it; whoever rolls back a node that is down has to see to that again
 // (Network::Reset).
 //
+// Reading a disk as a recovery does is what all this costs, so it is put off until a rule asks for
+// that member, and most rules ask for no more than a majority.
+//
 // A lie (LostWrite, MisdirectedWrite) cannot be judged when it is armed: nobody knows yet which
 // bytes it will take. It is judged when it would come to light (SimDisk::AskBeforeForgetting):
 // MayForget. A read that returns other bytes is judged before the recovery that reads them:
@@ -56,7 +59,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -69,35 +74,9 @@
 namespace raftkv::sim {
 
 class FaultAtlas {
- public:
-  using Disks = std::map<raft::NodeId, const SimDisk*>;
-
-  // `members`: the voters and their disks, which must outlive the atlas. `bystanders`: other nodes
-  // that may think that they are members.
-  FaultAtlas(Disks members, const storage::Options& options, Disks bystanders = {});
-
-  // OK, or FailedPrecondition with the reason why not, or why it would have no effect. The fault is
-  // not injected. Lies that are armed are always OK.
-  absl::Status MayInject(raft::NodeId node, const DiskFault& fault) const;
-  // Whether the node's disk may lose, now, what it only pretends to have.
-  absl::Status MayForget(raft::NodeId node) const;
-  // The same for a moment that is not now: whether `kept`, what would be certain to be there
-  // without the lies, may become `left`. Both are used up.
-  absl::Status MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left) const;
-  // Whether the recovery of the node, which is down, may read as `lie` says. FailedPrecondition
-  // also if it would not notice a difference, or refuse to start: the next one would not.
-  absl::Status MayMisread(raft::NodeId node, const MisdirectedRead& lie) const;
-  // Whether a node starts with that disk, which is used up; if not, why.
-  static absl::Status Starts(SimDisk& disk, const storage::Options& options);
-  // Whether a power loss of these nodes may leave torn sectors that are neither old nor new
-  // (SimDisk::Tearing): not if it hits a majority, because then no one can tell which of the torn
-  // records were acknowledged.
-  bool MayTear(const std::vector<raft::NodeId>& nodes) const;
-
- private:
   // What recovery makes of a disk.
   struct Holding {
-    bool starts = false;
+    absl::Status starts = absl::UnknownError("not surveyed");  // or why it does not
     raft::HardState hard_state;
     raft::Index snapshot = 0;  // 0 if its bytes are not all there
     raft::Term snapshot_term = 0;
@@ -111,22 +90,69 @@ class FaultAtlas {
     bool Has(raft::Index index, raft::Term term) const;
     bool Promises(raft::Index index, raft::Term term) const;
   };
+  using Found = std::shared_ptr<const Holding>;
 
-  struct Change;  // of one member
+ public:
+  using Disks = std::map<raft::NodeId, const SimDisk*>;
 
-  // `disk` is used up. `lie` is armed for the recovery.
-  Holding Survey(SimDisk& disk, const MisdirectedRead* lie = nullptr) const;
+  // What recoveries have found, for the next atlas of the same cluster: a disk that nobody has
+  // written to since is not read once more (SimDisk::UnchangedSince).
+  class Memory {
+    friend class FaultAtlas;
+    struct Survey {
+      std::unique_ptr<SimDisk> disk;
+      Found found;
+    };
+    std::deque<Survey> surveys;  // the last ones
+  };
+
+  // `members`: the voters and their disks, which must outlive the atlas. `bystanders`: other nodes
+  // that may think that they are members. `memory`, if there is one, must outlive it too, and is
+  // for one set of options.
+  FaultAtlas(Disks members, const storage::Options& options, Disks bystanders = {},
+             Memory* memory = nullptr);
+
+  // OK, or FailedPrecondition with the reason why not, or why it would have no effect. The fault is
+  // not injected. Lies that are armed are always OK. kMustStart: the cluster might do without the
+  // node, but it is to start all the same.
+  enum class Node : uint8_t { kMayFail, kMustStart };
+  absl::Status MayInject(raft::NodeId node, const DiskFault& fault,
+                         Node then = Node::kMayFail) const;
+  // Whether the node's disk may lose, now, what it only pretends to have.
+  absl::Status MayForget(raft::NodeId node) const;
+  // The same for a moment that is not now: whether `kept`, what would be certain to be there
+  // without the lies, may become `left`. Both are used up.
+  absl::Status MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left,
+                         Node then = Node::kMayFail) const;
+  // Whether the recovery of the node, which is down, may read as `lie` says. FailedPrecondition
+  // also if it would not notice a difference, or refuse to start: the next one would not.
+  absl::Status MayMisread(raft::NodeId node, const MisdirectedRead& lie) const;
+  // Whether a node starts with that disk, which is used up; if not, why.
+  static absl::Status Starts(SimDisk& disk, const storage::Options& options);
+  // Whether a power loss of these nodes may leave torn sectors that are neither old nor new
+  // (SimDisk::Tearing): not if it hits a majority, because then no one can tell which of the torn
+  // records were acknowledged.
+  bool MayTear(const std::vector<raft::NodeId>& nodes) const;
+
+ private:
+  class Change;  // of one member
+
+  // `disk` is used up.
+  Found Survey(SimDisk& disk) const;
+  // The same without a memory. `lie`, if there is one, is armed for the recovery.
+  Holding Recover(SimDisk& disk, const MisdirectedRead* lie) const;
   absl::Status Judge(raft::NodeId node, const Holding& before, const Holding& after) const;
   absl::Status JudgeEntries(const Change& change) const;
   absl::Status JudgeVote(const Change& change) const;
   absl::Status JudgeLeaders(const Change& change) const;
   absl::Status JudgeConfiguration(const Change& change) const;
-  bool SomebodyCanLead(const std::vector<Holding>& members) const;
+  bool SomebodyCanLead(const Change& change) const;
   size_t Majority() const { return members_.size() / 2 + 1; }
 
   Disks members_;
   storage::Options options_;
   Disks bystanders_;
+  Memory* memory_;
 };
 
 }  // namespace raftkv::sim

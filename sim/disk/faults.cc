@@ -47,12 +47,13 @@ std::optional<SimDisk::Platter::Reach> SimDisk::Platter::Within(const DiskPlace&
 
 bool SimDisk::Platter::Overwrite(Inode& inode, uint64_t begin, absl::string_view bytes) const {
   bool changed = false;
+  std::string& cache = inode.cache.Own();
   for (uint64_t i = 0; i < bytes.size(); ++i) {
-    char& cached = inode.cache[begin + i];
+    char& cached = cache[begin + i];
     changed |= cached != bytes[i];
     cached = bytes[i];
-    const auto dirty = inode.dirty.find((begin + i) / options.sector_bytes);
-    if (dirty == inode.dirty.end()) continue;
+    const auto dirty = inode.dirty().find((begin + i) / options.sector_bytes);
+    if (dirty == inode.dirty().end()) continue;
     char& below = dirty->second.platter[(begin + i) % options.sector_bytes];
     changed |= below != bytes[i];
     below = bytes[i];
@@ -64,9 +65,9 @@ void SimDisk::Platter::Flip(Inode& inode, uint64_t at, uint8_t mask) const {
   const auto flip = [mask](char& byte) {
     byte = static_cast<char>(static_cast<unsigned char>(byte) ^ mask);
   };
-  flip(inode.cache[at]);
-  const auto dirty = inode.dirty.find(at / options.sector_bytes);
-  if (dirty != inode.dirty.end()) flip(dirty->second.platter[at % options.sector_bytes]);
+  flip(inode.cache.Own()[at]);
+  const auto dirty = inode.dirty().find(at / options.sector_bytes);
+  if (dirty != inode.dirty().end()) flip(dirty->second.platter[at % options.sector_bytes]);
 }
 
 bool SimDisk::Platter::Inflict(const ReadError& fault) {
@@ -76,8 +77,8 @@ bool SimDisk::Platter::Inflict(const ReadError& fault) {
   for (uint64_t number = reach->begin / options.sector_bytes;
        number * options.sector_bytes < reach->end; ++number) {
     changed |= reach->inode->unreadable.insert(number).second;
-    const auto dirty = reach->inode->dirty.find(number);
-    if (dirty != reach->inode->dirty.end()) dirty->second.unreadable = true;
+    const auto dirty = reach->inode->dirty().find(number);
+    if (dirty != reach->inode->dirty().end()) dirty->second.unreadable = true;
   }
   return changed;
 }
@@ -122,7 +123,7 @@ bool SimDisk::Platter::Inflict(const TruncatedFile& fault) {
   inode->sizes.clear();
   inode->platter_size = fault.size;
   const uint64_t sectors = (fault.size + options.sector_bytes - 1) / options.sector_bytes;
-  inode->dirty.erase(inode->dirty.lower_bound(sectors), inode->dirty.end());
+  inode->dirty().erase(inode->dirty().lower_bound(sectors), inode->dirty().end());
   return true;
 }
 
@@ -146,7 +147,7 @@ bool SimDisk::Platter::Inflict(const StaleFile& fault) {
   if (now == nullptr) {
     now = std::make_shared<Inode>();
     Bind(fault.file, now);
-  } else if (now->cache == then->cache && now->dirty.empty()) {
+  } else if (now->cache == then->cache && now->clean()) {
     return false;
   }
   // In place: who has the file open sees it too.
@@ -158,13 +159,16 @@ bool SimDisk::Platter::Inflict(const StaleFile& fault) {
 
 bool SimDisk::Platter::Inflict(const Amnesia&) {
   if (remembered == nullptr) return false;
-  const uint64_t before = ContentHashOf(names);
+  const Names before = std::move(names);
   const std::unique_ptr<SimDisk> copy = remembered->Clone();
   names = copy->platter_->names;
   synced_names = names;
   pending.clear();
   Restart();
-  return ContentHashOf(names) != before;
+  return !std::equal(before.begin(), before.end(), names.begin(), names.end(),
+                     [](const auto& was, const auto& is) {
+                       return was.first == is.first && was.second->cache == is.second->cache;
+                     });
 }
 
 bool SimDisk::Platter::Misdirect(const MisdirectedWrite& fault, absl::string_view bytes) {
@@ -176,7 +180,7 @@ bool SimDisk::Platter::Misdirect(const MisdirectedWrite& fault, absl::string_vie
     if (begin + done >= victim->cache.size()) break;
     const uint64_t number = (begin + done) / options.sector_bytes;
     const absl::string_view piece = bytes.substr(done, options.sector_bytes);
-    auto [at, fresh] = victim->dirty.try_emplace(number);
+    auto [at, fresh] = victim->dirty().try_emplace(number);
     Sector& sector = at->second;
     if (fresh) {
       // The cache shows what was there, as after a write that was lost.

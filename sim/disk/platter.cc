@@ -85,6 +85,24 @@ void SimDisk::Platter::Enact(const Change& change, Names& names) {
   }
 }
 
+void SimDisk::Platter::SyncNames() {
+  // What a name led to is gone, unless another name leads there: then a change says so.
+  for (const Change& change : pending) {
+    for (const auto& [name, inode] : change) {
+      const auto was = synced_names.find(name);
+      if (was != synced_names.end()) was->second->gone = true;
+    }
+  }
+  for (const Change& change : pending) Enact(change, synced_names);
+  for (const Change& change : pending) {
+    for (const auto& [name, inode] : change) {
+      const auto is = synced_names.find(name);
+      if (is != synced_names.end()) is->second->gone = false;
+    }
+  }
+  pending.clear();
+}
+
 void SimDisk::Platter::Bind(const std::string& name, const std::shared_ptr<Inode>& inode) {
   Enact({{name, inode}}, names);
   Enact({{name, inode}}, synced_names);
@@ -134,16 +152,18 @@ bool SimDisk::Platter::Refuses(absl::string_view file, uint64_t begin, uint64_t 
 std::string SimDisk::Platter::CachedSector(const Inode& inode, uint64_t number) const {
   std::string bytes;
   const uint64_t begin = number * options.sector_bytes;
-  if (begin < inode.cache.size()) bytes = inode.cache.substr(begin, options.sector_bytes);
+  if (begin < inode.cache.size()) bytes = inode.cache->substr(begin, options.sector_bytes);
   bytes.resize(options.sector_bytes, '\0');
   return bytes;
 }
 
 void SimDisk::Platter::Touch(Inode& inode, uint64_t begin, uint64_t end) const {
   if (begin >= end) return;
+  const uint64_t first = begin / options.sector_bytes;
   const uint64_t last = (end - 1) / options.sector_bytes;
-  for (uint64_t number = begin / options.sector_bytes; number <= last; ++number) {
-    auto [at, fresh] = inode.dirty.try_emplace(number);
+  if (inode.NoteFirstWrite(first, last - first + 1, options.sector_bytes)) return;
+  for (uint64_t number = first; number <= last; ++number) {
+    auto [at, fresh] = inode.dirty().try_emplace(number);
     Sector& sector = at->second;
     const bool bad = inode.unreadable.erase(number) > 0;
     if (fresh) {
@@ -160,8 +180,8 @@ bool SimDisk::Platter::Lose(Inode& inode, uint64_t begin, uint64_t end) const {
   bool differs = false;
   for (uint64_t number = begin / options.sector_bytes; number * options.sector_bytes < end;
        ++number) {
-    const auto at = inode.dirty.find(number);
-    if (at == inode.dirty.end()) continue;
+    const auto at = inode.dirty().find(number);
+    if (at == inode.dirty().end()) continue;
     differs |= at->second.platter != CachedSector(inode, number);
     at->second.lost = Sector::Lost::kLie;
     at->second.versions.clear();
@@ -189,34 +209,49 @@ bool SimDisk::Platter::Unwritable(const Inode& inode, uint64_t begin, uint64_t e
 void SimDisk::Platter::Resize(Inode& inode, uint64_t size) const {
   if (size == inode.cache.size()) return;
   inode.sizes.push_back(inode.cache.size());
-  inode.cache.resize(size, '\0');
+  inode.cache.Own().resize(size, '\0');
   const uint64_t sectors = (size + options.sector_bytes - 1) / options.sector_bytes;
   inode.unreadable.erase(inode.unreadable.lower_bound(sectors), inode.unreadable.end());
 }
 
-void SimDisk::Platter::Synced(Inode& inode) {
-  for (auto at = inode.dirty.begin(); at != inode.dirty.end();) {
-    if (at->second.lost != Sector::Lost::kNo) {
-      ++at;
-    } else {
-      at = inode.dirty.erase(at);
-    }
+bool SimDisk::Inode::NoteFirstWrite(uint64_t sector, uint64_t count, uint32_t sector_bytes) {
+  if (!clean() || !unreadable.empty()) return false;
+  const uint64_t begin = sector * sector_bytes;
+  const uint64_t bytes = count * sector_bytes;
+  if (begin < cache.size()) first_.old.assign(*cache, begin, bytes);
+  first_.old.resize(bytes, '\0');
+  first_.sector = sector;
+  first_.sector_bytes = sector_bytes;
+  return true;
+}
+
+void SimDisk::Inode::SpreadFirstWrite() const {
+  for (uint64_t at = 0; at < first_.old.size(); at += first_.sector_bytes) {
+    dirty_[first_.sector + at / first_.sector_bytes].platter =
+        first_.old.substr(at, first_.sector_bytes);
   }
-  inode.platter_size = inode.cache.size();
-  inode.sizes.clear();
+  first_.old.clear();
+}
+
+void SimDisk::Inode::Synced() {
+  first_.old.clear();
+  std::erase_if(dirty_, [](const auto& at) { return at.second.lost == Sector::Lost::kNo; });
+  platter_size = cache.size();
+  sizes.clear();
 }
 
 std::string SimDisk::Platter::DurableBytes(const Inode& inode) const {
-  std::string bytes = inode.cache;
+  std::string bytes = *inode.cache;
   bytes.resize(std::max<uint64_t>(bytes.size(), inode.platter_size), '\0');
-  for (const auto& [number, sector] : inode.dirty) Put(bytes, number, sector.platter);
+  for (const auto& [number, sector] : inode.dirty()) Put(bytes, number, sector.platter);
   bytes.resize(inode.platter_size, '\0');
   return bytes;
 }
 
 std::set<uint64_t> SimDisk::Platter::DurablyUnreadable(const Inode& inode) {
   std::set<uint64_t> unreadable = inode.unreadable;
-  for (const auto& [number, sector] : inode.dirty) {
+  if (inode.clean()) return unreadable;
+  for (const auto& [number, sector] : inode.dirty()) {
     if (sector.unreadable) unreadable.insert(number);
   }
   return unreadable;
@@ -234,7 +269,7 @@ uint64_t SimDisk::Platter::ContentHashOf(const Names& names) {
   uint64_t hash = 0;
   for (const auto& [name, inode] : names) {
     hash = HashBytes(name, hash);
-    hash = HashBytes(inode->cache, hash);
+    hash = HashBytes(*inode->cache, hash);
   }
   return hash;
 }

@@ -31,16 +31,76 @@ struct Sector {
   Lost lost = Lost::kNo;
 };
 
+// The bytes of a file. Copies of a disk share them until one of the two changes them: most files of
+// most copies are only read.
+class SharedBytes {
+ public:
+  SharedBytes() : bytes_(std::make_shared<std::string>()) {}
+  explicit SharedBytes(std::string bytes)
+      : bytes_(std::make_shared<std::string>(std::move(bytes))) {}
+
+  const std::string& operator*() const { return *bytes_; }
+  const std::string* operator->() const { return bytes_.get(); }
+  size_t size() const { return bytes_->size(); }
+  // To be changed, by nobody else's notice.
+  std::string& Own() {
+    if (bytes_.use_count() > 1) bytes_ = std::make_shared<std::string>(*bytes_);
+    return *bytes_;
+  }
+  // Nobody has changed either since one was copied from the other. Otherwise they may still be
+  // equal.
+  bool SharedWith(const SharedBytes& other) const { return bytes_ == other.bytes_; }
+  friend bool operator==(const SharedBytes& a, const SharedBytes& b) {
+    return a.SharedWith(b) || *a == *b;
+  }
+
+ private:
+  std::shared_ptr<std::string> bytes_;
+};
+
 struct SimDisk::Inode {
-  std::string cache;
-  std::map<uint64_t, Sector> dirty;  // by sector number
-  std::set<uint64_t> unreadable;     // sectors that reads must not touch
+  SharedBytes cache;
+  std::set<uint64_t> unreadable;  // sectors that reads must not touch
   uint64_t platter_size = 0;
   std::vector<uint64_t> sizes;  // unsynced sizes before the present one
   bool gone = false;            // durably removed: an open file may find that its bytes are, too
   uint64_t visited = 0;         // crash that decided about this file
 
   bool SizeDirty() const { return platter_size != cache.size() || !sizes.empty(); }
+
+  // By sector number.
+  using Sectors = std::map<uint64_t, Sector>;
+  Sectors& dirty() {
+    Spread();
+    return dirty_;
+  }
+  const Sectors& dirty() const {
+    Spread();
+    return dirty_;
+  }
+  bool clean() const { return dirty_.empty() && first_.old.empty(); }
+
+  // Notes that whole sectors from this one on are about to change. False, and nothing noted, unless
+  // the file is clean and everything can be read.
+  bool NoteFirstWrite(uint64_t sector, uint64_t count, uint32_t sector_bytes);
+  // Everything that is not lost is on the platter.
+  void Synced();
+
+ private:
+  // Almost every write is of a clean file, and synced before anything else happens to it. It is
+  // kept as one piece until somebody asks.
+  struct FirstWrite {
+    uint64_t sector = 0;
+    uint32_t sector_bytes = 0;
+    std::string old;  // of whole sectors; empty: there is no such write
+  };
+  void Spread() const {
+    if (!first_.old.empty()) SpreadFirstWrite();
+  }
+  void SpreadFirstWrite() const;
+
+  mutable Sectors dirty_;
+  mutable FirstWrite first_;
 };
 
 // An undecided change, and where it is.
@@ -85,6 +145,8 @@ struct SimDisk::Platter {
   std::shared_ptr<Inode> Find(absl::string_view name) const;  // null when there is none
   void Apply(Change change);
   static void Enact(const Change& change, Names& names);
+  // All pending changes are on the platter.
+  void SyncNames();
   // The name leads to the inode (null: nowhere), whatever happens.
   void Bind(const std::string& name, const std::shared_ptr<Inode>& inode);
   // Every file that a name leads to, led to or may lead to, once, in the order of their names.
@@ -106,7 +168,6 @@ struct SimDisk::Platter {
   bool Unreadable(const Inode& inode, uint64_t begin, uint64_t end) const;
   bool Unwritable(const Inode& inode, uint64_t begin, uint64_t end) const;
   void Resize(Inode& inode, uint64_t size) const;
-  static void Synced(Inode& inode);
   // The bytes that are certain to survive.
   std::string DurableBytes(const Inode& inode) const;
   static std::set<uint64_t> DurablyUnreadable(const Inode& inode);

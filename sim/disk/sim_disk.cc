@@ -31,7 +31,7 @@ class SimDisk::OpenFile final : public storage::File {
     if (offset >= inode_->cache.size()) return size_t{0};
     const uint64_t end = std::min<uint64_t>(offset + length, inode_->cache.size());
     if (platter_->Unreadable(*inode_, offset, end)) return Unreadable();
-    return inode_->cache.copy(buffer, length, offset);
+    return inode_->cache->copy(buffer, length, offset);
   }
 
   absl::Status Write(uint64_t offset, absl::string_view bytes) override {
@@ -59,7 +59,7 @@ class SimDisk::OpenFile final : public storage::File {
     if (offset + bytes.size() > inode_->cache.size()) {
       platter_->Resize(*inode_, offset + bytes.size());
     }
-    inode_->cache.replace(offset, bytes.size(), bytes.data(), bytes.size());
+    inode_->cache.Own().replace(offset, bytes.size(), bytes.data(), bytes.size());
     if (status.ok() && !fails) Lie(offset, bytes);
     return !status.ok() ? status : fails ? Injected("write") : absl::OkStatus();
   }
@@ -72,13 +72,13 @@ class SimDisk::OpenFile final : public storage::File {
     const bool fails = platter_->random.PerMille(platter_->options.sync_error_per_mille) || ordered;
     if (fails) {
       ++platter_->counters.injected_sync_errors;
-      for (auto& [number, sector] : inode_->dirty) {
+      for (auto& [number, sector] : inode_->dirty()) {
         if (sector.lost == Sector::Lost::kNo) sector.lost = Sector::Lost::kFailedSync;
         sector.versions.clear();
       }
       return Injected("sync");
     }
-    Platter::Synced(*inode_);
+    inode_->Synced();
     return absl::OkStatus();
   }
 
@@ -153,9 +153,9 @@ class SimDisk::OpenFile final : public storage::File {
     const uint64_t size = inode_->cache.size();
     const size_t count = offset >= size ? 0 : std::min<uint64_t>(length, size - offset);
     std::string bytes;
-    if (other != nullptr && from < other->cache.size()) bytes = other->cache.substr(from, count);
+    if (other != nullptr && from < other->cache.size()) bytes = other->cache->substr(from, count);
     bytes.resize(count, '\0');
-    if (inode_->cache.compare(std::min(offset, size), count, bytes) != 0) Count(lie);
+    if (inode_->cache->compare(std::min(offset, size), count, bytes) != 0) Count(lie);
     return bytes.copy(buffer, count);
   }
 
@@ -257,10 +257,7 @@ absl::Status SimDisk::SyncDir() {
     return absl::DataLossError("directory: injected sync error");
   }
   ++platter_->counters.dir_syncs;
-  for (const auto& [name, inode] : platter_->synced_names) inode->gone = true;
-  for (const auto& [name, inode] : platter_->names) inode->gone = false;
-  platter_->synced_names = platter_->names;
-  platter_->pending.clear();
+  platter_->SyncNames();
   return absl::OkStatus();
 }
 
@@ -300,7 +297,9 @@ std::unique_ptr<SimDisk> SimDisk::DurableImage() const {
   auto image = std::make_unique<SimDisk>(Options{.sector_bytes = platter_->options.sector_bytes});
   for (const auto& [name, inode] : platter_->synced_names) {
     auto copy = std::make_shared<Inode>();
-    copy->cache = platter_->DurableBytes(*inode);
+    copy->cache = inode->clean() && !inode->SizeDirty()
+                      ? inode->cache
+                      : SharedBytes(platter_->DurableBytes(*inode));
     copy->platter_size = copy->cache.size();
     copy->unreadable = Platter::DurablyUnreadable(*inode);
     image->platter_->names[name] = std::move(copy);
@@ -338,11 +337,24 @@ std::unique_ptr<SimDisk> SimDisk::Clone() const {
   return clone;
 }
 
+bool SimDisk::UnchangedSince(const SimDisk& copy) const {
+  const Platter& a = *platter_;
+  const Platter& b = *copy.platter_;
+  return a.options.sector_bytes == b.options.sector_bytes &&
+         std::equal(a.names.begin(), a.names.end(), b.names.begin(), b.names.end(),
+                    [](const auto& one, const auto& other) {
+                      const Inode& x = *one.second;
+                      const Inode& y = *other.second;
+                      return x.cache.SharedWith(y.cache) && one.first == other.first && x.clean() &&
+                             y.clean() && x.gone == y.gone && x.unreadable == y.unreadable;
+                    });
+}
+
 uint64_t SimDisk::UnsyncedSectors(absl::string_view prefix) const {
   uint64_t count = 0;
   for (const auto& [name, inode] : platter_->names) {
     if (!absl::StartsWith(name, prefix)) continue;
-    count += inode->dirty.size() + (inode->SizeDirty() ? 1 : 0);
+    count += inode->dirty().size() + (inode->SizeDirty() ? 1 : 0);
   }
   return count;
 }

@@ -192,6 +192,10 @@ class SimDisk final : public storage::Disk {
   // A disk with the same contents, dirt, pending changes and memory. Armed faults, budget and
   // counters are not copied.
   std::unique_ptr<SimDisk> Clone() const;
+  // Reads of both give the same: the names are the same, and lead to clean files whose bytes
+  // neither disk has changed since one was copied from the other. Costs a comparison of names.
+  // False proves nothing.
+  bool UnchangedSince(const SimDisk& copy) const;
   // Sectors of the files whose name begins with `prefix` that are dirty, or lost to a failed sync
   // or a lie and not written again. 0 and !DirectoryDirty() mean that those files survive any
   // crash.

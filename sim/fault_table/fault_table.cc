@@ -119,7 +119,7 @@ class Script {
 };
 
 RunSettings SettingsOf(uint64_t seed) {
-  RunSettings run = DrawSettings(seed, Profile::kCalm);
+  RunSettings run = DrawSettings(seed, Profile::kQuiet);
   ClusterSettings& cluster = run.cluster;
   cluster.founders = 3;
   // Blocks as large as sectors, of both sizes; some segments behind each snapshot.

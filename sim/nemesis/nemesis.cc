@@ -95,13 +95,6 @@ std::string PickPrefix(Random& random) {
   return std::string(kPrefixes[random.Below(std::size(kPrefixes))]);
 }
 
-absl::Status StartsWith(const SimDisk& disk, const DiskFault& fault,
-                        const storage::Options& options) {
-  const std::unique_ptr<SimDisk> after = disk.Clone();
-  after->Inject(fault);
-  return FaultAtlas::Starts(*after, options);
-}
-
 }  // namespace
 
 absl::string_view Name(Fault fault) { return kNames[static_cast<size_t>(fault)]; }
@@ -537,7 +530,7 @@ std::unique_ptr<FaultAtlas> Nemesis::AtlasFor(raft::NodeId node) {
     if (!voters.contains(other)) bystanders[other] = &cluster_->Find(other)->disk();
   }
   return std::make_unique<FaultAtlas>(std::move(voters), cluster_->settings().storage,
-                                      std::move(bystanders));
+                                      std::move(bystanders), &atlas_memory_);
 }
 
 bool Nemesis::Misled(raft::NodeId node) {
@@ -556,10 +549,8 @@ void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw) {
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
   if (atlas == nullptr) return;
   cluster_->Die(node, Process::Death::kKilled);
-  absl::Status allowed = atlas->MayInject(node, spoilt);
   // The cluster might do without this node, but all of them are to be there in the end.
-  if (allowed.ok())
-    allowed = StartsWith(cluster_->Find(node)->disk(), spoilt, cluster_->settings().storage);
+  const absl::Status allowed = atlas->MayInject(node, spoilt, FaultAtlas::Node::kMustStart);
   Say(absl::StrCat("node ", node, " is killed; ", Describe(spoilt),
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
   if (allowed.ok() && cluster_->Find(node)->disk().Inject(spoilt)) Count(fault);
@@ -629,8 +620,9 @@ void Nemesis::LieAboutWrites(Fault fault, raft::NodeId node, Time lasts) {
 bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
   absl::Status allowed = absl::FailedPreconditionError("the members change");
-  if (atlas != nullptr) allowed = atlas->MayForget(node, *kept.Clone(), *left.Clone());
-  if (allowed.ok()) allowed = FaultAtlas::Starts(left, cluster_->settings().storage);
+  if (atlas != nullptr) {
+    allowed = atlas->MayForget(node, kept, left, FaultAtlas::Node::kMustStart);
+  }
   Say(absl::StrCat(
       "what the disk of node ", node, " has lied about ",
       allowed.ok() ? "comes to light" : absl::StrCat("is there after all: ", allowed.message())));
@@ -727,8 +719,7 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
   }
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
   absl::Status allowed = absl::FailedPreconditionError("the members change");
-  if (atlas != nullptr) allowed = atlas->MayInject(node, old);
-  if (allowed.ok()) allowed = StartsWith(process->disk(), old, cluster_->settings().storage);
+  if (atlas != nullptr) allowed = atlas->MayInject(node, old, FaultAtlas::Node::kMustStart);
   Say(absl::StrCat("node ", node, " is down; ", Describe(old),
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
   if (allowed.ok()) {

@@ -29,7 +29,7 @@ void Network::Send(raft::NodeId from, raft::NodeId to, std::string frame) {
     ++counters_.tapped;
     return Tell(number, Fate::kCut);
   }
-  if (links_[{from, to}].cuts > 0) {
+  if (LinkOf(from, to).cuts > 0) {
     ++counters_.cut;
     Tell(number, Fate::kCut);
     NoticeLoss(from, to, name);
@@ -54,11 +54,11 @@ void Network::Launch(raft::NodeId from, raft::NodeId to, uint64_t number, absl::
   Time arrival = scheduler_->now() + decisions_->Decide(name, takes, Usual(options_.delay), [this] {
     return Draw(options_.delay, random_);
   });
-  Link& link = links_[{from, to}];
+  Link& link = LinkOf(from, to);
   if (options_.in_order) arrival = std::max(arrival, link.last_arrival);
   link.last_arrival = std::max(arrival, link.last_arrival);
   scheduler_->At(arrival, Actor::kNode,
-                 [this, from, to, life = lives_[to], number, frame = std::move(frame)]() mutable {
+                 [this, from, to, life = LifeOf(to), number, frame = std::move(frame)]() mutable {
                    Arrive(from, to, life, number, std::move(frame));
                  });
 }
@@ -73,15 +73,15 @@ void Network::Inject(raft::NodeId from, raft::NodeId to, std::string frame, Time
   if (watcher_ != nullptr) watcher_->FrameSent(number, from, to, frame);
   scheduler_->After(
       takes, Actor::kNode,
-      [this, from, to, life = lives_[to], number, frame = std::move(frame)]() mutable {
+      [this, from, to, life = LifeOf(to), number, frame = std::move(frame)]() mutable {
         Arrive(from, to, life, number, std::move(frame));
       });
 }
 
 void Network::Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, uint64_t number,
                      std::string frame) {
-  if (life != lives_[to]) return Tell(number, Fate::kReset);
-  Link& link = links_[{from, to}];
+  if (life != LifeOf(to)) return Tell(number, Fate::kReset);
+  Link& link = LinkOf(from, to);
   if (link.cuts > 0) {
     ++counters_.cut;
     return Tell(number, Fate::kCut);
@@ -97,12 +97,12 @@ void Network::Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, uint64_t
 }
 
 void Network::Unclog(raft::NodeId from, raft::NodeId to) {
-  Link& link = links_[{from, to}];
+  Link& link = LinkOf(from, to);
   if (--link.clogs > 0) return;
   for (auto& [number, frame] : link.held) {
     scheduler_->After(
         0, Actor::kNode,
-        [this, from, to, life = lives_[to], number = number, frame = std::move(frame)]() mutable {
+        [this, from, to, life = LifeOf(to), number = number, frame = std::move(frame)]() mutable {
           Arrive(from, to, life, number, std::move(frame));
         });
   }
@@ -110,9 +110,10 @@ void Network::Unclog(raft::NodeId from, raft::NodeId to) {
 }
 
 void Network::Reset(raft::NodeId node) {
-  ++lives_[node];
-  for (auto& [ends, link] : links_) {
-    if (ends.second != node) continue;
+  ++LifeOf(node);
+  for (std::vector<Link>& from : links_) {
+    if (node >= from.size()) continue;
+    Link& link = from[node];
     for (const auto& [number, frame] : link.held) Tell(number, Fate::kReset);
     link.held.clear();
   }

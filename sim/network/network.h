@@ -21,7 +21,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -87,9 +86,9 @@ class Network {
   void Send(raft::NodeId from, raft::NodeId to, std::string frame);
 
   // Each Cut needs its Mend, each Clog its Unclog: a link that is cut twice is whole after two.
-  void Cut(raft::NodeId from, raft::NodeId to) { ++links_[{from, to}].cuts; }
-  void Mend(raft::NodeId from, raft::NodeId to) { --links_[{from, to}].cuts; }
-  void Clog(raft::NodeId from, raft::NodeId to) { ++links_[{from, to}].clogs; }
+  void Cut(raft::NodeId from, raft::NodeId to) { ++LinkOf(from, to).cuts; }
+  void Mend(raft::NodeId from, raft::NodeId to) { --LinkOf(from, to).cuts; }
+  void Clog(raft::NodeId from, raft::NodeId to) { ++LinkOf(from, to).clogs; }
   void Unclog(raft::NodeId from, raft::NodeId to);
 
   // Nothing that is under way to `node` arrives any more.
@@ -120,6 +119,16 @@ class Network {
     std::vector<std::pair<uint64_t, std::string>> held;  // with their numbers
   };
 
+  Link& LinkOf(raft::NodeId from, raft::NodeId to) {
+    if (from >= links_.size()) links_.resize(from + 1);
+    std::vector<Link>& links = links_[from];
+    if (to >= links.size()) links.resize(to + 1);
+    return links[to];
+  }
+  uint64_t& LifeOf(raft::NodeId node) {
+    if (node >= lives_.size()) lives_.resize(node + 1);
+    return lives_[node];
+  }
   // `takes`: how long the decision about that is called.
   void Launch(raft::NodeId from, raft::NodeId to, uint64_t number, absl::string_view name,
               absl::string_view takes, std::string frame);
@@ -141,8 +150,9 @@ class Network {
   Counters counters_;
   std::map<uint64_t, Tap> taps_;
   uint64_t last_tap_ = 0;
-  std::map<std::pair<raft::NodeId, raft::NodeId>, Link> links_;
-  std::map<raft::NodeId, uint64_t> lives_;  // of each node's connections
+  // By ids, which are small: nodes count from 1.
+  std::vector<std::vector<Link>> links_;  // [from][to]
+  std::vector<uint64_t> lives_;           // of each node's connections
 };
 
 }  // namespace raftkv::sim

@@ -207,22 +207,23 @@ void Process::Resume() {
   if (life == life_) Turn([](replica::Replica&) {});
 }
 
-void Process::Receive(Input input) {
+template <typename Give>
+void Process::Receive(Give&& input) {
   if (state_ == State::kUp) return Turn(input);
   if (state_ != State::kPaused) return;
   if (waiting_.size() >= kMaxWaiting) {
     ++counters_.frames_dropped;
     return;
   }
-  waiting_.push_back(std::move(input));
+  waiting_.emplace_back(std::forward<Give>(input));
 }
 
 void Process::ReceiveFrame(absl::string_view frame) {
   trace_->Add(kFrameIn, id(), frame.size());
-  wire::FrameReader reader;
-  reader.Feed(frame);
+  frame_reader_.Feed(frame);
   absl::string_view body;
-  RAFTKV_CHECK(reader.Next(&body));  // the network does not change bytes
+  RAFTKV_CHECK(frame_reader_.Next(&body));  // the network does not change bytes
+  if (state_ == State::kUp) return Turn([body](replica::Replica& r) { r.ReceivePeer(body); });
   Receive([bytes = std::string(body)](replica::Replica& replica) { replica.ReceivePeer(bytes); });
 }
 
@@ -249,7 +250,8 @@ void Process::ClientClosed(replica::ClientId client) {
   Receive([client](replica::Replica& replica) { replica.ClientClosed(client); });
 }
 
-void Process::Turn(const Input& input) {
+template <typename Give>
+void Process::Turn(const Give& input) {
   const Time now = scheduler_->now();
   const bool shown = !replica_->repairing();
   if (shown) witness_->BeforeTurn(*replica_);
@@ -324,6 +326,9 @@ void Process::OnJobDone(const replica::Job& job, replica::JobResult result) {
   trace_->Add(kJobIn, id() << 32 | job.body.index(), static_cast<uint64_t>(result.status.code()));
   witness_->JobDone(id(), job, result);
   if (job.is_persist() && result.status.ok() && MomentIs(Moment::kPersistedNotSaid)) return;
+  if (state_ == State::kUp) {
+    return Turn([&result](replica::Replica& replica) { replica.JobDone(std::move(result)); });
+  }
   Receive([result = std::move(result)](replica::Replica& replica) { replica.JobDone(result); });
 }
 

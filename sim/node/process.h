@@ -106,8 +106,11 @@ class Process {
   // Whoever waits for it has let the node die.
   bool MomentIs(Moment moment);
 
-  void Receive(Input input);
-  void Turn(const Input& input);
+  // Gives it to the node at once, without a copy, or keeps it for a paused one.
+  template <typename Give>
+  void Receive(Give&& input);
+  template <typename Give>
+  void Turn(const Give& input);
   void CarryOut(replica::Work work);
   void ArmTimer();
   void OnJobDone(const replica::Job& job, replica::JobResult result);
@@ -135,7 +138,8 @@ class Process {
   uint64_t life_ = 0;
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<replica::Replica> replica_;
-  std::deque<Input> waiting_;  // while paused
+  wire::FrameReader frame_reader_;  // empty between frames
+  std::deque<Input> waiting_;       // while paused
   Moment moment_ = Moment::kSentNotPersisted;
   std::function<void()> at_moment_;  // null: nobody waits for it
   Time timer_ = 0;                   // when the timer that is armed goes off; 0: none

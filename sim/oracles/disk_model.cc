@@ -63,12 +63,17 @@ void DiskModel::NoteVote() {
   if (is_.hard.vote != raft::kNoNode) votes_[is_.hard.term] = is_.hard.vote;
 }
 
-void DiskModel::PersistHandedOut(const raft::PersistJob& job) {
+void DiskModel::PersistHandedOut(const raft::PersistJob& job) { PersistHandedOut(job, {}); }
+
+void DiskModel::PersistHandedOut(const raft::PersistJob& job, const std::vector<uint64_t>& hashes) {
   RAFTKV_CHECK(!job_.has_value());  // one ticket is out at most
-  Write write{job.hard_state, job.snapshot, job.writes_log, job.keep_through, {}};
+  Write& write =
+      job_.emplace(Write{job.hard_state, job.snapshot, job.writes_log, job.keep_through, {}});
   write.slots.reserve(job.entries.size());
-  for (const raft::Entry& entry : job.entries) write.slots.push_back(SlotOf(entry));
-  job_ = std::move(write);
+  for (size_t i = 0; i < job.entries.size(); ++i) {
+    const raft::Entry& entry = job.entries[i];
+    write.slots.push_back({entry.term, i < hashes.size() ? hashes[i] : HashEntry(entry)});
+  }
 }
 
 void DiskModel::PersistDone() {

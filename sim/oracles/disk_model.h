@@ -34,6 +34,8 @@ namespace raftkv::sim {
 class DiskModel {
  public:
   void PersistHandedOut(const raft::PersistJob& job);
+  // The same for a caller who knows HashEntry of the first entries already.
+  void PersistHandedOut(const raft::PersistJob& job, const std::vector<uint64_t>& hashes);
   void PersistDone();
   void PersistFoundNoSpace();  // only term and vote are there
   void SwitchHandedOut(const raft::SnapshotMeta& meta) { switch_ = meta; }
@@ -90,6 +92,7 @@ class DiskModel {
   bool GaveUp(raft::Index index, raft::Term term) const;
   // What has been given up since the last call, by index; of the term that it had.
   std::map<raft::Index, raft::Term> TakeGivenUp();
+  bool has_given_up() const { return !newly_given_up_.empty(); }
   std::optional<raft::Term> TermAt(raft::Index index) const { return is_.TermAt(index); }
   // Whom this node has voted for in `term`; kNoNode: nobody.
   raft::NodeId VoteIn(raft::Term term) const;

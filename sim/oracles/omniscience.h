@@ -18,6 +18,7 @@
 
 #include "core/raft/invariants.h"
 #include "core/replica/replica.h"
+#include "core/wire/peer.h"
 #include "sim/node/witness.h"
 #include "sim/oracles/disk_model.h"
 #include "sim/oracles/judge.h"
@@ -39,9 +40,10 @@ class Omniscience final : public Witness {
   using StateFault = std::function<std::string(const kv::Store& store)>;
 
   // `founding` is the snapshot that every founder starts with; `state_fault` is asked whenever a
-  // node has applied something.
+  // node has applied something. Without `judging` it follows only what the nemesis asks it for
+  // (configurations, and disks in doubt), judges and counts nothing, and the run is the same.
   Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotMeta& founding,
-              StateFault state_fault);
+              StateFault state_fault, bool judging = true);
 
   void Damaged(const replica::Replica& replica) override;
   void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) override;
@@ -55,11 +57,11 @@ class Omniscience final : public Witness {
   // What whoever makes disks lie has to tell, at the instant at which it happens: DiskModel's calls
   // of these names. The promises that a lie takes are no longer asked for; that nobody needed them
   // is checked.
-  void WatchDisk(raft::NodeId node) { nodes_[node].disk.Watch(); }
-  void EndWatch(raft::NodeId node) { nodes_[node].disk.EndWatch(); }
-  bool DiskInDoubt(raft::NodeId node) { return nodes_[node].disk.InDoubt(); }
-  void DiskLied(raft::NodeId node) { nodes_[node].disk.Lied(); }
-  void DiskMisread(raft::NodeId node) { nodes_[node].disk.Misread(); }
+  void WatchDisk(raft::NodeId node) { NodeOf(node).disk.Watch(); }
+  void EndWatch(raft::NodeId node) { NodeOf(node).disk.EndWatch(); }
+  bool DiskInDoubt(raft::NodeId node) { return NodeOf(node).disk.InDoubt(); }
+  void DiskLied(raft::NodeId node) { NodeOf(node).disk.Lied(); }
+  void DiskMisread(raft::NodeId node) { NodeOf(node).disk.Misread(); }
   void DiskRolledBack(raft::NodeId node);
 
   // A frame that is meant for another node is about to reach this one, which may refuse it.
@@ -78,16 +80,40 @@ class Omniscience final : public Witness {
     raft::Term leader_term;  // of the leader that committed it
     raft::NodeId leader;
   };
+  // A node's state before the turn under way. Many turns change nothing of it: then it is that
+  // before the next turn, too.
+  struct Before {
+    struct Acknowledged {
+      raft::NodeId id;
+      raft::Index match;
+      uint64_t losses;
+    };
+
+    explicit Before(const raft::Raft& raft);
+    // It is the state of `raft` now, in all that `steps` or anybody here looks at.
+    bool IsOf(const raft::Raft& raft) const;
+    bool Led(raft::Term term) const { return role == raft::RoleName::kLeader && hard.term == term; }
+
+    raft::StepInvariants steps;
+    raft::HardState hard;
+    raft::RoleName role;
+    raft::Index commit;
+    raft::Index applied;
+    raft::Index handed_out;
+    raft::TermRuns log;
+    std::optional<raft::Suspicion> suspicion;
+    raft::ConfState conf;
+    std::vector<Acknowledged> acknowledged;
+  };
   // What this oracle knows about one node.
   struct Node {
     DiskModel disk;
-    std::optional<raft::StepInvariants> before;  // its state before the turn under way
-    raft::RoleName role_before = raft::RoleName::kFollower;
-    raft::Term term_before = 0;
-    raft::ConfState conf_before;
+    std::optional<Before> before;
     raft::Index compared_commit = 0;  // its log agrees with the ghost up to here
     raft::Index applied = 0;          // by what it reported
     std::optional<raft::Index> digest_at;
+    std::optional<replica::Members> members;  // at that index, and their hash
+    uint64_t members_hash = 0;
     // The highest index that it has acknowledged to the leader of this term.
     raft::Term acknowledged_term = 0;
     raft::Index acknowledged = 0;
@@ -95,13 +121,15 @@ class Omniscience final : public Witness {
     std::set<std::pair<raft::Term, raft::NodeId>> forgotten_votes;  // given, and lied away
   };
   struct Lineage {
-    std::optional<raft::Term> previous_term;  // of the entry before it
+    raft::Entry entry;
     uint64_t hash;
+    std::optional<raft::Term> previous_term;  // of the entry before it
     raft::NodeId seen_on;
   };
   struct Digest {
-    std::string digest;
-    raft::NodeId node;
+    uint64_t store = 0;
+    uint64_t members = 0;
+    raft::NodeId node = raft::kNoNode;  // none: not known yet
   };
 
   // One oracle each; names as in judge.h.
@@ -119,28 +147,49 @@ class Omniscience final : public Witness {
   void NoteVote(raft::NodeId voter, Node& node, raft::Term term, raft::NodeId candidate);
   void CheckProgress(const raft::Raft& raft);
   void NoteJobs(const raft::Raft& raft, Node& node, const replica::Work& work);
-  void CheckLogMatching(raft::NodeId id, const DiskModel& disk, const raft::PersistJob& job);
+  // Appends the hashes of the entries to `hashes`, up to the first that is wrong.
+  void CheckLogMatching(raft::NodeId id, const DiskModel& disk, const raft::PersistJob& job,
+                        std::vector<uint64_t>* hashes);
+
+  // The part of AfterTurn and CheckMembership that is needed without judging.
+  void FollowTurn(const replica::Work& work);
+  void FollowMembership(raft::Index index, const raft::ConfState& conf);
 
   // What the node has given up is not committed.
   void CheckGivenUp(raft::NodeId id, Node& node);
   // What the node's disk has lied away is needed by nobody.
   void CheckForgotten(raft::NodeId id, Node& node);
 
+  Node& NodeOf(raft::NodeId id) {
+    if (id >= nodes_.size()) nodes_.resize(id + 1);
+    if (nodes_[id] == nullptr) nodes_[id] = std::make_unique<Node>();
+    return *nodes_[id];
+  }
+  // Null when nothing has been heard of it.
+  const Node* FindNode(raft::NodeId id) const {
+    return id < nodes_.size() ? nodes_[id].get() : nullptr;
+  }
+  const Lineage* LineageOf(const raft::Entry& entry) const;  // by index and term
+  uint64_t HashFor(const raft::Entry& entry) const;          // HashEntry
   const raft::ConfState& ConfAt(raft::Index index) const;
   bool AcknowledgedByQuorum(const raft::ConfState& conf, raft::Index index, raft::Term term) const;
 
   Judge* judge_;
   const Trace* trace_;
   StateFault state_fault_;
+  bool judging_;
   Counters counters_;
-  std::map<raft::NodeId, Node> nodes_;
+  std::vector<std::unique_ptr<Node>> nodes_;  // by id
   std::map<raft::Term, raft::NodeId> leaders_;
-  std::vector<Committed> ghost_;  // [i] is index i + 1
-  std::map<std::pair<raft::Index, raft::Term>, Lineage> lineage_;
+  std::vector<Committed> ghost_;                  // [i] is index i + 1
+  std::vector<std::vector<Lineage>> lineage_;     // by index, one for each term
   std::map<raft::Index, raft::ConfState> confs_;  // by the index that made them
-  std::map<raft::Index, Digest> digests_;
+  std::vector<Digest> digests_;                   // by index
   std::map<raft::NodeId, uint64_t> misaddressed_;
   std::map<raft::Index, std::pair<uint64_t, uint64_t>> snapshots_;  // size and digest
+  // Room that is used again from turn to turn.
+  wire::PeerMessage decoded_;
+  std::vector<uint64_t> hashes_;
 };
 
 }  // namespace raftkv::sim

@@ -58,7 +58,8 @@ struct RunRecord {
 };
 
 struct RunReport {
-  uint64_t hash = 0;  // of everything that happened
+  uint64_t hash = 0;      // of everything that happened, and of how its history was judged
+  uint64_t run_hash = 0;  // the first of these alone: the same without oracles
   RunCounters counters;
   std::optional<Violation> violation;
   History history;
@@ -73,6 +74,9 @@ struct Audience {
   Recording* recording = nullptr;                // gets typed events, for a picture
   bool record = false;                           // RunReport::record is wanted
   std::vector<Milestone>* milestones = nullptr;  // gets what each node comes to
+  // False: nobody judges while the run goes on, nor its history. Clients and the end of the run
+  // still complain.
+  bool oracles = true;
 
   // Is told, before each item of the scheduler, how many have begun: with memory that outlives the
   // process, where a run came to that took its process along.

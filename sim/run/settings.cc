@@ -11,7 +11,7 @@ namespace {
 
 constexpr ProfileInfo kProfiles[] = {
     {Profile::kEverything, "everything", "each seed its own subset of all faults"},
-    {Profile::kCalm, "calm", "no faults at all"},
+    {Profile::kQuiet, "quiet", "no faults at all"},
     {Profile::kNetwork, "network", "partitions, clogged links, storms"},
     {Profile::kCrashes, "crashes", "power losses, kills, pauses, bad disks, jumping clocks"},
     {Profile::kMembership, "membership", "members come and go, leaders hand over, nodes crash"},
@@ -33,7 +33,7 @@ bool Allowed(Profile profile, Fault fault) {
       return profile == Profile::kEverything || profile == Profile::kNetwork;
     case Fault::kPowerLoss:
     case Fault::kKill:
-      return profile != Profile::kCalm && profile != Profile::kNetwork;
+      return profile != Profile::kQuiet && profile != Profile::kNetwork;
     case Fault::kSlowDisk:
     case Fault::kSyncError:
     case Fault::kFullDisk:
@@ -151,7 +151,7 @@ void DrawNetwork(Random random, RunSettings* run) {
   network.in_order = random.Chance(1, 4);
   network.loss_noticed_per_mille = static_cast<uint32_t>(OneOf(random, {0, 500, 1'000}));
   run->healed_network = network;
-  if (run->profile != Profile::kCalm) {
+  if (run->profile != Profile::kQuiet) {
     network.loss_per_mille = static_cast<uint32_t>(OneOf(random, {0, 5, 20, 50}));
     network.duplicate_per_mille = static_cast<uint32_t>(OneOf(random, {0, 5, 20, 100}));
     network.delay.tail_per_mille = static_cast<uint32_t>(OneOf(random, {0, 10, 50}));
@@ -176,7 +176,7 @@ void DrawNetwork(Random random, RunSettings* run) {
 
   run->cluster.ports.delay = Around(random, 200, 1'500);
   run->cluster.ports.split_per_mille = static_cast<uint32_t>(OneOf(random, {0, 50, 500}));
-  if (run->profile != Profile::kCalm) {
+  if (run->profile != Profile::kQuiet) {
     run->cluster.ports.reset_per_mille = static_cast<uint32_t>(OneOf(random, {0, 0, 5}));
   }
 }
@@ -309,6 +309,36 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   run.cluster.replica.snapshot_bytes_per_s = OneOf(scrub, {0, 100'000, 64 << 20});
   Random length = random.Split("length");
   run.chaos = length.Between(6, 12) * kSecond;
+  return run;
+}
+
+RunSettings SteadySettings(uint64_t seed) {
+  RunSettings run;
+  run.seed = seed;
+  run.profile = Profile::kQuiet;
+  run.cluster.founders = 5;
+  replica::Options& replica = run.cluster.replica;
+  replica.tick_us = 100 * kMillisecond;
+  replica.raft.heartbeat_ticks = 1;
+  replica.raft.election_ticks = 10;
+  run.cluster.storage.segment_bytes = 1 << 20;
+  run.cluster.storage.zero_ahead_bytes = 16 << 10;
+  run.cluster.disk.sector_bytes = 4'096;
+  run.cluster.disk_delay = {Delay::Shape::kExponential, 200, 500};
+  run.cluster.network.delay = {Delay::Shape::kExponential, 200, 300};
+  run.healed_network = run.cluster.network;
+  run.cluster.ports.delay = {Delay::Shape::kExponential, 200, 300};
+  // Ten clients that ask every half second: what an answer takes is little of that.
+  for (uint64_t number = 1; number <= 10; ++number) {
+    ClientSettings client;
+    client.number = number;
+    client.in_session = number % 2 == 0;
+    client.think = {Delay::Shape::kUniform, 450 * kMillisecond, 90 * kMillisecond};
+    client.patience = kSecond;
+    client.before_retry = {Delay::Shape::kUniform, 5 * kMillisecond, 50 * kMillisecond};
+    run.clients.push_back(client);
+  }
+  run.chaos = 60 * kSecond;
   return run;
 }
 

@@ -23,7 +23,7 @@ namespace raftkv::sim {
 // Which faults a run may have.
 enum class Profile : uint8_t {
   kEverything,
-  kCalm,        // none
+  kQuiet,       // none
   kNetwork,     // partitions, clogs, storms
   kCrashes,     // power losses, kills, pauses, failing and slow disks, clocks
   kMembership,  // members come and go, leadership is handed over, nodes crash
@@ -57,6 +57,11 @@ struct RunSettings {
 };
 
 RunSettings DrawSettings(uint64_t seed, Profile profile);
+
+// A cluster as a user would run it, nothing drawn but the order of things, for measuring how fast
+// time passes: five nodes, heartbeats every 100 ms, elections after 1 s, 20 operations a second,
+// no faults for a minute.
+RunSettings SteadySettings(uint64_t seed);
 
 // A few lines for a person who looks at one run.
 std::string DescribeSettings(const RunSettings& settings);

@@ -1,26 +1,76 @@
 #include "sim/scheduler/scheduler.h"
 
 #include <algorithm>
-#include <utility>
+
+#include "core/raft/check.h"
 
 namespace raftkv::sim {
 
-void Scheduler::At(Time when, Actor actor, Action action) {
-  queue_.push(Item{std::max(when, now_), ++sequence_, actor, std::move(action)});
+Scheduler::~Scheduler() {
+  for (const Key& key : heap_) {
+    Slot& slot = SlotOf(key.slot());
+    slot.destroy(slot.room);
+  }
+}
+
+uint32_t Scheduler::TakeSlot() {
+  if (free_.empty()) {
+    const size_t first = chunks_.size() * kChunk;
+    RAFTKV_CHECK(first + kChunk <= kMostSlots);
+    chunks_.push_back(std::make_unique_for_overwrite<Slot[]>(kChunk));
+    for (size_t i = kChunk; i > 0; --i) free_.push_back(static_cast<uint32_t>(first + i - 1));
+  }
+  const uint32_t slot = free_.back();
+  free_.pop_back();
+  return slot;
+}
+
+void Scheduler::Push(Key key) {
+  size_t at = heap_.size();
+  heap_.push_back(key);
+  while (at > 0) {
+    const size_t parent = (at - 1) / kChildren;
+    if (!(key < heap_[parent])) break;
+    heap_[at] = heap_[parent];
+    at = parent;
+  }
+  heap_[at] = key;
+}
+
+void Scheduler::Pop() {
+  const Key last = heap_.back();
+  heap_.pop_back();
+  const size_t size = heap_.size();
+  if (size == 0) return;
+  size_t at = 0;
+  for (;;) {
+    const size_t first = at * kChildren + 1;
+    if (first >= size) break;
+    size_t least = first;
+    for (size_t child = first + 1; child < std::min(first + kChildren, size); ++child) {
+      if (heap_[child] < heap_[least]) least = child;
+    }
+    if (!(heap_[least] < last)) break;
+    heap_[at] = heap_[least];
+    at = least;
+  }
+  heap_[at] = last;
 }
 
 bool Scheduler::RunOne(Time end) {
-  if (queue_.empty() || queue_.top().when > end) {
+  if (heap_.empty() || heap_.front().when > end) {
     now_ = std::max(now_, end);
     return false;
   }
-  // The queue only lends its top as const; it is removed before anybody can look at it again.
-  Item item = std::move(const_cast<Item&>(queue_.top()));
-  queue_.pop();
-  now_ = item.when;
-  last_actor_ = item.actor;
-  if (item.actor != Actor::kScript) ++events_;
-  item.action();
+  const Key key = heap_.front();
+  Pop();
+  Slot& slot = SlotOf(key.slot());
+  now_ = key.when;
+  last_actor_ = slot.actor;
+  if (slot.actor != Actor::kScript) ++events_;
+  slot.call(slot.room);
+  slot.destroy(slot.room);
+  free_.push_back(key.slot());
   return true;
 }
 

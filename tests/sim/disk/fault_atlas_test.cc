@@ -56,13 +56,18 @@ class FaultAtlasTest : public ::testing::Test {
     for (const auto& [node, disk] : disks_) Write(node, through, hard_state);
   }
 
-  FaultAtlas Atlas() const {
+  FaultAtlas Atlas(FaultAtlas::Memory* memory = nullptr) const {
     std::map<raft::NodeId, const SimDisk*> members;
     for (const auto& [node, disk] : disks_) members[node] = disk.get();
-    return FaultAtlas(members, options_);
+    return FaultAtlas(members, options_, {}, memory);
   }
-  absl::Status MayInject(raft::NodeId node, const DiskFault& fault) const {
-    return Atlas().MayInject(node, fault);
+  // Whoever remembers what there was before must not say anything else.
+  absl::Status MayInject(raft::NodeId node, const DiskFault& fault) {
+    const absl::Status status = Atlas().MayInject(node, fault);
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(Atlas(&memory_).MayInject(node, fault), status) << Describe(fault);
+    }
+    return status;
   }
   std::string Segment(raft::NodeId node) {
     std::string newest;
@@ -79,7 +84,17 @@ class FaultAtlasTest : public ::testing::Test {
   storage::Options options_;
   raft::EntryType type_ = raft::EntryType::kCommand;  // of what is written
   std::map<raft::NodeId, std::unique_ptr<SimDisk>> disks_;
+  FaultAtlas::Memory memory_;
 };
+
+TEST_F(FaultAtlasTest, WhoeverMustStartIsNotLeftToTheOthers) {
+  WriteAll(5, {2, 1});
+  const Garbage both_votes{{"vote"}, 7};
+  EXPECT_TRUE(MayInject(1, both_votes).ok()) << "a majority starts without it";
+  const absl::Status status =
+      Atlas(&memory_).MayInject(1, both_votes, FaultAtlas::Node::kMustStart);
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+}
 
 TEST_F(FaultAtlasTest, AFaultWithoutEffectIsNotForFree) {
   const absl::Status status = MayInject(1, MissingFile{"no such file"});

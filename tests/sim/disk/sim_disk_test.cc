@@ -296,6 +296,53 @@ TEST(SimDiskTest, CloneKeepsDirt) {
   EXPECT_EQ(Contents(*clone->DurableImage(), "a"), std::string(600, 'o'));
 }
 
+TEST(SimDiskTest, ACopyAndItsOriginalGoTheirOwnWays) {
+  SimDisk disk({});
+  const std::unique_ptr<File> file = CreateSynced(disk, "a", std::string(2000, 'a'));
+  CreateSynced(disk, "b", "b");
+  const std::unique_ptr<SimDisk> copy = disk.Clone();
+  const std::unique_ptr<SimDisk> image = disk.DurableImage();
+  EXPECT_TRUE(disk.UnchangedSince(*copy));
+  EXPECT_TRUE(copy->UnchangedSince(*image));
+
+  ASSERT_TRUE(file->Write(0, "new").ok());
+  EXPECT_FALSE(disk.UnchangedSince(*copy));
+  ASSERT_TRUE(file->Sync().ok());
+  EXPECT_FALSE(disk.UnchangedSince(*copy));
+  EXPECT_TRUE(copy->UnchangedSince(*image));
+  EXPECT_EQ(Contents(disk, "a").substr(0, 4), "newa");
+  EXPECT_EQ(Contents(*copy, "a").substr(0, 4), "aaaa");
+
+  EXPECT_TRUE(copy->Corrupt("a", 7, 1));
+  EXPECT_FALSE(copy->UnchangedSince(*image));
+  EXPECT_EQ(Contents(*image, "a").substr(0, 8), "aaaaaaaa");
+  EXPECT_EQ(Contents(disk, "a").substr(0, 8), "newaaaaa");
+}
+
+TEST(SimDiskTest, AnythingThatReadsMayShowIsAChange) {
+  const auto changed = [](const auto& change) {
+    SimDisk disk({});
+    CreateSynced(disk, "a", std::string(2000, 'a'));
+    const std::unique_ptr<SimDisk> copy = disk.Clone();
+    change(disk);
+    return !disk.UnchangedSince(*copy);
+  };
+  EXPECT_FALSE(changed([](SimDisk&) {}));
+  EXPECT_FALSE(changed([](SimDisk& disk) { disk.ProcessCrash(); }));
+  EXPECT_TRUE(changed([](SimDisk& disk) { EXPECT_TRUE(disk.Create("b").ok()); }));
+  EXPECT_TRUE(changed([](SimDisk& disk) { EXPECT_TRUE(disk.Remove("a").ok()); }));
+  EXPECT_TRUE(changed([](SimDisk& disk) { EXPECT_TRUE(disk.Rename("a", "b").ok()); }));
+  EXPECT_TRUE(changed([](SimDisk& disk) { disk.Wipe(); }));
+  EXPECT_TRUE(changed([](SimDisk& disk) { EXPECT_TRUE(disk.Inject(ReadError{{"a", 600, 1}})); }));
+  EXPECT_TRUE(changed([](SimDisk& disk) { EXPECT_TRUE(disk.Inject(BitRot{{"a"}, 1, 3})); }));
+  EXPECT_TRUE(changed([](SimDisk& disk) {
+    disk.InjectFault(SimDisk::Operation::kSync, 0);
+    const auto file = *disk.Open("a", Disk::Mode::kReadWrite);
+    EXPECT_TRUE(file->Write(0, "n").ok());
+    EXPECT_FALSE(file->Sync().ok());
+  }));
+}
+
 TEST(SimDiskTest, ACrashCanBeChosen) {
   const std::string old_bytes(1024, 'o');
   for (const SimDisk::Fate fate :

@@ -54,9 +54,9 @@ TEST(RunTest, SeedsDiffer) {
   EXPECT_EQ(hashes.size(), 10u);
 }
 
-TEST(RunTest, InCalmNothingIsLostAndNobodyIsDeposed) {
+TEST(RunTest, InQuietNothingIsLostAndNobodyIsDeposed) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    const RunReport report = Simulate(DrawSettings(seed, Profile::kCalm));
+    const RunReport report = Simulate(DrawSettings(seed, Profile::kQuiet));
     EXPECT_FALSE(report.violation.has_value()) << FormatViolation(*report.violation);
     EXPECT_EQ(report.counters.faults_in_effect, 0u);
     EXPECT_EQ(report.counters.crashes, 0u);

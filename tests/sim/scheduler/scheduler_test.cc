@@ -1,5 +1,8 @@
 #include "sim/scheduler/scheduler.h"
 
+#include <array>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -51,6 +54,44 @@ TEST(SchedulerTest, StopsBeforeWhatLiesBehindTheEnd) {
   EXPECT_TRUE(ran);
 }
 
+TEST(SchedulerTest, AnItemMayHoldWhatItLikesAndLetsGoOfIt) {
+  const auto held = std::make_shared<int>(0);
+  {
+    Scheduler scheduler;
+    scheduler.At(1, Actor::kNode, [held] { ++*held; });
+    scheduler.At(2, Actor::kNode, [held, much = std::array<uint64_t, 100>{}] { ++*held; });
+    scheduler.At(3, Actor::kNode,
+                 [held = std::make_unique<std::shared_ptr<int>>(held)] { ++**held; });
+    scheduler.At(50, Actor::kNode, [held] { ++*held; });
+    scheduler.At(51, Actor::kNode, [held, much = std::array<uint64_t, 100>{}] { ++*held; });
+    while (scheduler.RunOne(10)) {
+    }
+    EXPECT_EQ(*held, 3);
+    EXPECT_EQ(held.use_count(), 3) << "two still wait";
+  }
+  EXPECT_EQ(held.use_count(), 1);
+}
+
+TEST(SchedulerTest, KeepsItsOrderThroughAnyMixOfTimes) {
+  Scheduler scheduler;
+  Random random(7);
+  Time last = 0;
+  uint64_t ran = 0;
+  std::function<void(uint64_t)> ask = [&](uint64_t depth) {
+    scheduler.After(random.Below(50), Actor::kNode, [&, depth, when = scheduler.now()] {
+      EXPECT_GE(scheduler.now(), when);
+      EXPECT_GE(scheduler.now(), last);
+      last = scheduler.now();
+      ++ran;
+      for (uint64_t i = 0; depth > 0 && i < 3; ++i) ask(depth - 1);
+    });
+  };
+  for (int i = 0; i < 20; ++i) ask(4);
+  while (scheduler.RunOne(1'000)) {
+  }
+  EXPECT_EQ(ran, 20u * (1 + 3 + 9 + 27 + 81));
+}
+
 TEST(SchedulerTest, TheScriptIsNoEvent) {
   Scheduler scheduler;
   scheduler.At(1, Actor::kScript, [] {});
@@ -76,6 +117,29 @@ TEST(TraceTest, HashTellsWhatWhenAndInWhichOrder) {
   EXPECT_NE(hash(5, {1, 2}), hash(5, {2, 1}));
   EXPECT_NE(hash(5, {1, 2}), hash(6, {1, 2}));
   EXPECT_NE(hash(5, {1}), hash(5, {1, 1}));
+}
+
+TEST(TraceTest, BytesCountAsTheirHash) {
+  Scheduler scheduler;
+  Trace bytes(&scheduler);
+  Trace hashes(&scheduler);
+  Random random(1);
+  // Enough for many rounds; of no bytes, few, and more than are kept.
+  for (uint64_t i = 0; i < 2'000; ++i) {
+    const uint64_t size = i % 7 == 0 ? 0 : i == 1'000 ? 200'000 : random.Below(300);
+    std::string piece;
+    for (uint64_t at = 0; at < size; ++at) piece.push_back(static_cast<char>(random.Next()));
+    if (i % 5 == 0) {
+      bytes.Add(1, i, i);
+      hashes.Add(1, i, i);
+    }
+    bytes.Add(2, i, absl::string_view(piece));
+    hashes.Add(2, i, HashBytes(piece));
+    if (i % 333 == 0) {
+      ASSERT_EQ(bytes.hash(), hashes.hash()) << i;
+    }
+  }
+  EXPECT_EQ(bytes.hash(), hashes.hash());
 }
 
 TEST(TraceTest, ReadingDoesNotChangeTheHash) {
