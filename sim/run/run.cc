@@ -113,6 +113,7 @@ RunReport Simulation::Run() {
   if (!judge_.failed()) JudgeHistory(&report);
   trace_.Add(0, cluster_.network().counters().delivered, recorder_.counters().acknowledged);
   report.hash = trace_.hash();
+  if (audience_.step) audience_.step(scheduler_.now(), report.hash);
   report.violation = judge_.violation();
   if (camera_ != nullptr) camera_->Finish();
   return report;
@@ -146,6 +147,7 @@ bool Simulation::RunUntil(Time span, const Goal& goal) {
 
 bool Simulation::MayGoOn() {
   ++begun_;
+  if (audience_.step) audience_.step(scheduler_.now(), trace_.hash());
   if (audience_.begun != nullptr) *audience_.begun = begun_;
   if (audience_.ends_before != begun_) return true;
   judge_.Fail(Oracle::kCrashFree, audience_.how_it_ended);

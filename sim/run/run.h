@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -58,6 +59,10 @@ struct RunReport {
 struct Audience {
   Trace::Sink sink;                // gets every event as a line of text
   Recording* recording = nullptr;  // gets typed events, for a picture
+
+  // Is told, before each item of the scheduler and once at the end, the time and the hash of
+  // everything up to then: where two runs that should be one part ways.
+  std::function<void(Time now, uint64_t hash)> step;
 
   // Is told, before each item of the scheduler, how many have begun: with memory that outlives the
   // process, where a run came to that took its process along.
