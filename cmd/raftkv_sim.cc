@@ -1,7 +1,9 @@
 // raftkv-sim: chaos from a seed, judged; and the judge alone, for histories of any system.
 //
 //   run      one seed, with its story
-//   sweep    many seeds
+//   sweep    many seeds, one shard of them on each machine
+//   merge    the results of many machines, put together
+//   profiles what seeds draw
 //   hash     a number for what each seed did, to compare builds
 //   check    is this history linearizable?
 //   bench    how fast all this is, and what the oracles cost
@@ -13,6 +15,7 @@
 // 2 it could not be done.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -22,8 +25,11 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <map>
+#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -32,8 +38,13 @@
 #include "cmd/sim/bench.h"
 #include "cmd/sim/disk_table.h"
 #include "cmd/sim/fault_table.h"
+#include "cmd/sim/junit.h"
+#include "cmd/sim/merge.h"
+#include "cmd/sim/profiles.h"
+#include "cmd/sim/results.h"
 #include "cmd/sim/shrink.h"
 #include "cmd/sim/sweep.h"
+#include "cmd/sim/twice.h"
 #include "cmd/sim/worker.h"
 #include "sim/check/check_command.h"
 #include "sim/crash_points/crash_points.h"
@@ -47,10 +58,23 @@ constexpr int kFine = 0;
 constexpr int kViolation = 1;
 constexpr int kCannot = 2;
 
+// Even when another file has taken its name since.
+constexpr char kThisProgram[] = "/proc/self/exe";
+
 // Lines of a trace that are shown with a violation.
 constexpr size_t kLastLines = 40;
 
 std::string program = "raftkv-sim";
+
+// What runs seeds for the second time.
+std::string other_program = kThisProgram;
+
+// That a seed was not the same run in two processes is not to be seen in one.
+std::string ReplayTwiceCommand(Profile profile, uint64_t seed) {
+  return absl::StrFormat(
+      "%s run --profile %s --seed %d --twice%s", program, Name(profile), seed,
+      other_program == kThisProgram ? "" : absl::StrCat(" --other ", other_program));
+}
 
 std::string ReplayCommand(const RunSettings& settings) {
   return absl::StrFormat("%s run --profile %s --seed %d --html seed-%d.html", program,
@@ -62,6 +86,11 @@ void PrintFailure(const RunSettings& settings, const SeedResult& failure) {
   absl::PrintF("SEED %d  profile %s  %s\n", settings.seed, Name(settings.profile),
                failure.violation);
   absl::PrintF("%s", DescribeSettings(settings));
+  if (!failure.story.empty()) {
+    absl::PrintF("%sreplay: %s\n", failure.story,
+                 ReplayTwiceCommand(settings.profile, settings.seed));
+    return;
+  }
   std::deque<std::string> last;
   uint64_t lines = 0;
   const SeedResult again = RunTraced(settings, RunFiles(), [&](const std::string& line) {
@@ -86,9 +115,35 @@ struct Arguments {
   bool keep_going = false;
   bool list = false;
   bool trace = false;
+  bool twice = false;
+  std::string shard = "1/1";
+  std::string out;    // results as lines of JSON
+  std::string junit;  // results for continuous integration
   RunFiles run_files;
   std::vector<std::string> files;
 };
+
+int Cannot(absl::string_view why) {
+  absl::FPrintF(stderr, "raftkv-sim: %s\n", why);
+  return kCannot;
+}
+
+SweepOptions OptionsOf(const Arguments& arguments) {
+  SweepOptions options;
+  options.seeds = *ParseSeedRange(arguments.seeds);
+  options.profile = arguments.profile;
+  options.jobs = arguments.jobs;
+  options.twice = arguments.twice;
+  options.second = SecondProcess(other_program);
+  return options;
+}
+
+// Said before the run, not after it.
+bool CanWrite(const std::string& name) {
+  return name.empty() || std::ofstream(name, std::ios::binary | std::ios::app).is_open();
+}
+
+bool CanExecute(const std::string& name) { return access(name.c_str(), X_OK) == 0; }
 
 void PrintLine(const SeedResult& result) {
   absl::PrintF(
@@ -100,25 +155,40 @@ void PrintLine(const SeedResult& result) {
       result.violation.empty() ? "no violation" : result.violation);
 }
 
+// Both processes that ran the seed did the same, or the story of how they did not.
+int RunSeedTwice(const Arguments& arguments, const RunSettings& settings) {
+  if (!CanExecute(other_program)) {
+    return Cannot(absl::StrCat("cannot execute ", other_program, ": ", std::strerror(errno)));
+  }
+  SweepOptions options = OptionsOf(arguments);
+  options.seeds = {settings.seed, settings.seed};
+  const SweepResult result = Sweep(options);
+  if (!result.status.ok()) return Cannot(result.status.message());
+  const SeedResult& seed = result.seeds.front();
+  if (seed.violation_id != "twice") return kFine;
+  PrintFailure(settings, seed);
+  return kViolation;
+}
+
 int RunSeed(const Arguments& arguments) {
   const RunSettings settings = DrawSettings(arguments.seed, arguments.profile);
   if (arguments.trace) absl::PrintF("%s", DescribeSettings(settings));
   RunFiles files = arguments.run_files;
   for (const std::string* name :
        {&files.history, &files.html, &files.columns, &files.chrome_trace}) {
-    // Said before the run, not after it.
-    if (name->empty() || std::ofstream(*name, std::ios::binary).is_open()) continue;
-    absl::FPrintF(stderr, "raftkv-sim: cannot write %s: %s\n", *name, std::strerror(errno));
-    return kCannot;
+    if (!CanWrite(*name)) {
+      return Cannot(absl::StrCat("cannot write ", *name, ": ", std::strerror(errno)));
+    }
+  }
+  if (arguments.twice) {
+    const int code = RunSeedTwice(arguments, settings);
+    if (code != kFine) return code;
   }
   files.replay = ReplayCommand(settings);
   std::function<void(const std::string&)> line;
   if (arguments.trace) line = [](const std::string& text) { absl::PrintF("%s\n", text); };
   const SeedResult result = RunTraced(settings, files, line);
-  if (!result.problem.empty()) {
-    absl::FPrintF(stderr, "raftkv-sim: %s\n", result.problem);
-    return kCannot;
-  }
+  if (!result.problem.empty()) return Cannot(result.problem);
   if (!result.violation.empty()) {
     if (arguments.trace) {
       absl::PrintF("SEED %d  profile %s  %s\n", settings.seed, Name(settings.profile),
@@ -129,20 +199,83 @@ int RunSeed(const Arguments& arguments) {
     return kViolation;
   }
   PrintLine(result);
+  if (arguments.twice) absl::PrintF("two processes did the same\n");
   return kFine;
 }
 
+// Whether the results of a file are of the same runs as ours would be. The version does not say it:
+// it may have been another commit. A sentence if they are not.
+absl::StatusOr<std::string> FindOtherBuild(const SweepOptions& options,
+                                           const ResultSet::Seeds& recorded) {
+  const auto it = std::find_if(recorded.rbegin(), recorded.rend(),
+                               [](const auto& each) { return each.second.violation.empty(); });
+  if (it == recorded.rend()) return std::string();
+  SweepOptions one = options;
+  one.seeds = {it->first, it->first};
+  one.shard = Shard();
+  one.jobs = 1;
+  one.twice = false;
+  const SweepResult again = Sweep(one);
+  if (!again.status.ok()) return again.status;
+  const SeedResult& now = again.seeds.front();
+  if (now.hash == it->second.hash && DifferenceOf(it->second, now).empty()) return std::string();
+  return absl::StrFormat(
+      "seed %d has hash %016x there and %016x here: those results are of another build. Take "
+      "another file",
+      it->first, it->second.hash, now.hash);
+}
+
+JUnitSuite SuiteOf(const SweepOptions& options, const SweepResult& result) {
+  JUnitSuite suite;
+  suite.profile = std::string(Name(options.profile));
+  suite.seeds = absl::StrCat(
+      options.seeds.first, "..", options.seeds.last,
+      options.shard.whole() ? ""
+                            : absl::StrCat(" shard ", options.shard.part, "/", options.shard.of));
+  suite.results = result.seeds;
+  suite.properties = {{"version", RAFTKV_VERSION}, {"jobs", absl::StrCat(options.jobs)}};
+  const uint64_t all = ShardSeeds(options.seeds, options.shard).count();
+  if (result.seeds.size() < all) {
+    suite.incomplete =
+        absl::StrCat(Grouped(all - result.seeds.size()), " of ", Grouped(all), " seeds not run");
+  }
+  return suite;
+}
+
 int RunSweep(const Arguments& arguments) {
-  SweepOptions options;
-  options.seeds = *ParseSeedRange(arguments.seeds);
-  options.profile = arguments.profile;
-  options.jobs = arguments.jobs;
+  SweepOptions options = OptionsOf(arguments);
+  options.shard = *ParseShard(arguments.shard);
   options.keep_going = arguments.keep_going;
   options.progress = isatty(STDOUT_FILENO) != 0;
+  if (arguments.twice && !CanExecute(other_program)) {
+    return Cannot(absl::StrCat("cannot execute ", other_program, ": ", std::strerror(errno)));
+  }
+  if (!CanWrite(arguments.junit)) {
+    return Cannot(absl::StrCat("cannot write ", arguments.junit, ": ", std::strerror(errno)));
+  }
+  std::unique_ptr<ResultsFile> file;
+  if (!arguments.out.empty()) {
+    absl::StatusOr<std::unique_ptr<ResultsFile>> opened =
+        ResultsFile::Open(arguments.out, OriginHere(options.profile));
+    if (!opened.ok()) return Cannot(opened.status().message());
+    file = *std::move(opened);
+    if (!file->remark().empty()) absl::FPrintF(stderr, "raftkv-sim: %s\n", file->remark());
+    for (const std::string& sentence : file->disagreements()) {
+      absl::PrintF("NOT DETERMINISTIC %s\n", sentence);
+    }
+    if (!file->disagreements().empty()) return kViolation;
+    const absl::StatusOr<std::string> other_build = FindOtherBuild(options, file->recorded());
+    if (!other_build.ok()) return Cannot(other_build.status().message());
+    if (!other_build->empty()) return Cannot(absl::StrCat(arguments.out, ": ", *other_build));
+    options.recorded = &file->recorded();
+    options.finished = [&file](const SeedResult& seed) { return file->Append(seed); };
+  }
   const SweepResult result = Sweep(options);
-  if (result.broken) {
-    absl::FPrintF(stderr, "raftkv-sim: the system has no more processes or pipes to give\n");
-    return kCannot;
+  if (!result.status.ok()) return Cannot(result.status.message());
+  if (!arguments.junit.empty()) {
+    const absl::Status status = WriteWholeFile(
+        arguments.junit, FormatJUnit({SuiteOf(options, result)}, absl::StrCat(program, " run")));
+    if (!status.ok()) return Cannot(status.message());
   }
   bool failed = false;
   for (const SeedResult& seed : result.seeds) {
@@ -153,35 +286,62 @@ int RunSweep(const Arguments& arguments) {
       PrintFailure(settings, seed);
       return kViolation;
     }
-    absl::PrintF("SEED %d  profile %s  %s\n", seed.seed, Name(options.profile), seed.violation);
+    absl::PrintF("SEED %d  profile %s  %s\n%s", seed.seed, Name(options.profile), seed.violation,
+                 seed.story);
     failed = true;
   }
   absl::PrintF("%s", FormatSummary(options, result));
   if (!failed) return kFine;
   for (const SeedResult& seed : result.seeds) {
     if (seed.violation.empty()) continue;
-    absl::PrintF("replay: %s\n", ReplayCommand(DrawSettings(seed.seed, options.profile)));
+    absl::PrintF("replay: %s\n", seed.violation_id == "twice"
+                                     ? ReplayTwiceCommand(options.profile, seed.seed)
+                                     : ReplayCommand(DrawSettings(seed.seed, options.profile)));
     break;
   }
   return kViolation;
 }
 
 int PrintHashes(const Arguments& arguments) {
-  SweepOptions options;
-  options.seeds = *ParseSeedRange(arguments.seeds);
-  options.profile = arguments.profile;
-  options.jobs = arguments.jobs;
+  SweepOptions options = OptionsOf(arguments);
   options.keep_going = true;
+  if (arguments.twice && !CanExecute(other_program)) {
+    return Cannot(absl::StrCat("cannot execute ", other_program, ": ", std::strerror(errno)));
+  }
   const SweepResult result = Sweep(options);
-  if (result.broken) return kCannot;
+  if (!result.status.ok()) return Cannot(result.status.message());
   bool failed = false;
   for (const SeedResult& seed : result.seeds) {
     absl::PrintF("%d %016x\n", seed.seed, seed.hash);
     if (seed.violation.empty()) continue;
-    absl::FPrintF(stderr, "SEED %d  %s\n", seed.seed, seed.violation);
+    absl::FPrintF(stderr, "SEED %d  %s\n%s", seed.seed, seed.violation, seed.story);
     failed = true;
   }
   return failed ? kViolation : kFine;
+}
+
+int ExitCode(MergeResult result) {
+  switch (result) {
+    case MergeResult::kWhole:
+      return kFine;
+    case MergeResult::kViolation:
+      return kViolation;
+    case MergeResult::kIncomplete:
+    case MergeResult::kCannot:
+      break;
+  }
+  return kCannot;
+}
+
+int MergeFiles(MergeArguments merge, const std::string& seeds) {
+  if (!seeds.empty()) merge.seeds = *ParseSeedRange(seeds);
+  merge.program = program;
+  for (const std::string* name : {&merge.out, &merge.junit}) {
+    if (!CanWrite(*name)) {
+      return Cannot(absl::StrCat("cannot write ", *name, ": ", std::strerror(errno)));
+    }
+  }
+  return ExitCode(Merge(merge));
 }
 
 int CheckFiles(const Arguments& arguments) {
@@ -316,9 +476,20 @@ int Main(int argc, char** argv) {
         ->capture_default_str();
   };
 
+  const auto add_twice = [&](CLI::App* command) {
+    CLI::Option* twice = command->add_flag(
+        "--twice", arguments.twice,
+        "Run each seed a second time in another process: it must be the same run");
+    command
+        ->add_option("--other", other_program,
+                     "With --twice: the second process is this build of raftkv-sim")
+        ->needs(twice);
+  };
+
   CLI::App* run = app.add_subcommand("run", "Run one seed and say what happened");
   run->add_option("--seed", arguments.seed, "The seed")->required();
   add_profile(run);
+  add_twice(run);
   run->add_flag("--trace", arguments.trace, "Print every event");
   run->add_option("--history", arguments.run_files.history,
                   "Write what the clients saw to this file");
@@ -362,12 +533,44 @@ int Main(int argc, char** argv) {
 
   CLI::App* sweep = app.add_subcommand("sweep", "Run many seeds, stop at the first violation");
   add_sweep(sweep);
+  add_twice(sweep);
   sweep->add_flag("--keep-going", arguments.keep_going, "Do not stop at a violation");
-
   sweep->add_flag("--list", arguments.list, "Print a line for each seed");
+  const auto shard_of = [](const std::string& text) {
+    return ParseShard(text).has_value()
+               ? std::string()
+               : absl::StrCat("'", text, "' is no shard I/N with I from 1 to N");
+  };
+  sweep
+      ->add_option("--shard", arguments.shard,
+                   "Only every N-th of the seeds, from the I-th on: I/N")
+      ->check(shard_of)
+      ->capture_default_str();
+  sweep->add_option("--out", arguments.out,
+                    "Write a line of JSON for each seed to this file as it finishes; seeds that "
+                    "are there already are not run");
+  sweep->add_option("--junit", arguments.junit, "Write JUnit XML to this file");
 
   CLI::App* hash = app.add_subcommand("hash", "Print a line 'seed hash' for each seed");
   add_sweep(hash);
+  add_twice(hash);
+
+  CLI::App* merge_command = app.add_subcommand("merge", "Put results of many machines together");
+  MergeArguments merge;
+  std::string merged_seeds;
+  merge_command->add_option("files", merge.files, "Written by sweep --out")->required();
+  merge_command
+      ->add_option("--seeds", merged_seeds,
+                   "Seeds A..B, all of which must be there (default: the least to the greatest)")
+      ->check(seed_range);
+  merge_command->add_option("--out", merge.out, "Write all results to this file, by seed");
+  merge_command->add_option("--junit", merge.junit, "Write JUnit XML to this file");
+
+  CLI::App* profiles_command =
+      app.add_subcommand("profiles", "Which faults and sizes the seeds of each profile draw");
+
+  // What sweep --twice starts; not for people.
+  CLI::App* worker = app.add_subcommand("worker", "Answer requests for seeds")->group("");
 
   BenchArguments measured;
   std::string bench_seeds = "1..20";
@@ -452,6 +655,18 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kFine : kCannot;
+  }
+  if (worker->parsed()) {
+    ServeSeeds(STDIN_FILENO, STDOUT_FILENO,
+               [](const RunSettings& settings, const Audience& audience) {
+                 return Simulate(settings, audience);
+               });
+    return kFine;
+  }
+  if (merge_command->parsed()) return MergeFiles(std::move(merge), merged_seeds);
+  if (profiles_command->parsed()) {
+    absl::PrintF("%s", FormatProfiles(isatty(STDOUT_FILENO) != 0));
+    return kFine;
   }
   if (run->parsed()) return RunSeed(arguments);
   if (shrink->parsed()) {

@@ -6,11 +6,14 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <set>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "cmd/sim/twice.h"
 
 namespace raftkv::sim {
 namespace {
@@ -21,15 +24,6 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::string Grouped(uint64_t number) {
-  std::string digits = absl::StrCat(number);
-  for (size_t at = digits.size(); at > 3;) {
-    at -= 3;
-    digits.insert(at, ",");
-  }
-  return digits;
-}
-
 std::string Magnitude(double number) {
   if (number >= 1e9) return absl::StrFormat("%.2f G", number / 1e9);
   if (number >= 1e6) return absl::StrFormat("%.2f M", number / 1e6);
@@ -37,22 +31,58 @@ std::string Magnitude(double number) {
   return absl::StrFormat("%.0f", number);
 }
 
-std::string Span(double seconds) {
-  const auto whole = static_cast<uint64_t>(seconds);
-  if (whole >= 86'400) return absl::StrFormat("%d d %02d h", whole / 86'400, whole / 3'600 % 24);
-  if (whole >= 3'600) return absl::StrFormat("%d h %02d m", whole / 3'600, whole / 60 % 60);
-  return absl::StrFormat("%02d:%02d", whole / 60, whole % 60);
+std::string InWords(const Shard& shard) {
+  return shard.whole() ? "" : absl::StrCat(" shard ", shard.part, "/", shard.of);
 }
 
-void ShowProgress(const SweepOptions& options, uint64_t done, Clock::time_point start) {
+// One place for a seed: a process, and a second one for those that are run twice.
+class Slot {
+ public:
+  explicit Slot(const SweepOptions& options)
+      : twice_(options.twice),
+        first_(options.profile, options.first),
+        second_(options.profile, options.second) {}
+
+  bool busy() const { return first_.busy() || second_.busy(); }
+  int fd() const { return first_.busy() ? first_.fd() : second_.fd(); }
+  bool Run(uint64_t seed) { return first_.Run(seed, /*record=*/twice_); }
+
+  // To be called when there is something to read. The result of a seed when it is done.
+  absl::StatusOr<std::optional<SeedResult>> Read() {
+    if (first_.busy()) {
+      std::optional<SeedResult> result = first_.Read();
+      if (!result.has_value() || !twice_) return result;
+      one_ = *std::move(result);
+      // A new one for each seed: it owes nothing to the seeds before.
+      second_.End();
+      if (!second_.Run(one_.seed, /*record=*/true)) return NoMoreProcesses();
+      return std::nullopt;
+    }
+    const std::optional<SeedResult> other = second_.Read();
+    if (!other.has_value()) return std::nullopt;
+    return CompareTwo(one_, &first_, *other, &second_);
+  }
+
+  static absl::Status NoMoreProcesses() {
+    return absl::ResourceExhaustedError("the system has no more processes or pipes to give");
+  }
+
+ private:
+  bool twice_;
+  Worker first_, second_;
+  SeedResult one_;
+};
+
+// `before` seeds were there already: they are part of the way and say nothing about its speed.
+void ShowProgress(const SweepOptions& options, uint64_t before, uint64_t done, uint64_t all,
+                  Clock::time_point start) {
   constexpr uint64_t kWidth = 24;
-  const uint64_t all = options.seeds.count();
   const double seconds = SecondsSince(start);
-  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(done - before) / seconds : 0;
   const uint64_t filled = done * kWidth / all;
-  absl::PrintF("\rsweep %s  [%s%s]  %s/%s  %.1f seeds/s  ETA %s \x1b[K", Name(options.profile),
-               std::string(filled, '#'), std::string(kWidth - filled, '.'), Grouped(done),
-               Grouped(all), rate,
+  absl::PrintF("\rsweep %s%s  [%s%s]  %s/%s  %.1f seeds/s  ETA %s \x1b[K", Name(options.profile),
+               InWords(options.shard), std::string(filled, '#'), std::string(kWidth - filled, '.'),
+               Grouped(done), Grouped(all), rate,
                rate > 0 ? Span(static_cast<double>(all - done) / rate) : "--:--");
   std::fflush(stdout);
 }
@@ -78,6 +108,22 @@ uint64_t AcknowledgedPercent(const RunCounters& counters) {
 
 }  // namespace
 
+std::string Grouped(uint64_t number) {
+  std::string digits = absl::StrCat(number);
+  for (size_t at = digits.size(); at > 3;) {
+    at -= 3;
+    digits.insert(at, ",");
+  }
+  return digits;
+}
+
+std::string Span(double seconds) {
+  const auto whole = static_cast<uint64_t>(seconds);
+  if (whole >= 86'400) return absl::StrFormat("%d d %02d h", whole / 86'400, whole / 3'600 % 24);
+  if (whole >= 3'600) return absl::StrFormat("%d h %02d m", whole / 3'600, whole / 60 % 60);
+  return absl::StrFormat("%02d:%02d", whole / 60, whole % 60);
+}
+
 std::optional<SeedRange> ParseSeedRange(const std::string& text) {
   const std::vector<std::string> ends = absl::StrSplit(text, "..");
   SeedRange range;
@@ -88,45 +134,76 @@ std::optional<SeedRange> ParseSeedRange(const std::string& text) {
   return range;
 }
 
+std::optional<Shard> ParseShard(const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, '/');
+  Shard shard;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &shard.part) ||
+      !absl::SimpleAtoi(parts[1], &shard.of) || shard.part < 1 || shard.part > shard.of) {
+    return std::nullopt;
+  }
+  return shard;
+}
+
+uint64_t ShardSeeds::count() const {
+  if (range_.count() < shard_.part) return 0;
+  return (range_.count() - shard_.part) / shard_.of + 1;
+}
+
+bool ShardSeeds::Contains(uint64_t seed) const {
+  return seed >= range_.first && seed <= range_.last &&
+         (seed - range_.first) % shard_.of == shard_.part - 1;
+}
+
 SweepResult Sweep(const SweepOptions& options) {
   const Clock::time_point start = Clock::now();
+  const ShardSeeds seeds(options.seeds, options.shard);
   SweepResult result;
-  std::vector<std::unique_ptr<Worker>> workers;
-  for (uint32_t i = 0; i < options.jobs; ++i) {
-    workers.push_back(std::make_unique<Worker>(options.profile));
-  }
-  uint64_t given = 0;
+  std::set<uint64_t> there;
   bool stop = false;
+  if (options.recorded != nullptr) {
+    for (const auto& [seed, recorded] : *options.recorded) {
+      if (!seeds.Contains(seed) || (options.twice && !recorded.twice)) continue;
+      there.insert(seed);
+      stop = stop || (!recorded.violation.empty() && !options.keep_going);
+      result.seeds.push_back(recorded);
+    }
+  }
+  result.recorded = there.size();
+  std::vector<std::unique_ptr<Slot>> slots;
+  for (uint32_t i = 0; i < options.jobs; ++i) slots.push_back(std::make_unique<Slot>(options));
+  uint64_t given = 0;
   Clock::time_point shown = start;
-  for (;;) {
+  while (result.status.ok()) {
     std::vector<pollfd> waiting;
-    std::vector<Worker*> busy;
-    for (const auto& worker : workers) {
-      if (!worker->busy() && !stop && given < options.seeds.count()) {
-        if (!worker->Run(options.seeds.first + given)) {
-          result.broken = true;
-          result.broken = true;
-          return result;
+    std::vector<Slot*> busy;
+    for (const auto& slot : slots) {
+      while (given < seeds.count() && there.contains(seeds.At(given))) ++given;
+      if (!slot->busy() && !stop && given < seeds.count()) {
+        if (!slot->Run(seeds.At(given))) {
+          result.status = Slot::NoMoreProcesses();
+          break;
         }
         ++given;
       }
-      if (!worker->busy()) continue;
-      waiting.push_back({worker->fd(), POLLIN, 0});
-      busy.push_back(worker.get());
+      if (!slot->busy()) continue;
+      waiting.push_back({slot->fd(), POLLIN, 0});
+      busy.push_back(slot.get());
     }
     if (busy.empty()) break;
     if (poll(waiting.data(), waiting.size(), 500) > 0) {
-      for (size_t i = 0; i < waiting.size(); ++i) {
+      for (size_t i = 0; i < waiting.size() && result.status.ok(); ++i) {
         if (waiting[i].revents == 0) continue;
-        if (std::optional<SeedResult> seed = busy[i]->Read()) {
-          stop = stop || (!seed->violation.empty() && !options.keep_going);
-          result.seeds.push_back(*std::move(seed));
-        }
+        absl::StatusOr<std::optional<SeedResult>> seed = busy[i]->Read();
+        result.status = seed.status();
+        if (!seed.ok() || !seed->has_value()) continue;
+        stop = stop || (!(*seed)->violation.empty() && !options.keep_going);
+        if (options.finished) result.status = options.finished(**seed);
+        result.seeds.push_back(**std::move(seed));
       }
     }
     if (options.progress && Clock::now() - shown > std::chrono::milliseconds(100)) {
       shown = Clock::now();
-      ShowProgress(options, result.seeds.size(), start);
+      ShowProgress(options, result.recorded, result.seeds.size(), seeds.count(), start);
     }
   }
   if (options.progress) absl::PrintF("\r\x1b[K");
@@ -137,39 +214,35 @@ SweepResult Sweep(const SweepOptions& options) {
 }
 
 std::string FormatSummary(const SweepOptions& options, const SweepResult& result) {
+  const uint64_t run = result.seeds.size() - result.recorded;
+  return absl::StrFormat(
+             "sweep %s%s  seeds %d..%d  %d jobs   %s seeds in %s (%.1f seeds/s)%s\n",
+             Name(options.profile), InWords(options.shard), options.seeds.first, options.seeds.last,
+             options.jobs, Grouped(run), Span(result.seconds),
+             static_cast<double>(run) / std::max(result.seconds, 1e-3),
+             result.recorded == 0 ? "" : absl::StrCat(", ", Grouped(result.recorded), " before")) +
+         FormatFigures(result.seeds);
+}
+
+std::string FormatFigures(const std::vector<SeedResult>& seeds) {
   RunCounters sum;
-  uint64_t violations = 0;
-  for (const SeedResult& seed : result.seeds) {
-    const RunCounters& c = seed.counters;
+  uint64_t violations = 0, twice = 0, duration_us = 0;
+  for (const SeedResult& seed : seeds) {
+    AddCounters(seed.counters, &sum);
+    duration_us += seed.duration_us;
     if (!seed.violation.empty()) ++violations;
-    sum.events += c.events;
-    sum.simulated_us += c.simulated_us;
-    sum.operations += c.operations;
-    sum.acknowledged += c.acknowledged;
-    sum.unknown += c.unknown;
-    sum.failed += c.failed;
-    sum.elections += c.elections;
-    sum.committed += c.committed;
-    sum.torn_writes += c.torn_writes;
-    sum.snapshots_taken += c.snapshots_taken;
-    sum.snapshots_installed += c.snapshots_installed;
-    sum.membership_changes += c.membership_changes;
-    sum.frames += c.frames;
-    sum.frames_lost += c.frames_lost;
-    sum.undecided += c.undecided;
-    for (size_t i = 0; i < kFaultKinds; ++i) sum.faults[i] += c.faults[i];
+    if (seed.twice) ++twice;
   }
-  const double seconds = std::max(result.seconds, 1e-3);
+  // Of one core: what each run took, whatever ran beside it.
+  const double seconds = std::max(static_cast<double>(duration_us) / 1e6, 1e-3);
   const double simulated = static_cast<double>(sum.simulated_us) / 1e6;
-  std::string out = absl::StrFormat(
-      "sweep %s  seeds %d..%d  %d jobs   %s seeds in %s (%.1f seeds/s)\n", Name(options.profile),
-      options.seeds.first, options.seeds.last, options.jobs, Grouped(result.seeds.size()),
-      Span(result.seconds), static_cast<double>(result.seeds.size()) / seconds);
+  std::string out;
   absl::StrAppendFormat(
       &out,
-      " simulated %s (%.0fx)   events %s (%s/s/core)   operations %s (%.1f %% acknowledged)\n",
+      " simulated %s (%.0fx/core)   events %s (%s/s/core)   operations %s (%.1f %% "
+      "acknowledged)\n",
       Span(simulated), simulated / seconds, Magnitude(static_cast<double>(sum.events)),
-      Magnitude(static_cast<double>(sum.events) / seconds / options.jobs),
+      Magnitude(static_cast<double>(sum.events) / seconds),
       Magnitude(static_cast<double>(sum.operations)),
       sum.operations == 0
           ? 100.0
@@ -203,17 +276,21 @@ std::string FormatSummary(const SweepOptions& options, const SweepResult& result
         &out, "   %-16s %10s %10s %10s\n", name, absl::StrCat(Grouped(spread.least), unit),
         absl::StrCat(Grouped(spread.median), unit), absl::StrCat(Grouped(spread.most), unit));
   };
-  row("events", SpreadOf(result.seeds, [](const RunCounters& c) { return c.events; }), "");
-  row("operations", SpreadOf(result.seeds, [](const RunCounters& c) { return c.operations; }), "");
-  row("acknowledged", SpreadOf(result.seeds, AcknowledgedPercent), " %");
-  row("faults in effect",
-      SpreadOf(result.seeds, [](const RunCounters& c) { return c.faults_in_effect; }), "");
+  row("events", SpreadOf(seeds, [](const RunCounters& c) { return c.events; }), "");
+  row("operations", SpreadOf(seeds, [](const RunCounters& c) { return c.operations; }), "");
+  row("acknowledged", SpreadOf(seeds, AcknowledgedPercent), " %");
+  row("faults in effect", SpreadOf(seeds, [](const RunCounters& c) { return c.faults_in_effect; }),
+      "");
   if (sum.undecided > 0) {
-    std::string seeds;
-    for (const SeedResult& seed : result.seeds) {
-      if (seed.counters.undecided > 0) absl::StrAppend(&seeds, " ", seed.seed);
+    std::string which;
+    for (const SeedResult& seed : seeds) {
+      if (seed.counters.undecided > 0) absl::StrAppend(&which, " ", seed.seed);
     }
-    absl::StrAppend(&out, " histories too hard for the checker, of seeds", seeds, "\n");
+    absl::StrAppend(&out, " histories too hard for the checker, of seeds", which, "\n");
+  }
+  if (twice > 0) {
+    absl::StrAppendFormat(&out, " run twice, the second time by a new process: %s\n",
+                          Grouped(twice));
   }
   absl::StrAppendFormat(&out, " violations %d\n", violations);
   return out;

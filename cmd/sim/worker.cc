@@ -5,20 +5,28 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <fstream>
-#include <type_traits>
+#include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "core/raft/random.h"
+#include "nlohmann/json.hpp"
 #include "sim/check/text_format.h"
 #include "sim/picture/chrome_trace.h"
 #include "sim/picture/columns.h"
@@ -27,16 +35,6 @@
 
 namespace raftkv::sim {
 namespace {
-
-// One result on its way from child to parent: both are the same program, so memory is a format.
-struct Head {
-  uint64_t seed;
-  uint64_t hash;
-  RunCounters counters;
-  uint64_t violation_bytes;
-  uint64_t problem_bytes;
-};
-static_assert(std::is_trivially_copyable_v<Head>);
 
 // A seed takes a fraction of a second, a few seconds with sanitizers. One that takes this long
 // hangs.
@@ -54,18 +52,6 @@ bool WriteAll(int fd, const void* bytes, size_t size) {
   return true;
 }
 
-bool ReadAll(int fd, void* bytes, size_t size) {
-  char* at = static_cast<char*>(bytes);
-  while (size > 0) {
-    const ssize_t got = read(fd, at, size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    at += got;
-    size -= static_cast<size_t>(got);
-  }
-  return true;
-}
-
 // Everything that is left in a pipe whose other end is closed, or at least the last of it.
 std::string Drain(int fd) {
   std::string text;
@@ -78,24 +64,6 @@ std::string Drain(int fd) {
   }
 }
 
-std::string Serialise(uint64_t seed, const RunReport& report, const std::string& problem) {
-  const std::string violation =
-      report.violation.has_value() ? FormatViolation(*report.violation) : std::string();
-  const Head head{seed, report.hash, report.counters, violation.size(), problem.size()};
-  std::string bytes(reinterpret_cast<const char*>(&head), sizeof(head));
-  return bytes + violation + problem;
-}
-
-std::optional<SeedResult> Parse(const std::string& bytes) {
-  Head head;
-  if (bytes.size() < sizeof(head)) return std::nullopt;
-  std::memcpy(&head, bytes.data(), sizeof(head));
-  if (bytes.size() < sizeof(head) + head.violation_bytes + head.problem_bytes) return std::nullopt;
-  return SeedResult{head.seed, head.hash, head.counters,
-                    bytes.substr(sizeof(head), head.violation_bytes),
-                    bytes.substr(sizeof(head) + head.violation_bytes, head.problem_bytes)};
-}
-
 std::string HowItEnded(int status, const std::string& said) {
   const std::string how = WIFSIGNALED(status)
                               ? absl::StrCat("ended by signal ", WTERMSIG(status), " (",
@@ -106,11 +74,6 @@ std::string HowItEnded(int status, const std::string& said) {
   return absl::StrCat("the process ", how, text.empty() ? "" : ": ", text);
 }
 
-std::string Violated(const std::string& how_it_ended) {
-  const OracleInfo& info = InfoOf(Oracle::kCrashFree);
-  return absl::StrCat("VIOLATION ", info.id, " ", info.name, ": ", how_it_ended);
-}
-
 int WaitFor(pid_t process) {
   int status = 0;
   while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
@@ -118,16 +81,146 @@ int WaitFor(pid_t process) {
   return status;
 }
 
+// --- The child
+
+uint64_t Microseconds() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
+std::optional<Profile> ProfileCalled(absl::string_view name) {
+  for (const ProfileInfo& info : AllProfiles()) {
+    if (info.name == name) return info.profile;
+  }
+  return std::nullopt;
+}
+
+constexpr size_t kLinesBefore = 3;
+constexpr size_t kLinesFrom = 40;
+
+class Server {
+ public:
+  explicit Server(const Simulator& simulate) : simulate_(simulate) {}
+
+  // Nothing when the request is not understood.
+  std::optional<std::string> Answer(const std::string& request) {
+    const std::vector<std::string> words = absl::StrSplit(request, ' ');
+    if (words[0] == "steps") return SayRecorded();
+    const std::optional<Profile> profile =
+        words.size() > 2 ? ProfileCalled(words[1]) : std::nullopt;
+    uint64_t seed = 0, step = 0;
+    if (!profile.has_value() || !absl::SimpleAtoi(words[2], &seed)) return std::nullopt;
+    const RunSettings settings = DrawSettings(seed, *profile);
+    if (words[0] == "run") return Run(settings, /*record=*/false);
+    if (words[0] == "record") return Run(settings, /*record=*/true);
+    if (words[0] != "tell" || words.size() != 4 || !absl::SimpleAtoi(words[3], &step)) {
+      return std::nullopt;
+    }
+    return Tell(settings, step);
+  }
+
+ private:
+  std::string Run(const RunSettings& settings, bool record) {
+    recorded_.clear();
+    uint64_t begun = 0;
+    Audience audience;
+    audience.begun = &begun;
+    uint64_t path = 0;
+    if (record) {
+      audience.step = [this, &path](Time now, uint64_t hash) {
+        recorded_.push_back({now, hash});
+        path = MixHash(path ^ now) ^ hash;
+      };
+    }
+    const uint64_t start = Microseconds();
+    const RunReport report = simulate_(settings, audience);
+    SeedResult result = ResultOf(settings, report, begun, Microseconds() - start);
+    result.path = path;
+    return ToLine(OriginHere(settings.profile), result);
+  }
+
+  std::string SayRecorded() {
+    nlohmann::ordered_json answer;
+    nlohmann::ordered_json& times = answer["times"] = nlohmann::ordered_json::array();
+    for (const Step& step : recorded_) times.push_back(step.time);
+    nlohmann::ordered_json& hashes = answer["hashes"] = nlohmann::ordered_json::array();
+    for (const Step& step : recorded_) hashes.push_back(step.hash);
+    return answer.dump();
+  }
+
+  std::string Tell(const RunSettings& settings, uint64_t wanted) {
+    uint64_t at = 0;  // the step that is being done
+    uint64_t hash = 0;
+    std::deque<ToldLine> before;
+    std::vector<ToldLine> from;
+    Audience audience;
+    audience.step = [&](Time, uint64_t now) {
+      if (at == wanted) hash = now;
+      ++at;
+    };
+    audience.sink = [&](Time now, absl::string_view text) {
+      if (at < wanted) {
+        before.push_back({at, now, std::string(text)});
+        if (before.size() > kLinesBefore) before.pop_front();
+      } else if (from.size() < kLinesFrom) {
+        from.push_back({at, now, std::string(text)});
+      }
+    };
+    simulate_(settings, audience);
+    nlohmann::ordered_json answer;
+    answer["hash"] = hash;
+    const auto add = [&answer](const char* key, const auto& lines) {
+      nlohmann::ordered_json& all = answer[key] = nlohmann::ordered_json::array();
+      for (const ToldLine& line : lines) {
+        all.push_back(nlohmann::ordered_json::array({line.step, line.time, line.text}));
+      }
+    };
+    add("before", before);
+    add("lines", from);
+    return answer.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+  }
+
+  const Simulator& simulate_;
+  std::vector<Step> recorded_;
+};
+
+RunReport SimulateHere(const RunSettings& settings, const Audience& audience) {
+  return Simulate(settings, audience);
+}
+
 }  // namespace
 
-Worker::~Worker() { End(); }
+void ServeSeeds(int requests, int answers, const Simulator& simulate) {
+  Server server(simulate);
+  std::string buffer;
+  for (;;) {
+    size_t end;
+    while ((end = buffer.find('\n')) == std::string::npos) {
+      char piece[4096];
+      const ssize_t got = read(requests, piece, sizeof(piece));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return;
+      buffer.append(piece, static_cast<size_t>(got));
+    }
+    alarm(kPatienceSeconds);
+    std::optional<std::string> answer = server.Answer(buffer.substr(0, end));
+    alarm(0);
+    if (!answer.has_value()) return;
+    buffer.erase(0, end + 1);
+    *answer += '\n';
+    if (!WriteAll(answers, answer->data(), answer->size())) return;
+  }
+}
+
+// --- The parent
 
 void Worker::End() {
   if (process_ >= 0) {
     kill(process_, SIGKILL);
     WaitFor(process_);
   }
-  for (int* fd : {&seeds_, &results_, &said_}) {
+  for (int* fd : {&requests_, &answers_, &said_}) {
     if (*fd >= 0) close(*fd);
     *fd = -1;
   }
@@ -137,63 +230,148 @@ void Worker::End() {
 }
 
 bool Worker::Start() {
-  int seeds[2], results[2], said[2];
-  if (pipe2(seeds, O_CLOEXEC) != 0) return false;
-  if (pipe2(results, O_CLOEXEC) != 0) return false;
+  // A socket, because writing to one whose reader is gone need not be a signal.
+  int requests[2], answers[2], said[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, requests) != 0) return false;
+  if (pipe2(answers, O_CLOEXEC) != 0) return false;
   if (pipe2(said, O_CLOEXEC) != 0) return false;
   process_ = fork();
   if (process_ < 0) return false;
-  if (process_ > 0) {
-    close(seeds[0]);
-    close(results[1]);
-    close(said[1]);
-    seeds_ = seeds[1];
-    results_ = results[0];
-    said_ = said[0];
-    return true;
+  if (process_ == 0) {
+    close(requests[1]);
+    close(answers[0]);
+    BeChild(requests[0], answers[1], said[1]);
   }
-  // The child. It ends when the parent closes its end of the pipe, or dies.
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  close(seeds[1]);
-  close(results[0]);
-  dup2(said[1], STDERR_FILENO);
-  uint64_t seed = 0;
-  while (ReadAll(seeds[0], &seed, sizeof(seed))) {
-    alarm(kPatienceSeconds);
-    const std::string bytes = Serialise(seed, sim::Simulate(DrawSettings(seed, profile_)), "");
-    if (!WriteAll(results[1], bytes.data(), bytes.size())) break;
-  }
-  _exit(0);
+  close(requests[0]);
+  close(answers[1]);
+  close(said[1]);
+  requests_ = requests[1];
+  answers_ = answers[0];
+  said_ = said[0];
+  return true;
 }
 
-bool Worker::Run(uint64_t seed) {
+// It ends when the parent closes its end of the requests, or dies.
+void Worker::BeChild(int requests, int answers, int said) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  dup2(said, STDERR_FILENO);
+  if (kind_.program.empty()) {
+    ServeSeeds(requests, answers, kind_.simulate ? kind_.simulate : SimulateHere);
+    _exit(0);
+  }
+  dup2(requests, STDIN_FILENO);
+  dup2(answers, STDOUT_FILENO);
+  for (std::string& variable : kind_.environment) putenv(variable.data());
+  std::vector<char*> words;
+  for (std::string& word : kind_.program) words.push_back(word.data());
+  words.push_back(nullptr);
+  execv(words[0], words.data());
+  absl::FPrintF(stderr, "cannot execute %s: %s\n", kind_.program[0], std::strerror(errno));
+  _exit(127);
+}
+
+// A child that is gone is noticed when its answer is read.
+bool Worker::Ask(const std::string& request) {
   if (process_ < 0 && !Start()) return false;
+  const std::string line = request + "\n";
+  size_t sent = 0;
+  while (sent < line.size()) {
+    const ssize_t count = send(requests_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    sent += static_cast<size_t>(count);
+  }
+  return true;
+}
+
+bool Worker::Run(uint64_t seed, bool record) {
   seed_ = seed;
-  return WriteAll(seeds_, &seed, sizeof(seed));
+  return Ask(absl::StrCat(record ? "record " : "run ", Name(profile_), " ", seed));
 }
 
 std::optional<SeedResult> Worker::Read() {
   char piece[4096];
-  const ssize_t got = read(results_, piece, sizeof(piece));
+  const ssize_t got = read(answers_, piece, sizeof(piece));
   if (got < 0 && errno == EINTR) return std::nullopt;
-  if (got <= 0) return Epitaph();
+  if (got <= 0) return Epitaph("");
   buffer_.append(piece, static_cast<size_t>(got));
-  std::optional<SeedResult> result = Parse(buffer_);
-  if (result.has_value()) {
-    buffer_.clear();
-    seed_.reset();
+  const size_t end = buffer_.find('\n');
+  if (end == std::string::npos) return std::nullopt;
+  absl::StatusOr<ResultLine> line = ParseResultLine(buffer_.substr(0, end));
+  if (!line.ok()) {
+    return Epitaph(absl::StrCat("the process gave no result: ", line.status().message()));
   }
+  buffer_.erase(0, end + 1);
+  seed_.reset();
+  return std::move(line->result);
+}
+
+SeedResult Worker::Epitaph(const std::string& instead) {
+  SeedResult result;
+  result.seed = *seed_;
+  if (instead.empty()) {
+    const int status = WaitFor(process_);
+    process_ = -1;
+    SetCrashFreeViolation(HowItEnded(status, Drain(said_)), &result);
+  } else {
+    SetCrashFreeViolation(instead, &result);
+  }
+  End();
   return result;
 }
 
-SeedResult Worker::Epitaph() {
-  SeedResult result;
-  result.seed = *seed_;
-  const int status = WaitFor(process_);
-  process_ = -1;
-  result.violation = Violated(HowItEnded(status, Drain(said_)));
-  End();
-  return result;
+std::optional<std::string> Worker::Answer() {
+  std::string answer;
+  char piece[65'536];
+  while (answer.empty() || answer.back() != '\n') {
+    const ssize_t got = read(answers_, piece, sizeof(piece));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return std::nullopt;
+    answer.append(piece, static_cast<size_t>(got));
+  }
+  return answer;
+}
+
+std::optional<std::vector<Step>> Worker::Steps() {
+  if (process_ < 0 || !Ask("steps")) return std::nullopt;
+  const std::optional<std::string> answer = Answer();
+  if (!answer.has_value()) return std::nullopt;
+  const nlohmann::ordered_json json = nlohmann::ordered_json::parse(*answer, nullptr, false);
+  if (!json.is_object() || !json.contains("times") || !json.contains("hashes")) return std::nullopt;
+  const nlohmann::ordered_json& times = json["times"];
+  const nlohmann::ordered_json& hashes = json["hashes"];
+  if (times.size() != hashes.size()) return std::nullopt;
+  std::vector<Step> steps;
+  for (size_t i = 0; i < times.size(); ++i) {
+    if (!times[i].is_number_unsigned() || !hashes[i].is_number_unsigned()) return std::nullopt;
+    steps.push_back({times[i].get<Time>(), hashes[i].get<uint64_t>()});
+  }
+  return steps;
+}
+
+std::optional<Told> Worker::Tell(uint64_t seed, uint64_t step) {
+  if (!Ask(absl::StrCat("tell ", Name(profile_), " ", seed, " ", step))) return std::nullopt;
+  const std::optional<std::string> answer = Answer();
+  if (!answer.has_value()) return std::nullopt;
+  const nlohmann::ordered_json json = nlohmann::ordered_json::parse(*answer, nullptr, false);
+  if (!json.is_object()) return std::nullopt;
+  Told told;
+  const auto read = [&json](const char* key, std::vector<ToldLine>* lines) {
+    if (!json.contains(key) || !json[key].is_array()) return;
+    for (const auto& line : json[key]) {
+      if (line.size() != 3 || !line[0].is_number_unsigned() || !line[1].is_number_unsigned() ||
+          !line[2].is_string()) {
+        continue;
+      }
+      lines->push_back({line[0].get<uint64_t>(), line[1].get<Time>(), line[2].get<std::string>()});
+    }
+  };
+  read("before", &told.before);
+  read("lines", &told.lines);
+  if (json.contains("hash") && json["hash"].is_number_unsigned()) {
+    told.hash = json["hash"].get<uint64_t>();
+  }
+  return told;
 }
 
 namespace {
@@ -279,11 +457,15 @@ std::optional<SeedResult> RunInChild(const RunSettings& settings, const RunFiles
     }
     Recording recording(files.events);
     if (files.picture()) audience.recording = &recording;
+    uint64_t begun = 0;
+    if (audience.begun == nullptr) audience.begun = &begun;
+    const uint64_t start = Microseconds();
     const RunReport report = sim::Simulate(settings, audience);
+    SeedResult result = ResultOf(settings, report, *audience.begun, Microseconds() - start);
     if (!report.explanation.empty()) absl::FPrintF(out, "%s", report.explanation);
     fclose(out);
-    const std::string problem = WriteFiles(settings, files, report, recording);
-    const std::string bytes = Serialise(settings.seed, report, problem);
+    result.problem = WriteFiles(settings, files, report, recording);
+    const std::string bytes = ToLine(OriginHere(settings.profile), result);
     WriteAll(results[1], bytes.data(), bytes.size());
     _exit(0);
   }
@@ -306,7 +488,9 @@ std::optional<SeedResult> RunInChild(const RunSettings& settings, const RunFiles
   close(results[0]);
   close(said[0]);
   death->status = WaitFor(process);
-  return Parse(bytes);
+  absl::StatusOr<ResultLine> parsed = ParseResultLine(bytes);
+  if (!parsed.ok()) return std::nullopt;
+  return std::move(parsed->result);
 }
 
 }  // namespace
@@ -322,7 +506,7 @@ SeedResult RunTraced(const RunSettings& settings, const RunFiles& files,
   }
   SeedResult result;
   result.seed = settings.seed;
-  result.violation = Violated(HowItEnded(death.status, death.said));
+  SetCrashFreeViolation(HowItEnded(death.status, death.said), &result);
   if (count.get() == nullptr || *count.get() == 0) return result;
   // It took its recording along. The same run again, up to the moment before, has all of it.
   Audience again;

@@ -1,13 +1,20 @@
 #include "sim/picture/chrome_trace.h"
 
 #include <map>
+#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "sim/picture/json.h"
+#include "absl/strings/string_view.h"
+#include "nlohmann/json.hpp"
 #include "sim/picture/wording.h"
 
 namespace raftkv::sim {
 namespace {
+
+// Keeps the order in which keys were added. It takes a std::string for a text; any other view of
+// characters would become an array of numbers.
+using Json = nlohmann::ordered_json;
 
 // "Processes" of the trace.
 constexpr uint64_t kNodes = 1;
@@ -19,61 +26,44 @@ class TraceWriter {
       : recording_(recording), caption_(caption), views_(recording.start()) {}
 
   std::string Write() {
-    json_.BeginObject();
-    json_.Key("otherData");
-    json_.BeginObject();
-    Text("seed", absl::StrCat(caption_.seed));
-    Text("profile", caption_.profile);
-    if (caption_.violation.has_value()) Text("violation", FormatViolation(*caption_.violation));
-    json_.EndObject();
-    json_.Key("traceEvents");
-    json_.BeginArray();
     NameTracks();
     const std::deque<PictureEvent>& events = recording_.events();
     const Time begin = events.empty() ? 0 : events.front().time;
     const Time end = events.empty() ? 0 : events.back().time;
     for (const auto& [node, view] : views_) since_[node] = begin;
-    for (const PictureEvent& event : events) Write(event);
+    for (const PictureEvent& event : events) Add(event);
     for (const auto& [node, view] : views_) EndRole(node, view, end);
-    WriteFaults(begin, end);
-    WriteOperations(begin, end);
-    json_.EndArray();
-    json_.EndObject();
-    return json_.Take();
+    AddFaults(begin, end);
+    AddOperations(begin, end);
+
+    Json all = Json::object();
+    Json& about = all["otherData"];
+    about["seed"] = absl::StrCat(caption_.seed);
+    about["profile"] = caption_.profile;
+    if (caption_.violation.has_value()) about["violation"] = FormatViolation(*caption_.violation);
+    all["traceEvents"] = std::move(trace_);
+    return all.dump(/*indent=*/-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
   }
 
  private:
-  void Text(absl::string_view key, absl::string_view value) {
-    json_.Key(key);
-    json_.String(value);
-  }
-  void Count(absl::string_view key, uint64_t value) {
-    json_.Key(key);
-    json_.Unsigned(value);
-  }
-  // The common beginning of an event of the trace; EndObject ends it.
-  void Begin(absl::string_view phase, absl::string_view name, uint64_t process, uint64_t thread,
-             Time time) {
-    json_.BeginObject();
-    Text("ph", phase);
-    Text("name", name);
-    Count("pid", process);
-    Count("tid", thread);
-    Count("ts", time);
+  // An event of the trace, to which the caller may add. The reference holds until the next one.
+  Json& Begin(absl::string_view phase, absl::string_view name, uint64_t process, uint64_t thread,
+              Time time) {
+    trace_.push_back(Json::object());
+    Json& event = trace_.back();
+    event["ph"] = std::string(phase);
+    event["name"] = std::string(name);
+    event["pid"] = process;
+    event["tid"] = thread;
+    event["ts"] = time;
+    return event;
   }
   void Slice(absl::string_view name, uint64_t process, uint64_t thread, Time begin, Time end) {
-    Begin("X", name, process, thread, begin);
-    Count("dur", end - begin);
-    json_.EndObject();
+    Begin("X", name, process, thread, begin)["dur"] = end - begin;
   }
   void NameTrack(absl::string_view what, uint64_t process, uint64_t thread,
                  absl::string_view name) {
-    Begin("M", what, process, thread, 0);
-    json_.Key("args");
-    json_.BeginObject();
-    Text("name", name);
-    json_.EndObject();
-    json_.EndObject();
+    Begin("M", what, process, thread, 0)["args"]["name"] = std::string(name);
   }
 
   void NameTracks() {
@@ -116,25 +106,20 @@ class TraceWriter {
   void Arrow(absl::string_view phase, const PictureEvent& event, const PictureMessage& message,
              uint64_t node) {
     Slice(Name(message.kind), kNodes, node, event.time, event.time + 1);
-    Begin(phase, Name(message.kind), kNodes, node, event.time);
-    Text("cat", "message");
-    Count("id", event.subject);
-    if (phase == "f") Text("bp", "e");
-    json_.Key("args");
-    json_.BeginObject();
-    Text("message", message.text);
-    json_.EndObject();
-    json_.EndObject();
+    Json& arrow = Begin(phase, Name(message.kind), kNodes, node, event.time);
+    arrow["cat"] = "message";
+    arrow["id"] = event.subject;
+    if (phase == "f") arrow["bp"] = "e";
+    arrow["args"]["message"] = message.text;
   }
 
   void Instant(const PictureEvent& event) {
     const raft::NodeId node = NodeOf(recording_, event);
-    Begin("i", DescribeEvent(recording_, event), kNodes, node, event.time);
-    Text("s", node == raft::kNoNode ? "g" : "t");
-    json_.EndObject();
+    Begin("i", DescribeEvent(recording_, event), kNodes, node, event.time)["s"] =
+        node == raft::kNoNode ? "g" : "t";
   }
 
-  void Write(const PictureEvent& event) {
+  void Add(const PictureEvent& event) {
     if (!event.change.empty()) {
       NodeView& view = views_[event.node];
       NodeView after = view;
@@ -167,42 +152,37 @@ class TraceWriter {
   }
 
   // They overlap: each is a track of its own.
-  void WriteFaults(Time begin, Time end) {
+  void AddFaults(Time begin, Time end) {
     for (const auto& [number, fault] : recording_.faults()) {
       const Time over = fault.end.value_or(end);
       if (over < begin) continue;
       for (const auto& [phase, when] : {std::pair<absl::string_view, Time>{"b", fault.begin},
                                         std::pair<absl::string_view, Time>{"e", over}}) {
-        Begin(phase, fault.text, kNodes, 0, when);
-        Text("cat", fault.name);
-        Count("id", number);
-        json_.EndObject();
+        Json& event = Begin(phase, fault.text, kNodes, 0, when);
+        event["cat"] = fault.name;
+        event["id"] = number;
       }
     }
   }
 
-  void WriteOperations(Time begin, Time end) {
+  void AddOperations(Time begin, Time end) {
     for (const auto& [number, operation] : recording_.operations()) {
       const Time over = operation.end.value_or(end);
       if (over < begin) continue;
       // A client may have several at once, which overlap.
       for (const auto& [phase, when] : {std::pair<absl::string_view, Time>{"b", operation.begin},
                                         std::pair<absl::string_view, Time>{"e", over}}) {
-        Begin(phase, operation.text, kClients, clients_[operation.client], when);
-        Text("cat", operation.client);
-        Count("id", number);
-        json_.Key("args");
-        json_.BeginObject();
-        Text("outcome", operation.outcome);
-        json_.EndObject();
-        json_.EndObject();
+        Json& event = Begin(phase, operation.text, kClients, clients_[operation.client], when);
+        event["cat"] = operation.client;
+        event["id"] = number;
+        event["args"]["outcome"] = operation.outcome;
       }
     }
   }
 
   const Recording& recording_;
   const Caption& caption_;
-  JsonWriter json_;
+  Json trace_ = Json::array();
   std::map<raft::NodeId, NodeView> views_;
   std::map<raft::NodeId, Time> since_;
   std::map<std::string, uint64_t> clients_;

@@ -1,17 +1,25 @@
 #include "sim/picture/page.h"
 
+#include <cstdint>
+#include <iterator>
 #include <map>
-#include <set>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/string_view.h"
-#include "sim/picture/json.h"
+#include "nlohmann/json.hpp"
 #include "sim/picture/page_parts.h"
 #include "sim/picture/story.h"
 
 namespace raftkv::sim {
 namespace {
+
+// Keeps the order in which keys were added. It takes a std::string for a text; any other view of
+// characters would become an array of numbers.
+using Json = nlohmann::ordered_json;
 
 // The data is one object. Numbers stand for texts (places in `strings`) and for things (places in
 // `entries`, `messages`, `faults` and `operations`); times are microseconds.
@@ -41,28 +49,15 @@ class Encoder {
   Encoder(const Recording& recording, const Caption& caption)
       : recording_(recording), caption_(caption) {}
 
-  std::string Encode() {
-    json_.BeginObject();
-    WriteCaption();
-    WriteEvents();
-    WriteTables();
-    json_.EndObject();
-    return json_.Take();
+  Json Encode() {
+    Json all = Json::object();
+    AddCaption(&all);
+    AddEvents(&all);
+    AddTables(&all);
+    return all;
   }
 
  private:
-  void Put(absl::string_view key, absl::string_view value) {
-    json_.Key(key);
-    json_.String(value);
-  }
-  void Put(absl::string_view key, uint64_t value) {
-    json_.Key(key);
-    json_.Unsigned(value);
-  }
-  void Optional(absl::string_view key, const std::optional<uint64_t>& value) {
-    if (value.has_value()) Put(key, *value);
-  }
-
   // The place of something in the table of its kind.
   static uint64_t PlaceOf(uint64_t number, std::map<uint64_t, uint64_t>* places,
                           std::vector<uint64_t>* table) {
@@ -76,88 +71,75 @@ class Encoder {
     return it->second;
   }
 
-  void WriteCaption() {
-    Put("version", 1);
-    Put("seed", absl::StrCat(caption_.seed));  // may be above what a number in JavaScript holds
-    Put("profile", caption_.profile);
-    Put("about", caption_.about);
-    Put("replay", caption_.replay);
-    Put("explanation", caption_.explanation);
-    json_.Key("violation");
+  void AddCaption(Json* all) {
+    (*all)["version"] = 1;
+    (*all)["seed"] = absl::StrCat(caption_.seed);  // may be above what JavaScript counts exactly
+    (*all)["profile"] = caption_.profile;
+    (*all)["about"] = caption_.about;
+    (*all)["replay"] = caption_.replay;
+    (*all)["explanation"] = caption_.explanation;
+    Json& violation = (*all)["violation"];
     if (caption_.violation.has_value()) {
       const OracleInfo& info = InfoOf(caption_.violation->oracle);
-      json_.BeginObject();
-      Put("id", info.id);
-      Put("name", info.name);
-      Put("sentence", info.sentence);
-      Put("time", caption_.violation->time);
-      Put("text", caption_.violation->text);
-      json_.EndObject();
-    } else {
-      json_.Null();
+      violation["id"] = std::string(info.id);
+      violation["name"] = std::string(info.name);
+      violation["sentence"] = std::string(info.sentence);
+      violation["time"] = caption_.violation->time;
+      violation["text"] = caption_.violation->text;
     }
-    Put("total", recording_.total());
-    json_.Key("broken");
+    (*all)["total"] = recording_.total();
     const std::optional<size_t> broken = recording_.violation();
-    json_.Number(broken.has_value() ? static_cast<int64_t>(*broken) : -1);
-    json_.Key("story");
-    json_.BeginArray();
-    for (const size_t step : TellStory(recording_, caption_.explanation)) json_.Unsigned(step);
-    json_.EndArray();
-    json_.Key("nodes");
-    json_.BeginArray();
-    for (const raft::NodeId node : recording_.nodes()) json_.Unsigned(node);
-    json_.EndArray();
-    json_.Key("start");
-    json_.BeginObject();
+    (*all)["broken"] = broken.has_value() ? static_cast<int64_t>(*broken) : -1;
+    (*all)["story"] = TellStory(recording_, caption_.explanation);
+    (*all)["nodes"] = recording_.nodes();
+    Json& start = (*all)["start"] = Json::object();
     for (const auto& [node, view] : recording_.start()) {
-      json_.Key(absl::StrCat(node));
       NodeChange change = FieldsThatDiffer(NodeView(), view);
       change.log = NodeChange::Log{view.base, view.base, view.log};
-      WriteChange(change);
+      start[absl::StrCat(node)] = EncodeChange(change);
     }
-    json_.EndObject();
-    json_.Key("messageKinds");
-    json_.BeginArray();
+    Json& kinds = (*all)["messageKinds"] = Json::array();
     for (size_t kind = 0; kind < kMessageKinds; ++kind) {
-      json_.String(Name(static_cast<MessageKind>(kind)));
+      kinds.push_back(std::string(Name(static_cast<MessageKind>(kind))));
     }
-    json_.EndArray();
   }
 
-  void WriteChange(const NodeChange& change) {
-    json_.BeginObject();
-    if (change.run.has_value()) Put("u", static_cast<uint64_t>(*change.run));
-    if (change.role.has_value()) Put("r", static_cast<uint64_t>(*change.role));
-    Optional("t", change.term);
-    Optional("v", change.vote);
-    Optional("l", change.leader);
-    Optional("c", change.commit);
-    Optional("a", change.applied);
-    Optional("d", change.durable);
-    Optional("s", change.snapshot);
-    Optional("p", change.promised);
-    if (change.match.has_value()) {
-      json_.Key("m");
-      json_.BeginArray();
-      for (const auto& [node, index] : *change.match) {
-        json_.Unsigned(node);
-        json_.Unsigned(index);
-      }
-      json_.EndArray();
-    }
-    if (change.conf.has_value()) Put("f", PlaceOf(*change.conf));
+  Json EncodeChange(const NodeChange& change) {
+    Json json = Json::object();
+    const auto put = [&json](const char* key, const std::optional<uint64_t>& value) {
+      if (value.has_value()) json[key] = *value;
+    };
+    if (change.run.has_value()) put("u", static_cast<uint64_t>(*change.run));
+    if (change.role.has_value()) put("r", static_cast<uint64_t>(*change.role));
+    put("t", change.term);
+    put("v", change.vote);
+    put("l", change.leader);
+    put("c", change.commit);
+    put("a", change.applied);
+    put("d", change.durable);
+    put("s", change.snapshot);
+    put("p", change.promised);
+    if (change.match.has_value()) json["m"] = Flat(*change.match);
+    if (change.conf.has_value()) put("f", PlaceOf(*change.conf));
     if (change.log.has_value()) {
-      Put("b", change.log->base);
-      Put("k", change.log->keep);
-      json_.Key("e");
-      json_.BeginArray();
+      put("b", change.log->base);
+      put("k", change.log->keep);
+      Json& appended = json["e"] = Json::array();
       for (const EntryNumber entry : change.log->appended) {
-        json_.Unsigned(PlaceOf(entry, &entry_places_, &entries_));
+        appended.push_back(PlaceOf(entry, &entry_places_, &entries_));
       }
-      json_.EndArray();
     }
-    json_.EndObject();
+    return json;
+  }
+
+  // [a, b, a, b, ...]
+  static Json Flat(const std::vector<std::pair<uint64_t, uint64_t>>& pairs) {
+    Json json = Json::array();
+    for (const auto& [a, b] : pairs) {
+      json.push_back(a);
+      json.push_back(b);
+    }
+    return json;
   }
 
   uint64_t SubjectOf(const PictureEvent& event) {
@@ -173,9 +155,8 @@ class Encoder {
     return 0;
   }
 
-  void WriteEvents() {
-    json_.Key("events");
-    json_.BeginArray();
+  void AddEvents(Json* all) {
+    Json& events = (*all)["events"] = Json::array();
     Time before = 0;
     for (const PictureEvent& event : recording_.events()) {
       const uint64_t fields[] = {event.time - before, static_cast<uint64_t>(event.kind), event.node,
@@ -186,16 +167,15 @@ class Encoder {
       if (event.change.empty()) {
         while (last > 2 && fields[last - 1] == 0) --last;
       }
-      json_.BeginArray();
-      for (size_t i = 0; i < last; ++i) json_.Unsigned(fields[i]);
-      if (!event.change.empty()) WriteChange(event.change);
-      json_.EndArray();
+      Json json = Json::array();
+      for (size_t i = 0; i < last; ++i) json.push_back(fields[i]);
+      if (!event.change.empty()) json.push_back(EncodeChange(event.change));
+      events.push_back(std::move(json));
     }
-    json_.EndArray();
   }
 
   // Only what is spoken of, and what lasts into the time of these events.
-  void WriteTables() {
+  void AddTables(Json* all) {
     const Time first = recording_.events().empty() ? 0 : recording_.events().front().time;
     for (const auto& [number, fault] : recording_.faults()) {
       if (fault.end.value_or(first) >= first) PlaceOf(number, &fault_places_, &faults_);
@@ -205,81 +185,49 @@ class Encoder {
         PlaceOf(number, &operation_places_, &operations_);
       }
     }
-    json_.Key("entries");
-    json_.BeginArray();
+    Json& entries = (*all)["entries"] = Json::array();
     for (const uint64_t number : entries_) {
       const PictureEntry& entry = recording_.entries()[number];
-      json_.BeginArray();
-      json_.Unsigned(entry.index);
-      json_.Unsigned(entry.term);
-      json_.Unsigned(PlaceOf(entry.text));
-      json_.EndArray();
+      entries.push_back(Json::array({entry.index, entry.term, PlaceOf(entry.text)}));
     }
-    json_.EndArray();
-    json_.Key("messages");
-    json_.BeginArray();
-    for (const uint64_t number : messages_) WriteMessage(recording_.messages().at(number));
-    json_.EndArray();
-    json_.Key("faults");
-    json_.BeginArray();
-    for (const uint64_t number : faults_) WriteFault(recording_.faults().at(number));
-    json_.EndArray();
-    json_.Key("operations");
-    json_.BeginArray();
-    for (const uint64_t number : operations_) WriteOperation(recording_.operations().at(number));
-    json_.EndArray();
-    json_.Key("strings");
-    json_.BeginArray();
-    for (const std::string& text : strings_) json_.String(text);
-    json_.EndArray();
-  }
-
-  void WriteMessage(const PictureMessage& message) {
-    json_.BeginArray();
-    for (const uint64_t field :
-         {message.from, message.to, message.sent, static_cast<uint64_t>(message.kind), message.term,
-          uint64_t{message.refusal}, message.first, message.last, PlaceOf(message.text)}) {
-      json_.Unsigned(field);
+    Json& messages = (*all)["messages"] = Json::array();
+    for (const uint64_t number : messages_) {
+      messages.push_back(EncodeMessage(recording_.messages().at(number)));
     }
-    json_.EndArray();
-  }
-
-  void WriteEnd(const std::optional<Time>& end) {
-    json_.Number(end.has_value() ? static_cast<int64_t>(*end) : -1);
-  }
-
-  void WriteFault(const PictureFault& fault) {
-    json_.BeginArray();
-    json_.Unsigned(PlaceOf(fault.name));
-    json_.Unsigned(PlaceOf(fault.text));
-    json_.Unsigned(fault.begin);
-    WriteEnd(fault.end);
-    json_.BeginArray();
-    for (const raft::NodeId node : fault.nodes) json_.Unsigned(node);
-    json_.EndArray();
-    json_.BeginArray();
-    for (const auto& [from, to] : fault.links) {
-      json_.Unsigned(from);
-      json_.Unsigned(to);
+    Json& faults = (*all)["faults"] = Json::array();
+    for (const uint64_t number : faults_) {
+      faults.push_back(EncodeFault(recording_.faults().at(number)));
     }
-    json_.EndArray();
-    json_.EndArray();
+    Json& operations = (*all)["operations"] = Json::array();
+    for (const uint64_t number : operations_) {
+      operations.push_back(EncodeOperation(recording_.operations().at(number)));
+    }
+    (*all)["strings"] = strings_;
   }
 
-  void WriteOperation(const PictureOperation& operation) {
-    json_.BeginArray();
-    json_.Unsigned(PlaceOf(operation.client));
-    json_.Unsigned(PlaceOf(operation.text));
-    json_.Unsigned(operation.begin);
-    WriteEnd(operation.end);
-    json_.Unsigned(uint64_t{operation.acknowledged});
-    json_.Unsigned(PlaceOf(operation.outcome));
-    json_.EndArray();
+  Json EncodeMessage(const PictureMessage& message) {
+    return Json::array({message.from, message.to, message.sent, static_cast<uint64_t>(message.kind),
+                        message.term, uint64_t{message.refusal}, message.first, message.last,
+                        PlaceOf(message.text)});
+  }
+
+  static int64_t End(const std::optional<Time>& end) {
+    return end.has_value() ? static_cast<int64_t>(*end) : -1;
+  }
+
+  Json EncodeFault(const PictureFault& fault) {
+    return Json::array({PlaceOf(fault.name), PlaceOf(fault.text), fault.begin, End(fault.end),
+                        Json(fault.nodes), Flat(fault.links)});
+  }
+
+  Json EncodeOperation(const PictureOperation& operation) {
+    return Json::array({PlaceOf(operation.client), PlaceOf(operation.text), operation.begin,
+                        End(operation.end), uint64_t{operation.acknowledged},
+                        PlaceOf(operation.outcome)});
   }
 
   const Recording& recording_;
   const Caption& caption_;
-  JsonWriter json_;
   std::map<std::string, uint64_t> string_places_;
   std::vector<std::string> strings_;
   std::map<uint64_t, uint64_t> entry_places_, message_places_, fault_places_, operation_places_;
@@ -289,14 +237,19 @@ class Encoder {
 }  // namespace
 
 std::string EncodePicture(const Recording& recording, const Caption& caption) {
-  return Encoder(recording, caption).Encode();
+  return Encoder(recording, caption)
+      .Encode()
+      .dump(/*indent=*/-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
 }
 
 std::string WritePage(const Recording& recording, const Caption& caption) {
+  // A script element ends at the first "</script", wherever that stands. In JSON the character can
+  // only be part of a string.
+  const std::string data =
+      absl::StrReplaceAll(EncodePicture(recording, caption), {{"<", "\\u003c"}});
   // What is put in is not searched for marks again.
-  return absl::StrReplaceAll(PageHtml(), {{"/*PAGE.CSS*/", PageCss()},
-                                          {"/*PAGE.JS*/", PageJs()},
-                                          {"/*DATA*/", EncodePicture(recording, caption)}});
+  return absl::StrReplaceAll(
+      PageHtml(), {{"/*PAGE.CSS*/", PageCss()}, {"/*PAGE.JS*/", PageJs()}, {"/*DATA*/", data}});
 }
 
 }  // namespace raftkv::sim

@@ -134,6 +134,7 @@ RunReport Simulation::Run() {
     report.record.faults = nemesis_.done();
     for (const auto& client : clients_) report.record.asked.push_back(client->asked());
   }
+  if (audience_.step) audience_.step(scheduler_.now(), report.hash);
   report.violation = judge_.violation();
   if (camera_ != nullptr) camera_->Finish();
   return report;
@@ -187,6 +188,7 @@ bool Simulation::RunUntil(Time span, const Goal& goal) {
 
 bool Simulation::MayGoOn() {
   ++begun_;
+  if (audience_.step) audience_.step(scheduler_.now(), trace_.hash());
   if (audience_.begun != nullptr) *audience_.begun = begun_;
   if (audience_.ends_before != begun_) return true;
   judge_.Fail(Oracle::kCrashFree, audience_.how_it_ended);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -77,6 +78,10 @@ struct Audience {
   // False: nobody judges while the run goes on, nor its history. Clients and the end of the run
   // still complain.
   bool oracles = true;
+
+  // Is told, before each item of the scheduler and once at the end, the time and the hash of
+  // everything up to then: where two runs that should be one part ways.
+  std::function<void(Time now, uint64_t hash)> step;
 
   // Is told, before each item of the scheduler, how many have begun: with memory that outlives the
   // process, where a run came to that took its process along.

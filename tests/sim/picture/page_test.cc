@@ -1,5 +1,6 @@
 #include "sim/picture/page.h"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <string>
@@ -9,7 +10,6 @@
 #include "nlohmann/json.hpp"
 #include "sim/picture/chrome_trace.h"
 #include "sim/picture/columns.h"
-#include "sim/picture/json.h"
 #include "sim/run/run.h"
 #include "tests/sim/picture/example.h"
 
@@ -20,52 +20,75 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-TEST(JsonTest, IsCompactAndNestsRight) {
-  JsonWriter writer;
-  writer.BeginObject();
-  writer.Key("a");
-  writer.BeginArray();
-  writer.Unsigned(18'446'744'073'709'551'615u);
-  writer.Number(-3);
-  writer.BeginArray();
-  writer.EndArray();
-  writer.Bool(true);
-  writer.Null();
-  writer.EndArray();
-  writer.Key("b");
-  writer.BeginObject();
-  writer.EndObject();
-  writer.EndObject();
-  EXPECT_EQ(writer.text(), R"({"a":[18446744073709551615,-3,[],true,null],"b":{}})");
+bool IsPrintableAscii(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
-TEST(JsonTest, AnyBytesAreAStringThatEndsNoScript) {
-  std::string bytes;
-  for (int byte = 0; byte < 256; ++byte) bytes += static_cast<char>(byte);
-  JsonWriter writer;
-  writer.String(bytes);
-  for (const char c : writer.text()) {
-    EXPECT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
-    EXPECT_TRUE(c != '<' && c != '>' && c != '&') << c;
+std::string DataOf(const std::string& page) {
+  const std::string mark = "id=\"data\">";
+  const size_t begin = page.find(mark) + mark.size();
+  return page.substr(begin, page.find("</script>", begin) - begin);
+}
+
+// What ends a script or a comment in HTML, a line in JavaScript, or a string in JSON; what is no
+// UTF-8; and every control character.
+std::string Hostile() {
+  std::string text = "</script><script>alert(1)</script><!--<script>]]>&amp;\"\\\\u003c";
+  text += "\xe2\x80\xa8\xe2\x80\xa9\xf0\x9f\x98\x80";  // U+2028, U+2029, U+1F600
+  for (char c = 0; c < 0x20; ++c) text += c;
+  return text + "\x7f";
+}
+
+TEST(HostileText, IsWholeInTheData) {
+  Caption caption = ExampleCaption();
+  caption.about = Hostile();
+  const std::string data = EncodePicture(ExampleRecording(), caption);
+  EXPECT_TRUE(IsPrintableAscii(data));
+  EXPECT_EQ(json::parse(data)["about"], Hostile());
+}
+
+TEST(HostileText, IsWholeInThePageAndEndsNothingThere) {
+  Caption caption = ExampleCaption();
+  caption.about = Hostile();
+  const std::string page = WritePage(ExampleRecording(), caption);
+  const std::string data = DataOf(page);
+  ASSERT_TRUE(json::accept(data)) << data;
+  EXPECT_TRUE(IsPrintableAscii(data));
+  EXPECT_THAT(data, Not(HasSubstr("<")));
+  EXPECT_EQ(json::parse(data)["about"], Hostile());
+  // The same page otherwise: as many scripts, whatever the text.
+  const auto scripts = [](const std::string& text) {
+    size_t count = 0;
+    for (size_t at = 0; (at = text.find("</script", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  EXPECT_EQ(scripts(page), scripts(WritePage(ExampleRecording(), ExampleCaption())));
+}
+
+TEST(HostileText, IsWholeInTheTrace) {
+  Caption caption = ExampleCaption();
+  caption.profile = Hostile();
+  const std::string trace = WriteChromeTrace(ExampleRecording(), caption);
+  EXPECT_TRUE(IsPrintableAscii(trace));
+  EXPECT_EQ(json::parse(trace)["otherData"]["profile"], Hostile());
+}
+
+// A value may hold any bytes; what is no UTF-8 becomes the character that stands for such.
+TEST(HostileText, OtherBytesBecomeReplacementCharacters) {
+  for (const auto& [bytes, shown] : std::map<std::string, std::string>{
+           {"a\xff"
+            "b",
+            "a\xef\xbf\xbd"
+            "b"},                                                          // never in UTF-8
+           {"a\xe2\x80", "a\xef\xbf\xbd"},                                 // cut off
+           {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},                       // too long a form of '/'
+           {"\xed\xa0\x80<", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd<"}}) {  // half of a pair
+    Caption caption = ExampleCaption();
+    caption.about = bytes;
+    EXPECT_EQ(json::parse(DataOf(WritePage(ExampleRecording(), caption)))["about"], shown);
   }
-  const std::u32string expected = [] {
-    std::u32string all;
-    for (char32_t c = 0; c < 256; ++c) all += c;
-    return all;
-  }();
-  // As code points: each byte has become the one of its number.
-  const std::string utf8 = json::parse(writer.text()).get<std::string>();
-  std::u32string got;
-  for (size_t i = 0; i < utf8.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(utf8[i]);
-    if (byte < 0x80) {
-      got += byte;
-    } else {
-      got += static_cast<char32_t>((byte & 0x1f) << 6 |
-                                   (static_cast<unsigned char>(utf8[++i]) & 0x3f));
-    }
-  }
-  EXPECT_TRUE(got == expected);
+  const json data = json::parse(EncodePicture(ExampleRecording(), ExampleCaption()));
+  EXPECT_THAT(data["strings"].dump(), HasSubstr("</script><!--\\\" \\\"&\\\\\\\"\xef\xbf\xbd"));
 }
 
 TEST(PageTest, TheDataIsWholeAndItsNumbersArePlaces) {
@@ -99,10 +122,8 @@ TEST(PageTest, TheDataIsWholeAndItsNumbersArePlaces) {
 
 TEST(PageTest, NothingThatAClientWroteCanEndTheScript) {
   const std::string page = WritePage(ExampleRecording(), ExampleCaption());
-  const size_t begin = page.find("id=\"data\">");
-  ASSERT_NE(begin, std::string::npos);
-  const size_t end = page.find("</script>", begin);
-  const std::string data = page.substr(begin + 10, end - begin - 10);
+  ASSERT_THAT(page, HasSubstr("id=\"data\">"));
+  const std::string data = DataOf(page);
   EXPECT_TRUE(json::accept(data));
   EXPECT_THAT(data, HasSubstr("u003c/script"));
   EXPECT_THAT(page, Not(HasSubstr("/*DATA*/")));
