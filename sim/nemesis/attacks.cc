@@ -100,7 +100,11 @@ bool Nemesis::DrawAttack(Random& random, FaultCommand* command) {
       command->nodes = {leader->id()};
       command->lasts = 6 * ElectionTimeout();
       return true;
-    case Fault::kDoubledSnapshots:
+    case Fault::kDoubledSnapshots:  // there is one to be sent now and then only
+      command->nodes = {leader->id()};
+      command->number = random.Between(1, 3 * ElectionTimeout() / kMillisecond);
+      command->lasts = 8 * ElectionTimeout();
+      return true;
     case Fault::kOldMessages:
       command->nodes = {other};
       command->number = random.Between(1, 3 * ElectionTimeout() / kMillisecond);
@@ -254,18 +258,18 @@ void Nemesis::OutliveLease(const FaultCommand& command, Process* process) {
 void Nemesis::DoubleSnapshots(const FaultCommand& command) {
   const raft::NodeId node = command.nodes[0];
   const Time later = command.number * kMillisecond;
-  Say(absl::StrCat("doubles pieces of snapshots for node ", node));
+  Say(absl::StrCat("doubles pieces of snapshots of node ", node));
   auto doubled = std::make_shared<uint64_t>(0);
   const uint64_t tap = cluster_->network().AddTap(
       [this, node, later, doubled](raft::NodeId from, raft::NodeId to, const std::string& frame) {
-        if (to == node && NameOfFrame(frame).kind == "snapshot piece") {
+        if (from == node && NameOfFrame(frame).kind == "snapshot piece") {
           ++*doubled;
           cluster_->network().Inject(from, to, frame, later);
         }
         return false;
       });
   Hold(
-      command.fault, {absl::StrCat("snapshots for node ", node, " are doubled"), {node}, {}},
+      command.fault, {absl::StrCat("snapshots of node ", node, " are doubled"), {node}, {}},
       command.lasts, [doubled] { return *doubled; },
       [this, tap] { cluster_->network().RemoveTap(tap); });
 }

@@ -15,7 +15,8 @@
 //   withheld-answers 1 2 3 for 1s      what these nodes answer to the first of them
 //   figure-8 1 2 after-ms 20 for 1s    the leader, and the one follower that hears of its entries
 //   sent-not-persisted 2 for 1s        persisted-not-said, outlived-lease: the same
-//   doubled-snapshots 2 after-ms 300 for 1s    what is sent to node 2; old-messages: the same
+//   doubled-snapshots 2 after-ms 300 for 1s    what node 2 sends
+//   old-messages 2 after-ms 300 for 1s         what is sent to node 2
 //   reused-address 2 3 for 1s          what is sent to node 2 reaches node 3
 //   transfer 1 KV.TRANSFER 2           what the operator asks node 1
 //   member 1 KV.MEMBER REMOVE 3

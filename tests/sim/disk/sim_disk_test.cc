@@ -70,6 +70,26 @@ TEST(SimDiskTest, AnUnsyncedWriteIsLostKeptOrTornSectorBySector) {
   EXPECT_TRUE(mixed) << "a later sector never survived an earlier one: no reordering";
 }
 
+TEST(SimDiskTest, AnUnsyncedWriteBehindTheEndIsLostKeptOrTorn) {
+  std::set<std::string> firsts;
+  for (uint64_t seed = 0; seed < 400; ++seed) {
+    SimDisk disk({});
+    std::unique_ptr<File> file = CreateSynced(disk, "a", "");
+    ASSERT_TRUE(file->Write(0, std::string(700, 'n')).ok());
+    EXPECT_EQ(disk.UnsyncedSectors("a"), 3u) << "two, and the size";
+    Random random(seed);
+    disk.Crash(random);
+    const std::string bytes = Contents(disk, "a");
+    if (bytes.empty()) continue;
+    ASSERT_EQ(bytes.size(), 700u);
+    const std::string first = bytes.substr(0, 512);
+    firsts.insert(first == std::string(512, 'n')    ? "new"
+                  : first == std::string(512, '\0') ? "never written"
+                                                    : "torn");
+  }
+  EXPECT_EQ(firsts, (std::set<std::string>{"new", "never written", "torn"}));
+}
+
 TEST(SimDiskTest, AnOlderUnsyncedVersionMaySurvive) {
   bool older = false;
   for (uint64_t seed = 0; seed < 400 && !older; ++seed) {
