@@ -628,7 +628,21 @@ bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
       allowed.ok() ? "comes to light" : absl::StrCat("is there after all: ", allowed.message())));
   if (!allowed.ok()) return false;
   omniscience_->DiskLied(node);
-  Count(liars_.at(node).fault);
+  Liar& liar = liars_.at(node);
+  Count(liar.fault);
+  // A node that runs does not know of the hole, and would go on to write behind it what no recovery
+  // will reach. That was not judged, so the process ends here.
+  Process* process = cluster_->Find(node);
+  const Time down = sim::Draw(settings_.lasts, liar.random);
+  cluster_->scheduler().After(
+      0, Actor::kScript, [this, process, life = process->life(), fault = liar.fault, down] {
+        if (process->life() != life || process->state() == Process::State::kDown) return;
+        const raft::NodeId id = process->id();
+        cluster_->Die(id, Process::Death::kKilled);
+        if (ended_) return cluster_->Restart(id, 0, /*die_in_recovery=*/false);
+        Hold(fault, {"down, after a lie", {id}, {}}, down, nullptr,
+             [this, id] { cluster_->Restart(id, 0, /*die_in_recovery=*/false); });
+      });
   return true;
 }
 

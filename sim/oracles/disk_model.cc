@@ -95,6 +95,9 @@ void DiskModel::PersistDone() {
     is_.slots = std::move(write.slots);
     unread_.clear();
   } else if (write.log) {
+    for (raft::Index i = std::max(write.keep, is_.base) + 1; i <= last(); ++i) {
+      replaced_[i].push_back(*is_.Find(i));
+    }
     unread_.erase(unread_.upper_bound(write.keep), unread_.end());
     is_.slots.resize(write.keep - is_.base);
     is_.slots.insert(is_.slots.end(), write.slots.begin(), write.slots.end());
@@ -143,6 +146,8 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
     const Slot* slot = is_.Find(i);
     if (slot == nullptr) return absl::StrCat("entry ", i, " was never written, and is there");
     if (*slot != found_at(i)) {
+      // What replaced it is lost with a suspicion; the file before still has what there was.
+      if (MayBeGone(i, found) && WereReplaced(i, found_last, slots, first)) return {};
       return absl::StrCat("entry ", i, " was durable with term ", slot->term,
                           " and is now another one, of term ", found_at(i).term);
     }
@@ -183,11 +188,12 @@ std::string DiskModel::CompareSuspicion(const raft::Recovered& found) const {
 }
 
 // What was durable and is not found.
-void DiskModel::NoteLosses(const raft::Recovered& found, size_t slots_found) {
-  const raft::Index found_last = found.snapshot.index + slots_found;
+void DiskModel::NoteLosses(const raft::Recovered& found, const std::vector<Slot>& slots) {
+  const raft::Index found_last = found.snapshot.index + slots.size();
   const bool cut = job_ && job_->log && !job_->snapshot;
   const bool promised = Covers(found.suspicion);
-  for (raft::Index i = std::max(found_last, is_.base) + 1; i <= last(); ++i) {
+  for (raft::Index i = std::max(found.snapshot.index, is_.base) + 1; i <= last(); ++i) {
+    if (i <= found_last && slots[i - found.snapshot.index - 1] == *is_.Find(i)) continue;
     const raft::Term term = *TermAt(i);
     if (promised) {
       is_.lost[i] = term;
@@ -294,6 +300,20 @@ void DiskModel::ForgetVotes() {
   if (last != votes_.end() && last->second != is_.hard.vote) votes_.erase(last);
 }
 
+bool DiskModel::WasReplaced(raft::Index index, const Slot& slot) const {
+  const auto at = replaced_.find(index);
+  return at != replaced_.end() &&
+         std::find(at->second.begin(), at->second.end(), slot) != at->second.end();
+}
+
+bool DiskModel::WereReplaced(raft::Index begin, raft::Index last, const std::vector<Slot>& slots,
+                             raft::Index first) const {
+  for (raft::Index i = begin; i <= last; ++i) {
+    if (!WasReplaced(i, slots[i - first])) return false;
+  }
+  return true;
+}
+
 const DiskModel::Slot* DiskModel::FindUnread(raft::Index index) const {
   const auto at = unread_.find(index);
   return at == unread_.end() ? nullptr : &at->second;
@@ -306,6 +326,7 @@ bool DiskModel::MayHaveHeld(raft::Index index, const Slot& slot) const {
   if (const auto at = watched_->slots.find(index); at != watched_->slots.end()) {
     if (std::find(at->second.begin(), at->second.end(), slot) != at->second.end()) return true;
   }
+  if (lie_ == Lie::kReads && WasReplaced(index, slot)) return true;
   if (!job_) return false;
   const raft::Index begin = job_->snapshot ? job_->snapshot->index : job_->keep;
   return index > begin && index - begin <= job_->slots.size() &&
@@ -435,7 +456,7 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
     // What can be explained without a lie needs none.
     if (!wrong.empty() && lie_ != Lie::kNone) wrong = CompareLied(found, slots);
     if (lie_ == Lie::kNone) {
-      NoteLosses(found, slots.size());
+      NoteLosses(found, slots);
     } else {
       NoteForgotten(found, slots);
     }
@@ -455,6 +476,7 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
   is_.slots = std::move(slots);
   damaged_from_.reset();
   unread_.erase(unread_.begin(), unread_.upper_bound(last()));
+  replaced_.erase(replaced_.begin(), replaced_.upper_bound(is_.base));
   if (lie_ != Lie::kNone) watched_.reset();
   lie_ = Lie::kNone;
   if (watched_) {

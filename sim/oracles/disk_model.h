@@ -146,12 +146,16 @@ class DiskModel {
   void ForgetThrough(raft::Index index);
   void ForgetVotes();
   const Slot* FindUnread(raft::Index index) const;
+  bool WasReplaced(raft::Index index, const Slot& slot) const;
+  // All from `begin` to `last`; slots[0] is of index `first`.
+  bool WereReplaced(raft::Index begin, raft::Index last, const std::vector<Slot>& slots,
+                    raft::Index first) const;
   std::string CompareLog(const raft::Recovered& found, const std::vector<Slot>& slots) const;
 
   bool Covers(const std::optional<raft::Suspicion>& suspicion) const;
   bool MayBeGone(raft::Index index, const raft::Recovered& found) const;
   std::string CompareSuspicion(const raft::Recovered& found) const;
-  void NoteLosses(const raft::Recovered& found, size_t slots_found);
+  void NoteLosses(const raft::Recovered& found, const std::vector<Slot>& slots);
   void GiveUp(raft::Index index, raft::Term term);
   void EndSuspicion();
 
@@ -168,6 +172,9 @@ class DiskModel {
   // Behind the end of the log: a recovery took them for missing by a misread. Until something is
   // written over them the next recovery may find them.
   std::map<raft::Index, Slot> unread_;
+  // What later writes have replaced, and older files still hold. Where the later ones are lost, or
+  // misread, it is found again, with a suspicion about what is missing.
+  std::map<raft::Index, std::vector<Slot>> replaced_;
   raft::Index forgotten_through_ = 0;  // given up, with everything below
   Forgotten newly_forgotten_;
 };

@@ -114,9 +114,15 @@ void DrawReplica(Random random, replica::Options* options) {
   raft.max_pending_reads = OneOf(random, {4, 64, 65'536});
 
   options->tick_us = OneOf(random, {5'000, 10'000, 10'000, 20'000});
+  // Few ticks and long ones: what is off by one tick is off by a lot.
+  if (random.Chance(1, 4)) {
+    raft.election_ticks = static_cast<uint32_t>(random.Between(3, 10));
+    raft.heartbeat_ticks = static_cast<uint32_t>(random.Between(1, 2));
+    options->tick_us = random.Between(30, 60) * kMillisecond;
+  }
   options->request_timeout_ms = OneOf(random, {200, 500, 1'000, 3'000});
   options->read_retry_ms = OneOf(random, {20, 50, 100});
-  options->snapshots.minimum_bytes = OneOf(random, {1'000, 3'000, 10'000, 50'000});
+  options->snapshots.minimum_bytes = OneOf(random, {300, 1'000, 3'000, 10'000, 50'000});
   options->snapshots.state_percent = static_cast<uint32_t>(OneOf(random, {0, 25, 100}));
   options->trailing_log_bytes = OneOf(random, {0, 500, 5'000, 1 << 20});
   options->snapshot_chunk_bytes = static_cast<uint32_t>(OneOf(random, {64, 500, 4'096}));
@@ -125,7 +131,7 @@ void DrawReplica(Random random, replica::Options* options) {
   options->max_client_pipeline = static_cast<uint32_t>(OneOf(random, {1, 2, 64}));
 
   kv::SessionOptions& sessions = options->store.sessions;
-  sessions.max_sessions = static_cast<uint32_t>(OneOf(random, {3, 8, 100}));
+  sessions.max_sessions = static_cast<uint32_t>(OneOf(random, {2, 3, 4, 8, 100}));
   sessions.results_kept = static_cast<uint32_t>(OneOf(random, {4, 16, 64}));
   sessions.kept_result_bytes = static_cast<uint32_t>(OneOf(random, {64, 4'096}));
   sessions.idle_ms = OneOf(random, {0, 0, 700, 5'000});
@@ -135,6 +141,7 @@ void DrawDisk(Random random, ClusterSettings* cluster) {
   cluster->storage.block_bytes = static_cast<uint32_t>(OneOf(random, {512, 1'024, 4'096}));
   cluster->storage.segment_bytes =
       std::max<uint64_t>(OneOf(random, {2'048, 8'192, 65'536}), 2 * cluster->storage.block_bytes);
+  cluster->storage.zero_ahead_bytes = OneOf(random, {0, 512, 4'096, 1 << 20});
   cluster->storage.snapshot_chunk_bytes = static_cast<uint32_t>(OneOf(random, {64, 512, 4'096}));
   cluster->storage.snapshot_sync_bytes = OneOf(random, {1, 1'000, 100'000});
   cluster->disk.sector_bytes =
@@ -261,9 +268,11 @@ void DrawLease(Random random, ClusterSettings* cluster) {
   const int64_t drift = cluster->most_drift_ppm;
   const int64_t lost_per_million =
       1'000'000 - (1'000'000 - drift) * 1'000'000 / (1'000'000 + drift);
-  raft.read_mode = raft::ReadMode::kLease;
-  raft.lease_drift_ticks = static_cast<uint32_t>(
+  const auto allowance = static_cast<uint32_t>(
       2 + (int64_t{raft.election_ticks} * lost_per_million + 999'999) / 1'000'000);
+  if (allowance >= raft.election_ticks) return;  // nothing would be left of it
+  raft.read_mode = raft::ReadMode::kLease;
+  raft.lease_drift_ticks = allowance;
 }
 
 uint32_t DrawFounders(Random random) {

@@ -66,6 +66,7 @@ void ForEachField(RunSettings& run, const Visit& visit) {
 
   visit("block-bytes", cluster.storage.block_bytes);
   visit("segment-bytes", cluster.storage.segment_bytes);
+  visit("zero-ahead-bytes", cluster.storage.zero_ahead_bytes);
   visit("stored-chunk-bytes", cluster.storage.snapshot_chunk_bytes);
   visit("snapshot-sync-bytes", cluster.storage.snapshot_sync_bytes);
   visit("sector-bytes", cluster.disk.sector_bytes);

@@ -335,6 +335,29 @@ TEST_F(DiskModelTest, WhoMisreadsMissesEntriesAndNothingElse) {
   EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 1})), "") << "another entry";
 }
 
+// The segment that replaced an entry is taken for lost, and the one before it still has the old
+// entry: what is found is an entry that once was there, and a suspicion.
+TEST_F(DiskModelTest, WhatWasReplacedIsFoundByWhoMisreadsWhatReplacedIt) {
+  model_.PersistHandedOut(Write(/*keep=*/3, {4}));
+  model_.PersistDone();
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 2, 2})), "") << "without a suspicion";
+  raft::Recovered suspected = Found({2, 3}, 1, {2, 2, 2});
+  suspected.suspicion = raft::Suspicion{4, 4, {}};
+  DiskModel rotten = model_;
+  EXPECT_EQ(rotten.Recover(suspected), "") << "what replaced it cannot be read";
+  EXPECT_TRUE(rotten.Promises(4, 4));
+  EXPECT_FALSE(rotten.Holds(4, 4));
+  suspected.entries.back().term = 1;
+  EXPECT_NE(DiskModel(model_).Recover(suspected), "") << "never there";
+  model_.Misread();
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 2, 3})), "") << "never there";
+  raft::Recovered found = Found({2, 3}, 1, {2, 2, 2});
+  found.suspicion = raft::Suspicion{4, 4, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Promises(4, 4)) << "the suspicion covers what is missing";
+  EXPECT_FALSE(model_.Holds(4, 4));
+}
+
 // Cut off because a read returned something else, and nothing was written since: the next recovery
 // reads what is there. So did seed 1181 once, where node 5 misread its log twice.
 TEST_F(DiskModelTest, WhatWasMisreadIsThereAgainUntilItIsWrittenOver) {
