@@ -224,6 +224,31 @@ std::string FormatSummary(const SweepOptions& options, const SweepResult& result
          FormatFigures(result.seeds);
 }
 
+namespace {
+
+// Behind `head`, which is left out when there is nothing; lines that go on are indented.
+std::string InLines(absl::string_view head, const std::vector<std::string>& pieces) {
+  constexpr size_t kWidth = 92;
+  std::string text;
+  size_t line = head.size();
+  for (const std::string& piece : pieces) {
+    if (text.empty()) {
+      absl::StrAppend(&text, head);
+    } else if (line + piece.size() > kWidth) {
+      absl::StrAppend(&text, ",\n         ");
+      line = 9;
+    } else {
+      absl::StrAppend(&text, ", ");
+      line += 2;
+    }
+    absl::StrAppend(&text, piece);
+    line += piece.size();
+  }
+  return text.empty() ? text : absl::StrCat(text, "\n");
+}
+
+}  // namespace
+
 std::string FormatFigures(const std::vector<SeedResult>& seeds) {
   RunCounters sum;
   uint64_t violations = 0, twice = 0, duration_us = 0;
@@ -255,21 +280,24 @@ std::string FormatFigures(const std::vector<SeedResult>& seeds) {
                         Magnitude(static_cast<double>(sum.frames)),
                         Magnitude(static_cast<double>(sum.frames_lost)), Grouped(sum.torn_writes),
                         Grouped(sum.unknown));
-  std::string faults;
+  std::vector<std::string> faults, attacks;
   for (size_t i = 0; i < kFaultKinds; ++i) {
     if (sum.faults[i] == 0) continue;
-    const std::string fault =
-        absl::StrCat(Name(static_cast<Fault>(i)), " ", Grouped(sum.faults[i]));
-    const size_t line =
-        faults.size() - (faults.rfind('\n') == std::string::npos ? 0 : faults.rfind('\n') + 1);
-    if (faults.empty()) {
-      faults = " faults: ";
-    } else {
-      faults += line + fault.size() > 92 ? ",\n         " : ", ";
+    const absl::string_view name = Name(static_cast<Fault>(i));
+    if (i < kFirstAttack) {
+      faults.push_back(absl::StrCat(name, " ", Grouped(sum.faults[i])));
+      continue;
     }
-    faults += fault;
+    // How often is less than in how many runs.
+    const auto reached = std::count_if(seeds.begin(), seeds.end(), [i](const SeedResult& seed) {
+      return seed.counters.faults[i] > 0;
+    });
+    attacks.push_back(
+        absl::StrFormat("%s %.1f %%", name,
+                        100.0 * static_cast<double>(reached) / static_cast<double>(seeds.size())));
   }
-  if (!faults.empty()) absl::StrAppend(&out, faults, "\n");
+  absl::StrAppend(&out, InLines(" faults: ", faults),
+                  InLines(" attacks, in so many seeds: ", attacks));
   absl::StrAppendFormat(&out, " %-18s %10s %10s %10s\n", "per seed", "least", "median", "most");
   const auto row = [&](absl::string_view name, const Spread& spread, absl::string_view unit) {
     absl::StrAppendFormat(
