@@ -42,7 +42,8 @@ constexpr Counter kCounters[] = {
     {"faults_in_effect", &RunCounters::faults_in_effect},
 };
 constexpr size_t kBeside = 2;
-static_assert(sizeof(RunCounters) == (std::size(kCounters) + kFaultKinds) * sizeof(uint64_t),
+static_assert(sizeof(RunCounters) ==
+                  (std::size(kCounters) + kFaultKinds + kRareStates) * sizeof(uint64_t),
               "a counter of a run is missing here: it would not leave the process that counted it");
 
 bool Read(const Json& object, const char* key, uint64_t* number) {
@@ -79,6 +80,18 @@ absl::Status ReadCounters(const Json& line, RunCounters* counters) {
     }
   }
   if (known != others->size()) return Wrong("a counter that is not known here");
+  const auto rare = line.find("rare");
+  if (rare == line.end() || !rare->is_object()) return Wrong("no rare states");
+  known = 0;
+  for (size_t i = 0; i < kRareStates; ++i) {
+    const std::string name(Name(static_cast<RareState>(i)));
+    if (!rare->contains(name)) continue;
+    ++known;
+    if (!Read(*rare, name.c_str(), &counters->rare[i])) {
+      return Wrong(absl::StrCat("'", name, "' is no number"));
+    }
+  }
+  if (known != rare->size()) return Wrong("a rare state that is not known here");
   const auto faults = line.find("faults");
   if (faults == line.end() || !faults->is_object()) return Wrong("no faults");
   known = 0;
@@ -149,6 +162,12 @@ std::string ToLine(const ResultOrigin& origin, const SeedResult& result) {
     if (number != 0) counters[kCounters[i].name] = number;
   }
   line["counters"] = std::move(counters);
+  Json rare = Json::object();
+  for (size_t i = 0; i < kRareStates; ++i) {
+    if (result.counters.rare[i] == 0) continue;
+    rare[std::string(Name(static_cast<RareState>(i)))] = result.counters.rare[i];
+  }
+  line["rare"] = std::move(rare);
   Json faults = Json::object();
   for (size_t i = 0; i < kFaultKinds; ++i) {
     if (result.counters.faults[i] == 0) continue;
@@ -209,6 +228,7 @@ absl::StatusOr<ResultLine> ParseResultLine(absl::string_view text) {
 void AddCounters(const RunCounters& counters, RunCounters* sum) {
   for (const Counter& counter : kCounters) sum->*counter.field += counters.*counter.field;
   for (size_t i = 0; i < kFaultKinds; ++i) sum->faults[i] += counters.faults[i];
+  for (size_t i = 0; i < kRareStates; ++i) sum->rare[i] += counters.rare[i];
 }
 
 std::vector<std::pair<std::string, uint64_t>> NamedCounters(const RunCounters& counters) {

@@ -280,7 +280,16 @@ std::string FormatFigures(const std::vector<SeedResult>& seeds) {
                         Magnitude(static_cast<double>(sum.frames)),
                         Magnitude(static_cast<double>(sum.frames_lost)), Grouped(sum.torn_writes),
                         Grouped(sum.unknown));
-  std::vector<std::string> faults, attacks;
+  std::vector<std::string> faults, attacks, rare;
+  // How often is less than in how many runs.
+  const auto share = [&](absl::string_view name, const auto& count) {
+    const auto reached = std::count_if(seeds.begin(), seeds.end(), [&](const SeedResult& seed) {
+      return count(seed.counters) > 0;
+    });
+    return absl::StrFormat(
+        "%s %.1f %%", name,
+        100.0 * static_cast<double>(reached) / static_cast<double>(seeds.size()));
+  };
   for (size_t i = 0; i < kFaultKinds; ++i) {
     if (sum.faults[i] == 0) continue;
     const absl::string_view name = Name(static_cast<Fault>(i));
@@ -288,16 +297,16 @@ std::string FormatFigures(const std::vector<SeedResult>& seeds) {
       faults.push_back(absl::StrCat(name, " ", Grouped(sum.faults[i])));
       continue;
     }
-    // How often is less than in how many runs.
-    const auto reached = std::count_if(seeds.begin(), seeds.end(), [i](const SeedResult& seed) {
-      return seed.counters.faults[i] > 0;
-    });
-    attacks.push_back(
-        absl::StrFormat("%s %.1f %%", name,
-                        100.0 * static_cast<double>(reached) / static_cast<double>(seeds.size())));
+    attacks.push_back(share(name, [i](const RunCounters& c) { return c.faults[i]; }));
+  }
+  for (size_t i = 0; i < kRareStates; ++i) {
+    if (sum.rare[i] == 0) continue;
+    const absl::string_view name = Name(static_cast<RareState>(i));
+    rare.push_back(share(name, [i](const RunCounters& c) { return c.rare[i]; }));
   }
   absl::StrAppend(&out, InLines(" faults: ", faults),
-                  InLines(" attacks, in so many seeds: ", attacks));
+                  InLines(" attacks, in so many seeds: ", attacks),
+                  InLines(" rare states, in so many seeds: ", rare));
   absl::StrAppendFormat(&out, " %-18s %10s %10s %10s\n", "per seed", "least", "median", "most");
   const auto row = [&](absl::string_view name, const Spread& spread, absl::string_view unit) {
     absl::StrAppendFormat(

@@ -206,7 +206,39 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckPromises(raft, node);
   CheckFrames(raft, node, work);
   CheckProgress(raft);
+  SeeRareStates(raft, node);
   NoteJobs(raft, node, work);
+}
+
+void Omniscience::Died(raft::NodeId node, bool /*lost_power*/) { NodeOf(node).before.reset(); }
+
+// --- Rare states
+
+void Omniscience::SeeRareStates(const raft::Raft& raft, const Node& node) {
+  const raft::Index commit = raft.commit();
+  const raft::Index last = raft.log().last();
+  if (node.before->role == raft::RoleName::kLeader && !raft.is_leader() && last > commit) {
+    See(RareState::kDeposedWithEntries);
+  }
+  if (!raft.is_leader()) return;
+  if (!raft::IsMember(raft.conf(), raft.id())) See(RareState::kLeaderNoMember);
+  if (last == commit) return;
+  const raft::Term term = raft.log().TermAt(commit + 1).value_or(raft.term());
+  if (term < raft.term() && AcknowledgedByQuorum(raft.conf(), commit + 1, term)) {
+    See(RareState::kOldTermOnMajority);
+  }
+}
+
+void Omniscience::SeeElection(const raft::Raft& raft) {
+  bool two = false, losses = false;
+  for (const auto& other : nodes_) {
+    if (other == nullptr || !other->before.has_value()) continue;
+    const Before& before = *other->before;
+    two = two || (before.role == raft::RoleName::kLeader && before.hard.term < raft.term());
+    losses = losses || before.suspicion.has_value();
+  }
+  if (two) See(RareState::kTwoLeaders);
+  if (losses) See(RareState::kElectedWithLosses);
 }
 
 void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
@@ -226,6 +258,7 @@ void Omniscience::CheckElection(const raft::Raft& raft, const Node& node) {
   const raft::Term term = raft.term();
   const auto [it, first] = leaders_.emplace(term, raft.id());
   ++counters_.elections;
+  SeeElection(raft);
   if (!first) {
     judge_->Fail(Oracle::kElectionSafety,
                  absl::StrCat("nodes ", it->second, " and ", raft.id(), " both lead term ", term));
@@ -267,6 +300,7 @@ void Omniscience::CheckCommit(const raft::Raft& raft, Node& node, const replica:
       for (raft::Index j = i + 1; j <= raft.commit(); ++j) {
         ghost_.push_back({log.At(j), HashFor(log.At(j)), raft.term(), raft.id()});
         ++counters_.committed;
+        if (log.At(j).term < raft.term()) See(RareState::kCommittedAlong);
         if (trace_->reading()) {
           trace_->Say(absl::StrCat("node ", raft.id(), " commits ", DescribeEntry(log.At(j))));
         }
@@ -304,6 +338,7 @@ void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
   // The configuration may have changed while this turn applied entries; the commit counted by one
   // of those that were in force.
   bool acknowledged = AcknowledgedByQuorum(node.before->conf, index, term);
+  if (!node.disk.Holds(index, term)) See(RareState::kCommittedBeforeLeader);
   for (const replica::Event& event : work.events) {
     const auto* applied = std::get_if<replica::MembershipApplied>(&event);
     acknowledged =
@@ -531,6 +566,13 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
 void Omniscience::NoteVote(raft::NodeId voter, Node& node, raft::Term term,
                            raft::NodeId candidate) {
   const auto [it, first] = node.granted.emplace(term, candidate);
+  if (first && candidate == voter) {
+    for (size_t other = 0; other < nodes_.size(); ++other) {
+      if (other == voter || nodes_[other] == nullptr) continue;
+      const auto own = nodes_[other]->granted.find(term);
+      if (own != nodes_[other]->granted.end() && own->second == other) See(RareState::kSplitVote);
+    }
+  }
   if (first || it->second == candidate) return;
   judge_->Fail(Oracle::kPromises,
                absl::StrCat("node ", voter, " votes for node ", candidate, " in term ", term,
@@ -565,6 +607,9 @@ void Omniscience::NoteJobs(const raft::Raft& raft, Node& node, const replica::Wo
     if (const auto* persist = std::get_if<raft::PersistJob>(&job.body)) {
       hashes_.clear();
       CheckLogMatching(raft.id(), node.disk, *persist, &hashes_);
+      if (persist->writes_log && !persist->snapshot && persist->keep_through < node.disk.last()) {
+        See(RareState::kReplaced);
+      }
       node.disk.PersistHandedOut(*persist, hashes_);
     } else if (const auto* change = std::get_if<replica::SwitchSnapshot>(&job.body)) {
       node.disk.SwitchHandedOut(change->meta);

@@ -22,6 +22,7 @@
 #include "sim/node/witness.h"
 #include "sim/oracles/disk_model.h"
 #include "sim/oracles/judge.h"
+#include "sim/oracles/rare_states.h"
 #include "sim/scheduler/trace.h"
 
 namespace raftkv::sim {
@@ -34,6 +35,7 @@ class Omniscience final : public Witness {
     uint64_t snapshots_taken = 0;
     uint64_t snapshots_installed = 0;
     uint64_t membership_changes = 0;
+    RareStateCounters rare = {};
   };
 
   // What is wrong with the state of a replica, in a sentence; empty when nothing.
@@ -53,6 +55,7 @@ class Omniscience final : public Witness {
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
   void JobDone(raft::NodeId node, const replica::Job& job,
                const replica::JobResult& result) override;
+  void Died(raft::NodeId node, bool lost_power) override;
 
   // What whoever makes disks lie has to tell, at the instant at which it happens: DiskModel's calls
   // of these names. The promises that a lie takes are no longer asked for; that nobody needed them
@@ -131,6 +134,10 @@ class Omniscience final : public Witness {
     uint64_t members = 0;
     raft::NodeId node = raft::kNoNode;  // none: not known yet
   };
+
+  void See(RareState state) { ++counters_.rare[static_cast<size_t>(state)]; }
+  void SeeRareStates(const raft::Raft& raft, const Node& node);
+  void SeeElection(const raft::Raft& raft);
 
   // One oracle each; names as in judge.h.
   void CheckNode(const raft::Raft& raft, Node& node);

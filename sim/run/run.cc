@@ -298,6 +298,7 @@ RunCounters Simulation::Count() const {
   counters.snapshots_taken = omniscience_.counters().snapshots_taken;
   counters.snapshots_installed = omniscience_.counters().snapshots_installed;
   counters.membership_changes = omniscience_.counters().membership_changes;
+  counters.rare = omniscience_.counters().rare;
   counters.faults = nemesis_.counters();
   counters.faults_in_effect = nemesis_.total();
   for (const Fault fault : {Fault::kPowerLoss, Fault::kKill, Fault::kPowerLossOfAll}) {

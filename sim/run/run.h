@@ -21,6 +21,7 @@
 #include "sim/decisions/decisions.h"
 #include "sim/nemesis/nemesis.h"
 #include "sim/oracles/judge.h"
+#include "sim/oracles/rare_states.h"
 #include "sim/picture/recording.h"
 #include "sim/run/prompter.h"
 #include "sim/run/settings.h"
@@ -49,6 +50,7 @@ struct RunCounters {
   uint64_t undecided = 0;  // histories that the checker gave up on
   Nemesis::Counters faults = {};
   uint64_t faults_in_effect = 0;
+  RareStateCounters rare = {};
 };
 
 // Everything that chance decided in a run.

@@ -100,6 +100,7 @@ TEST(RunTest, TheFaultsTakeEffect) {
     sum.snapshots_taken += counters.snapshots_taken;
     sum.snapshots_installed += counters.snapshots_installed;
     sum.membership_changes += counters.membership_changes;
+    for (size_t i = 0; i < kRareStates; ++i) sum.rare[i] += counters.rare[i];
     sum.unknown += counters.unknown;
   }
   for (size_t kind = 0; kind < kFaultKinds; ++kind) {
@@ -110,6 +111,9 @@ TEST(RunTest, TheFaultsTakeEffect) {
   EXPECT_GT(sum.snapshots_installed, 0u);
   EXPECT_GT(sum.membership_changes, 0u);
   EXPECT_GT(sum.unknown, 0u);
+  for (size_t i = 0; i < kRareStates; ++i) {
+    EXPECT_GT(sum.rare[i], 0u) << Name(static_cast<RareState>(i));
+  }
 }
 
 }  // namespace

@@ -1,0 +1,25 @@
+#include "sim/oracles/rare_states.h"
+
+#include <iterator>
+
+namespace raftkv::sim {
+namespace {
+
+constexpr absl::string_view kNames[] = {
+    "two leaders",
+    "split votes",
+    "old terms on a majority",
+    "old entries committed along",
+    "commits before the leader's disk",
+    "entries replaced",
+    "leaders deposed with entries",
+    "leaders that are no members",
+    "elections with losses promised",
+};
+static_assert(std::size(kNames) == kRareStates);
+
+}  // namespace
+
+absl::string_view Name(RareState state) { return kNames[static_cast<size_t>(state)]; }
+
+}  // namespace raftkv::sim
