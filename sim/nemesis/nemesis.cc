@@ -292,6 +292,14 @@ bool Nemesis::DrawMembership(Random& random, FaultCommand* command) {
   }
   if (conf.voters.size() <= settings_.least_voters) return false;
   const raft::NodeId voter = conf.voters[random.Below(conf.voters.size())];
+  // Nor does an operator take a member away while another does not know what its disk had: it may
+  // need the answer of the one that goes (seed 4793, where that one was switched off).
+  for (const raft::NodeId other : conf.voters) {
+    const replica::Replica* replica = cluster_->Find(other)->replica();
+    const bool unsure = replica != nullptr &&
+                        (replica->repairing() || replica->raft().suspicion().has_value());
+    if (other != voter && unsure) return false;
+  }
   command->words = {"KV.MEMBER", "REMOVE", absl::StrCat(voter)};
   return true;
 }
