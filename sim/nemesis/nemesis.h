@@ -243,6 +243,7 @@ class Nemesis {
   raft::Term TermLedBy(raft::NodeId node);
   Time ElectionTimeout() const;
   void SweepUp();
+  bool IsMissedByNobody(raft::NodeId node);
 
   NemesisSettings settings_;
   Cluster* cluster_;
