@@ -39,8 +39,8 @@ void Client::Think() {
   } else {
     when = world_.scheduler->now() + Draw(settings_.think, random_);
   }
-  world_.scheduler->At(when, Actor::kClient, [this, attempt = attempt_] {
-    if (!stopping_ && attempt == attempt_) Ask();
+  world_.scheduler->At(when, Actor::kClient, [this, thought = ++thoughts_] {
+    if (!stopping_ && thought == thoughts_) Ask();
   });
 }
 
@@ -51,7 +51,7 @@ void Client::Prompt(const AskedGroup& group) {
 }
 
 void Client::AskPrompted() {
-  ++attempt_;  // what it was about to ask has to wait
+  ++thoughts_;  // what it was about to ask has to wait
   const AskedGroup group = std::move(prompted_.front());
   prompted_.pop_front();
   if (!stopping_ && PlanGroup(group)) return Attempt();

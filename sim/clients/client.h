@@ -146,6 +146,7 @@ class Client final : public Caller {
   wire::RespReplyReader reader_;
   std::deque<Asked*> expected_;  // whose replies are on their way; null: that of opening a session
   uint64_t attempt_ = 0;
+  uint64_t thoughts_ = 0;  // of what to ask next; a newer one replaces those before
 
   uint64_t session_ = 0;
   uint64_t last_sequence_ = 0;

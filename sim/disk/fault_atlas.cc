@@ -318,6 +318,13 @@ absl::Status FaultAtlas::JudgeEntries(const Change& change) const {
       return change.Refuse("would forget entry ", index, ", which no majority of the others has");
     }
   }
+  // What it has lost already, and would not even know any more.
+  const auto keeps = [&](const Holding& other) {
+    return other.Has(before.promised, before.promised_term);
+  };
+  if (!knows && !keeps(before) && !change.AtLeast(Majority(), keeps) && !dead(before.promised)) {
+    return change.Refuse("would forget that it has lost entry ", before.promised);
+  }
   if (before.snapshot <= after.snapshot) return absl::OkStatus();
   // An older one, and the log behind it: what is missing comes with the entries of the others. No
   // whole one: it takes the bytes of another.

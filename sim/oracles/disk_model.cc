@@ -300,6 +300,12 @@ void DiskModel::ForgetVotes() {
   if (last != votes_.end() && last->second != is_.hard.vote) votes_.erase(last);
 }
 
+// A repair that takes a snapshot of a peer takes its term first. The node may die before the
+// snapshot is there (a sync of the term that fails is enough), and has promised nothing by it.
+bool DiskModel::Raised(const raft::HardState& hard) const {
+  return damaged_from_ && hard.term > is_.hard.term && hard.vote == raft::kNoNode;
+}
+
 bool DiskModel::WasReplaced(raft::Index index, const Slot& slot) const {
   const auto at = replaced_.find(index);
   return at != replaced_.end() &&
@@ -338,12 +344,10 @@ std::string DiskModel::CompareLied(const raft::Recovered& found,
                                    const std::vector<Slot>& slots) const {
   const raft::HardState& hard = found.hard_state;
   const raft::Index at = found.snapshot.index;
-  // A repair that takes a snapshot of a peer takes its term, too.
-  const bool replaced = damaged_from_ && at > is_.snapshot;
-  const bool raised = replaced && hard.term == found.snapshot.term && hard.vote == raft::kNoNode;
+  const bool replaced = damaged_from_ && at > is_.snapshot;  // by a peer's
   const bool was =
       std::find(watched_->hard.begin(), watched_->hard.end(), hard) != watched_->hard.end();
-  if (!was && !raised && !(job_ && job_->hard && *job_->hard == hard)) {
+  if (!was && !Raised(hard) && !(job_ && job_->hard && *job_->hard == hard)) {
     return absl::StrCat("term ", hard.term, " with vote ", hard.vote,
                         " is found, and was never durable since the disk began to lie");
   }
@@ -428,11 +432,7 @@ void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Sl
 std::string DiskModel::CompareCertain(const raft::Recovered& found,
                                       const std::vector<Slot>& slots) const {
   const raft::HardState& hard = found.hard_state;
-  // A repair that takes a snapshot of a later term takes that term.
-  const bool raised = damaged_from_ && found.snapshot.index > is_.snapshot &&
-                      hard.term > is_.hard.term && hard.term == found.snapshot.term &&
-                      hard.vote == raft::kNoNode;
-  if (hard != is_.hard && !raised && !(job_ && job_->hard && *job_->hard == hard)) {
+  if (hard != is_.hard && !Raised(hard) && !(job_ && job_->hard && *job_->hard == hard)) {
     return absl::StrCat("term ", is_.hard.term, " with vote ", is_.hard.vote,
                         " was durable, found is term ", hard.term, " with vote ", hard.vote);
   }

@@ -146,6 +146,7 @@ class DiskModel {
   void ForgetThrough(raft::Index index);
   void ForgetVotes();
   const Slot* FindUnread(raft::Index index) const;
+  bool Raised(const raft::HardState& hard) const;
   bool WasReplaced(raft::Index index, const Slot& slot) const;
   // All from `begin` to `last`; slots[0] is of index `first`.
   bool WereReplaced(raft::Index begin, raft::Index last, const std::vector<Slot>& slots,

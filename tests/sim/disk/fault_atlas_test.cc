@@ -250,6 +250,18 @@ TEST_F(FaultAtlasTest, AChangeOfTheConfigurationIsNotForgotten) {
             "node 3 would forget a change of the configuration at 5");
 }
 
+// Of what it has lost nothing is left that could be taken, but the promise.
+TEST_F(FaultAtlasTest, ALossIsNotForgotten) {
+  WriteAll(2, {2, 1});
+  disks_[1]->Remember();
+  WriteAll(4, {2, 1});
+  EXPECT_TRUE(MayInject(1, Amnesia{}).ok()) << "all others have entries 3 and 4";
+  // The last batch and what is behind it: the node does not know how much there was.
+  Inject(1, BitRot{{Segment(1), 4 * 512}, 20'000});
+  const absl::Status status = MayInject(1, Amnesia{});
+  EXPECT_TRUE(absl::StrContains(status.message(), "would forget that it has lost entry")) << status;
+}
+
 TEST_F(FaultAtlasTest, WhoKnowsNobodyToAskDoesNotStart) {
   Found(1);
   WriteAll(5, {2, 1});

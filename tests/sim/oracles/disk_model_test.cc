@@ -204,7 +204,11 @@ TEST_F(DiskModelTest, ARepairMayTakeASnapshotOfALaterTermWithThatTerm) {
   model_.Damage(2);
   EXPECT_EQ(DiskModel(model_).Recover(found), "");
   found.hard_state = {5, 1};
-  EXPECT_NE(model_.Recover(found), "") << "and nobody's vote";
+  EXPECT_NE(DiskModel(model_).Recover(found), "") << "and nobody's vote";
+  // It died when it had the term and not the snapshot.
+  EXPECT_EQ(DiskModel(model_).Recover(Found({5, 0}, 1, {2, 2, 2})), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found({1, 0}, 1, {2, 2, 2})), "") << "an earlier one";
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 0}, 1, {2, 2, 2})), "") << "the vote is gone";
 }
 
 // --- Disks that lie

@@ -123,6 +123,17 @@ TEST(ScenarioTest, WhatWaitsForASituationHappensThen) {
   EXPECT_EQ(led.size(), 3u);
 }
 
+// Every connection breaks while the client thinks.
+TEST(ScenarioTest, AClientGoesOnWhenItsConnectionBreaksWhileItAsksNothing) {
+  const absl::StatusOr<Scenario> scenario =
+      ParseScenario("x", "raftkv scenario 1\nclient 1\nat 1s: c1: SET r0 v1\n"
+                         "at 2s: power-loss-of-all 1 2 3 for 100ms\nat 3s: c1: SET r0 v2\n");
+  ASSERT_TRUE(scenario.ok()) << scenario.status();
+  const RunReport report = Simulate(scenario->settings);
+  EXPECT_FALSE(report.violation.has_value());
+  EXPECT_EQ(report.counters.operations, 2u);
+}
+
 TEST(ScenarioTest, WhatIsWrongIsSaidWithItsLine) {
   const auto complaint = [](const std::string& line) {
     const absl::StatusOr<Scenario> scenario =
