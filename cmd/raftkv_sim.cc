@@ -4,6 +4,8 @@
 //   sweep    many seeds, one shard of them on each machine
 //   merge    the results of many machines, put together
 //   profiles what seeds draw
+//   shrink   the smallest scenario of a seed that breaks an oracle
+//   replay   scenarios, as they are written down
 //   hash     a number for what each seed did, to compare builds
 //   check    is this history linearizable?
 //   bench    how fast all this is, and what the oracles cost

@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cmd/sim/child.h"
 
 namespace raftkv::sim {
 namespace {
@@ -33,13 +34,7 @@ absl::StatusOr<std::string> ReadAll(int fd, const std::string& name) {
 }
 
 absl::Status WriteAll(int fd, const std::string& name, absl::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return Failed("write", name);
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
+  return sim::WriteAll(fd, bytes) ? absl::OkStatus() : Failed("write", name);
 }
 
 absl::Status Refuse(const std::string& name, size_t line, absl::string_view why) {

@@ -1,5 +1,6 @@
 #include "cmd/sim/seed_result.h"
 
+#include <array>
 #include <iterator>
 
 #include "absl/strings/numbers.h"
@@ -62,6 +63,33 @@ bool Read(const Json& object, const char* key, std::string* text) {
 
 absl::Status Wrong(absl::string_view why) { return absl::InvalidArgumentError(why); }
 
+// An array with a number for each of an enumeration's values, as an object with their names.
+template <typename Value, size_t kCount>
+absl::Status ReadNamed(const Json& line, const char* key, std::array<uint64_t, kCount>* numbers) {
+  const auto object = line.find(key);
+  if (object == line.end() || !object->is_object()) return Wrong(absl::StrCat("no ", key));
+  size_t known = 0;
+  for (size_t i = 0; i < kCount; ++i) {
+    const std::string name(Name(static_cast<Value>(i)));
+    if (!object->contains(name)) continue;
+    ++known;
+    if (!Read(*object, name.c_str(), &(*numbers)[i])) {
+      return Wrong(absl::StrCat("'", name, "' is no number"));
+    }
+  }
+  return known == object->size() ? absl::OkStatus()
+                                 : Wrong(absl::StrCat("one of ", key, " that is not known here"));
+}
+
+template <typename Value, size_t kCount>
+Json WriteNamed(const std::array<uint64_t, kCount>& numbers) {
+  Json object = Json::object();
+  for (size_t i = 0; i < kCount; ++i) {
+    if (numbers[i] != 0) object[std::string(Name(static_cast<Value>(i)))] = numbers[i];
+  }
+  return object;
+}
+
 absl::Status ReadCounters(const Json& line, RunCounters* counters) {
   const auto others = line.find("counters");
   if (others == line.end() || !others->is_object()) return Wrong("no counters");
@@ -80,30 +108,8 @@ absl::Status ReadCounters(const Json& line, RunCounters* counters) {
     }
   }
   if (known != others->size()) return Wrong("a counter that is not known here");
-  const auto rare = line.find("rare");
-  if (rare == line.end() || !rare->is_object()) return Wrong("no rare states");
-  known = 0;
-  for (size_t i = 0; i < kRareStates; ++i) {
-    const std::string name(Name(static_cast<RareState>(i)));
-    if (!rare->contains(name)) continue;
-    ++known;
-    if (!Read(*rare, name.c_str(), &counters->rare[i])) {
-      return Wrong(absl::StrCat("'", name, "' is no number"));
-    }
-  }
-  if (known != rare->size()) return Wrong("a rare state that is not known here");
-  const auto faults = line.find("faults");
-  if (faults == line.end() || !faults->is_object()) return Wrong("no faults");
-  known = 0;
-  for (size_t i = 0; i < kFaultKinds; ++i) {
-    const std::string name(Name(static_cast<Fault>(i)));
-    if (!faults->contains(name)) continue;
-    ++known;
-    if (!Read(*faults, name.c_str(), &counters->faults[i])) {
-      return Wrong(absl::StrCat("'", name, "' is no number"));
-    }
-  }
-  return known == faults->size() ? absl::OkStatus() : Wrong("a fault that is not known here");
+  if (absl::Status s = ReadNamed<RareState>(line, "rare", &counters->rare); !s.ok()) return s;
+  return ReadNamed<Fault>(line, "faults", &counters->faults);
 }
 
 }  // namespace
@@ -162,18 +168,8 @@ std::string ToLine(const ResultOrigin& origin, const SeedResult& result) {
     if (number != 0) counters[kCounters[i].name] = number;
   }
   line["counters"] = std::move(counters);
-  Json rare = Json::object();
-  for (size_t i = 0; i < kRareStates; ++i) {
-    if (result.counters.rare[i] == 0) continue;
-    rare[std::string(Name(static_cast<RareState>(i)))] = result.counters.rare[i];
-  }
-  line["rare"] = std::move(rare);
-  Json faults = Json::object();
-  for (size_t i = 0; i < kFaultKinds; ++i) {
-    if (result.counters.faults[i] == 0) continue;
-    faults[std::string(Name(static_cast<Fault>(i)))] = result.counters.faults[i];
-  }
-  line["faults"] = std::move(faults);
+  line["rare"] = WriteNamed<RareState>(result.counters.rare);
+  line["faults"] = WriteNamed<Fault>(result.counters.faults);
   if (!result.problem.empty()) line["problem"] = result.problem;
   return line.dump(/*indent=*/-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
 }
@@ -238,6 +234,9 @@ std::vector<std::pair<std::string, uint64_t>> NamedCounters(const RunCounters& c
   }
   for (size_t i = 0; i < kFaultKinds; ++i) {
     named.emplace_back(Name(static_cast<Fault>(i)), counters.faults[i]);
+  }
+  for (size_t i = 0; i < kRareStates; ++i) {
+    named.emplace_back(Name(static_cast<RareState>(i)), counters.rare[i]);
   }
   return named;
 }

@@ -2,14 +2,12 @@
 
 #include <poll.h>
 #include <sys/types.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
+#include "cmd/sim/child.h"
 
 namespace raftkv::sim {
 namespace {
@@ -21,16 +19,6 @@ struct Child {
   std::string buffer;
 };
 
-bool WriteAll(int fd, absl::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(count));
-  }
-  return true;
-}
-
 [[noreturn]] void WorkOff(uint64_t first, uint64_t step, uint64_t count, const Task& task, int fd) {
   for (uint64_t number = first; number < count; number += step) {
     if (!WriteAll(fd, absl::StrCat(task(number), "\n"))) break;
@@ -40,11 +28,7 @@ bool WriteAll(int fd, absl::string_view bytes) {
 
 // False when the child has said its last.
 bool Read(Child* child, uint64_t step, const TaskDone& done) {
-  char bytes[4096];
-  const ssize_t count = read(child->results, bytes, sizeof(bytes));
-  if (count < 0 && errno == EINTR) return true;
-  if (count <= 0) return false;
-  child->buffer.append(bytes, static_cast<size_t>(count));
+  if (!ReadSome(child->results, &child->buffer)) return false;
   for (size_t end; (end = child->buffer.find('\n')) != std::string::npos;) {
     const std::string line = child->buffer.substr(0, end);
     child->buffer.erase(0, end + 1);
@@ -100,7 +84,7 @@ bool Spread(uint64_t count, uint32_t jobs, const Task& task, const TaskDone& don
       if (who[i]->next < count) done(who[i]->next, nullptr);
     }
   }
-  for (const Child& child : children) waitpid(child.process, nullptr, 0);
+  for (const Child& child : children) WaitFor(child.process);
   return whole;
 }
 

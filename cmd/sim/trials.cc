@@ -3,13 +3,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <deque>
 #include <limits>
 #include <memory>
@@ -17,9 +14,7 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
+#include "cmd/sim/child.h"
 #include "nlohmann/json.hpp"
 #include "sim/run/run.h"
 #include "sim/scenario/scenario.h"
@@ -81,32 +76,6 @@ std::optional<TrialResult> Parse(const Trial& trial, const std::string& bytes) {
   return result;
 }
 
-void WriteAll(int fd, const std::string& bytes) {
-  for (size_t at = 0; at < bytes.size();) {
-    const ssize_t written = write(fd, bytes.data() + at, bytes.size() - at);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;
-    at += static_cast<size_t>(written);
-  }
-}
-
-// Memory shared with a child: how far its run has come.
-class Begun {
- public:
-  Begun()
-      : at_(mmap(nullptr, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                 0)) {}
-  ~Begun() {
-    if (at_ != MAP_FAILED) munmap(at_, sizeof(uint64_t));
-  }
-  Begun(const Begun&) = delete;
-  Begun& operator=(const Begun&) = delete;
-  uint64_t* get() const { return at_ == MAP_FAILED ? nullptr : static_cast<uint64_t*>(at_); }
-
- private:
-  void* at_;
-};
-
 struct Child {
   size_t trial = 0;
   pid_t process = -1;
@@ -114,7 +83,7 @@ struct Child {
   int said = -1;
   std::string bytes;
   std::string last_words;
-  std::unique_ptr<Begun> begun;
+  std::unique_ptr<SharedCount> begun;
 };
 
 // False when the system has no more to give.
@@ -127,7 +96,7 @@ bool Start(const Trial& trial, uint64_t ends_before, const std::string& how_it_e
     close(results[1]);
     return false;
   }
-  child->begun = std::make_unique<Begun>();
+  child->begun = std::make_unique<SharedCount>();
   child->process = fork();
   if (child->process == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -151,29 +120,14 @@ bool Start(const Trial& trial, uint64_t ends_before, const std::string& how_it_e
   return child->process > 0;
 }
 
-// Reads what there is; false when there will be no more.
-bool ReadSome(int fd, std::string* into) {
-  char piece[65'536];
-  const ssize_t got = read(fd, piece, sizeof(piece));
-  if (got < 0 && errno == EINTR) return true;
-  if (got <= 0) return false;
-  into->append(piece, static_cast<size_t>(got));
-  return true;
-}
-
-void Drain(int* fd, std::string* into) {
-  while (ReadSome(*fd, into)) {
-  }
-  close(std::exchange(*fd, -1));
-}
-
 int End(Child* child) {
-  Drain(&child->results, &child->bytes);
-  Drain(&child->said, &child->last_words);
-  int status = 0;
-  while (waitpid(child->process, &status, 0) < 0 && errno == EINTR) {
+  child->bytes += Drain(child->results);
+  close(child->results);
+  if (child->said >= 0) {
+    child->last_words += Drain(child->said);
+    close(child->said);
   }
-  return status;
+  return WaitFor(child->process);
 }
 
 // What a process that ended without a result has broken.
@@ -182,13 +136,7 @@ TrialResult Epitaph(const Trial& trial, int status, uint32_t seconds, const Chil
   const bool too_long =
       WIFSIGNALED(status) && (WTERMSIG(status) == SIGALRM || WTERMSIG(status) == SIGKILL);
   if (too_long) return result;
-  std::string said = absl::StrReplaceAll(
-      absl::StripAsciiWhitespace(child.last_words.substr(0, 2'000)), {{"\n", " | "}});
-  const std::string how =
-      absl::StrCat("the process ended by ",
-                   WIFSIGNALED(status) ? absl::StrCat("signal ", WTERMSIG(status))
-                                       : absl::StrCat("exit code ", WEXITSTATUS(status)),
-                   said.empty() ? "" : ": ", said);
+  const std::string how = HowItEnded(status, child.last_words);
   result.violation = Violation{Oracle::kCrashFree, std::numeric_limits<Time>::max(), how};
   const uint64_t* begun = child.begun->get();
   if ((!trial.record && !trial.milestones) || begun == nullptr || *begun == 0) return result;

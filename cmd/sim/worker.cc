@@ -1,12 +1,9 @@
 #include "cmd/sim/worker.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,13 +15,12 @@
 #include <fstream>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "cmd/sim/child.h"
 #include "core/raft/random.h"
 #include "nlohmann/json.hpp"
 #include "sim/check/text_format.h"
@@ -39,47 +35,6 @@ namespace {
 // A seed takes a fraction of a second, a few seconds with sanitizers. One that takes this long
 // hangs.
 constexpr unsigned kPatienceSeconds = 300;
-
-bool WriteAll(int fd, const void* bytes, size_t size) {
-  const char* at = static_cast<const char*>(bytes);
-  while (size > 0) {
-    const ssize_t written = write(fd, at, size);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    at += written;
-    size -= static_cast<size_t>(written);
-  }
-  return true;
-}
-
-// Everything that is left in a pipe whose other end is closed, or at least the last of it.
-std::string Drain(int fd) {
-  std::string text;
-  char piece[4096];
-  for (;;) {
-    const ssize_t got = read(fd, piece, sizeof(piece));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return text;
-    text.append(piece, static_cast<size_t>(got));
-  }
-}
-
-std::string HowItEnded(int status, const std::string& said) {
-  const std::string how = WIFSIGNALED(status)
-                              ? absl::StrCat("ended by signal ", WTERMSIG(status), " (",
-                                             strsignal(WTERMSIG(status)), ")")
-                              : absl::StrCat("ended with exit code ", WEXITSTATUS(status));
-  const std::string text =
-      absl::StrReplaceAll(absl::StripAsciiWhitespace(said.substr(0, 2'000)), {{"\n", " | "}});
-  return absl::StrCat("the process ", how, text.empty() ? "" : ": ", text);
-}
-
-int WaitFor(pid_t process) {
-  int status = 0;
-  while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
-  }
-  return status;
-}
 
 // --- The child
 
@@ -197,11 +152,7 @@ void ServeSeeds(int requests, int answers, const Simulator& simulate) {
   for (;;) {
     size_t end;
     while ((end = buffer.find('\n')) == std::string::npos) {
-      char piece[4096];
-      const ssize_t got = read(requests, piece, sizeof(piece));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) return;
-      buffer.append(piece, static_cast<size_t>(got));
+      if (!ReadSome(requests, &buffer)) return;
     }
     alarm(kPatienceSeconds);
     std::optional<std::string> answer = server.Answer(buffer.substr(0, end));
@@ -209,7 +160,7 @@ void ServeSeeds(int requests, int answers, const Simulator& simulate) {
     if (!answer.has_value()) return;
     buffer.erase(0, end + 1);
     *answer += '\n';
-    if (!WriteAll(answers, answer->data(), answer->size())) return;
+    if (!WriteAll(answers, *answer)) return;
   }
 }
 
@@ -290,11 +241,7 @@ bool Worker::Run(uint64_t seed, bool record) {
 }
 
 std::optional<SeedResult> Worker::Read() {
-  char piece[4096];
-  const ssize_t got = read(answers_, piece, sizeof(piece));
-  if (got < 0 && errno == EINTR) return std::nullopt;
-  if (got <= 0) return Epitaph("");
-  buffer_.append(piece, static_cast<size_t>(got));
+  if (!ReadSome(answers_, &buffer_)) return Epitaph("");
   const size_t end = buffer_.find('\n');
   if (end == std::string::npos) return std::nullopt;
   absl::StatusOr<ResultLine> line = ParseResultLine(buffer_.substr(0, end));
@@ -322,12 +269,8 @@ SeedResult Worker::Epitaph(const std::string& instead) {
 
 std::optional<std::string> Worker::Answer() {
   std::string answer;
-  char piece[65'536];
   while (answer.empty() || answer.back() != '\n') {
-    const ssize_t got = read(answers_, piece, sizeof(piece));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return std::nullopt;
-    answer.append(piece, static_cast<size_t>(got));
+    if (!ReadSome(answers_, &answer)) return std::nullopt;
   }
   return answer;
 }
@@ -375,23 +318,6 @@ std::optional<Told> Worker::Tell(uint64_t seed, uint64_t step) {
 }
 
 namespace {
-
-// Memory that a child shares with us: where its run has come to, in items of the scheduler.
-class SharedCount {
- public:
-  SharedCount()
-      : at_(mmap(nullptr, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                 0)) {}
-  ~SharedCount() {
-    if (get() != nullptr) munmap(at_, sizeof(uint64_t));
-  }
-  SharedCount(const SharedCount&) = delete;
-  SharedCount& operator=(const SharedCount&) = delete;
-  uint64_t* get() const { return at_ == MAP_FAILED ? nullptr : static_cast<uint64_t*>(at_); }
-
- private:
-  void* at_;
-};
 
 // Empty, or which file could not be written.
 std::string WriteFile(const std::string& name, const std::string& bytes) {
@@ -466,7 +392,7 @@ std::optional<SeedResult> RunInChild(const RunSettings& settings, const RunFiles
     fclose(out);
     result.problem = WriteFiles(settings, files, report, recording);
     const std::string bytes = ToLine(OriginHere(settings.profile), result);
-    WriteAll(results[1], bytes.data(), bytes.size());
+    WriteAll(results[1], bytes);
     _exit(0);
   }
   close(lines[1]);

@@ -22,9 +22,7 @@ uint64_t Decisions::DecideByName(absl::string_view name, absl::string_view aspec
   std::string key = absl::StrCat(name, ": ", aspect);
   if (source_ == Source::kGiven) {
     const auto at = answers_.find(key);
-    if (at == answers_.end()) return usual;
-    ++asked_for_;
-    return at->second;
+    return at == answers_.end() ? usual : at->second;
   }
   const uint64_t answer = draw();
   if (answer != usual) answers_.insert_or_assign(std::move(key), answer);

@@ -38,7 +38,6 @@ class Decisions {
   static Decisions Given(Answers answers);
 
   Source source() const { return source_; }
-  bool given() const { return source_ == Source::kGiven; }
 
   // "`what` #n", counted from 1 for each `what`; empty when names are of no use. `what` is a
   // callable that returns a string, because making it costs more than a decision.
@@ -58,8 +57,6 @@ class Decisions {
 
   // Recorded: what was unusual. Given: what was given.
   const Answers& answers() const { return answers_; }
-  // Given: how many different ones of those were asked for.
-  uint64_t asked_for() const { return asked_for_; }
 
  private:
   std::string Count(std::string what);
@@ -69,7 +66,6 @@ class Decisions {
   Source source_;
   Answers answers_;
   std::map<std::string, uint64_t, std::less<>> counts_;
-  uint64_t asked_for_ = 0;
 };
 
 }  // namespace raftkv::sim

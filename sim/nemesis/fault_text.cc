@@ -81,16 +81,8 @@ NumberNames NumbersOf(Fault fault) {
     case Fault::kOldMessages:
     case Fault::kFigure8:
       return {"after-ms", ""};
-    case Fault::kRot:
-    case Fault::kReadErrors:
-    case Fault::kLostWrites:
-    case Fault::kMisdirectedWrites:
-    case Fault::kMisdirectedReads:
-    case Fault::kStaleFiles:
-    case Fault::kAmnesia:
-      return {"", "draw"};
     default:
-      return {};
+      return {"", HasDraw(fault) ? "draw" : ""};
   }
 }
 

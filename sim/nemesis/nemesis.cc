@@ -97,6 +97,10 @@ std::string PickPrefix(Random& random) {
 
 }  // namespace
 
+bool HasDraw(Fault fault) {
+  return fault >= Fault::kRot && fault <= Fault::kAmnesia && fault != Fault::kHungDisk;
+}
+
 absl::string_view Name(Fault fault) { return kNames[static_cast<size_t>(fault)]; }
 
 Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* decisions,
@@ -254,17 +258,12 @@ std::optional<FaultCommand> Nemesis::Draw(Fault fault, Random& random) {
     case Fault::kMembership:
       if (operator_.busy() || !DrawMembership(random, &command)) return std::nullopt;
       return command;
-    case Fault::kRot:
-    case Fault::kReadErrors:
-    case Fault::kLostWrites:
-    case Fault::kMisdirectedWrites:
-    case Fault::kMisdirectedReads:
-    case Fault::kStaleFiles:
-    case Fault::kAmnesia:
-      command.nodes = {victim};
-      command.draw = random.Next();
-      return command;
     default:
+      if (HasDraw(fault)) {
+        command.nodes = {victim};
+        command.draw = random.Next();
+        return command;
+      }
       return DrawAttack(random, &command) ? std::optional(command) : std::nullopt;
   }
 }

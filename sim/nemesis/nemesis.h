@@ -74,6 +74,9 @@ inline constexpr size_t kFirstDiskFault = static_cast<size_t>(Fault::kRot);
 // From here on, disks that lie: chosen apart from both.
 inline constexpr size_t kFirstLie = static_cast<size_t>(Fault::kLostWrites);
 
+// Rot and lies: details of which are drawn when they happen.
+bool HasDraw(Fault fault);
+
 absl::string_view Name(Fault fault);  // plural: "partitions"
 
 using Link = std::pair<raft::NodeId, raft::NodeId>;  // from, to

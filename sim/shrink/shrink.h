@@ -67,8 +67,6 @@ class Shrinker {
   // if the record of the run does not break the same one.
   absl::StatusOr<Scenario> Shrink(const RunSettings& settings);
 
-  uint64_t trials() const { return trials_; }
-
  private:
   // A decision that may be left out.
   struct Item {

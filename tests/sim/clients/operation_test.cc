@@ -173,5 +173,42 @@ TEST(WorkloadTest, AKeyWithManyUnknownWritesIsRetired) {
   for (const auto& [key, count] : unknown) EXPECT_TRUE(seen_later.contains(key)) << key;
 }
 
+TEST(PlanTest, WordsMeanWhatTheNodeMakesOfThem) {
+  const auto plan = [](std::vector<std::string> words) { return *PlanOperation(words); };
+  EXPECT_TRUE(plan({"GET", "a"}).read_only);
+  EXPECT_FALSE(plan({"GETDEL", "a"}).read_only);
+  EXPECT_EQ(plan({"GETDEL", "a"}).commands[1].verb, Verb::kDelete);
+  EXPECT_EQ(plan({"SET", "a", "v"}).commands[0].condition.kind, Condition::Kind::kAlways);
+  EXPECT_EQ(plan({"SET", "a", "v", "NX"}).commands[0].condition.kind, Condition::Kind::kAbsent);
+  EXPECT_EQ(plan({"SET", "a", "v", "XX"}).commands[0].condition.kind, Condition::Kind::kPresent);
+  EXPECT_EQ(plan({"KV.CAS", "a", "7", "v"}).commands[0].condition.version, 7);
+  EXPECT_EQ(plan({"INCR", "a"}).commands[0].delta, 1);
+  EXPECT_EQ(plan({"INCRBY", "a", "-3"}).commands[0].delta, -3);
+  EXPECT_EQ(plan({"KV.PREFIX", "p"}).commands[0].end, "q");
+  EXPECT_EQ(plan({"KV.RANGE", "p", "s", "LIMIT", "2"}).commands[0].end, "s");
+  EXPECT_EQ(plan({"DEL", "a"}).form, ReplyForm::kNumber);
+  EXPECT_EQ(plan({"DEL", "a", "b"}).form, ReplyForm::kEach);
+  EXPECT_TRUE(plan({"MSET", "a", "1", "b", "2"}).guards.empty());
+  EXPECT_EQ(plan({"MSETNX", "a", "1", "b", "2"}).guards.size(), 2u);
+  EXPECT_EQ(plan({"MSETNX", "a", "1", "b", "2"}).commands[1].value, "2");
+}
+
+TEST(PlanTest, WhatNoClientAsksIsSaid) {
+  const std::vector<std::string> kWrong[] = {{},
+                                             {"FLUSHALL"},
+                                             {"GET"},
+                                             {"GET", "a", "b"},
+                                             {"SET", "a"},
+                                             {"SET", "a", "v", "EX"},
+                                             {"KV.CAS", "a", "x", "v"},
+                                             {"INCRBY", "a", "much"},
+                                             {"MSET", "a", "1", "b"},
+                                             {"KV.RANGE", "a", "b", "FIRST", "2"}};
+  for (const std::vector<std::string>& words : kWrong) {
+    EXPECT_EQ(PlanOperation(words).status().code(), absl::StatusCode::kInvalidArgument)
+        << (words.empty() ? "" : words[0]);
+  }
+}
+
 }  // namespace
 }  // namespace raftkv::sim

@@ -40,6 +40,19 @@ TEST(SimDiskTest, SyncedBytesUnderASyncedNameSurviveEveryCrash) {
   }
 }
 
+TEST(SimDiskTest, ACrashThatKeepsNothingLeavesWhatWasSynced) {
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    SimDisk disk({});
+    std::unique_ptr<File> file = CreateSynced(disk, "a", std::string(1024, 'o'));
+    ASSERT_TRUE(file->Write(0, std::string(2048, 'n')).ok());
+    ASSERT_TRUE(disk.Create("b").ok());
+    Random random(seed);
+    disk.Crash(random, SimDisk::Tearing::kNothingKept);
+    EXPECT_EQ(*disk.List(), std::vector<std::string>{"a"});
+    EXPECT_EQ(Contents(disk, "a"), std::string(1024, 'o'));
+  }
+}
+
 TEST(SimDiskTest, AnUnsyncedWriteIsLostKeptOrTornSectorBySector) {
   std::set<std::string> firsts;
   bool mixed = false;

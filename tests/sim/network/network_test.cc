@@ -177,6 +177,55 @@ TEST_F(NetworkTest, ACutDoesNotShiftTheLuckOfOtherFrames) {
   EXPECT_EQ(without.size(), with.size());
 }
 
+TEST_F(NetworkTest, ATapTakesFramesOffTheWireAndPutsOthersOn) {
+  Make(Plain());
+  const uint64_t tap =
+      network_->AddTap([this](raft::NodeId from, raft::NodeId to, const std::string& frame) {
+        if (frame == "again") network_->Inject(from, to, "once more", 5'000);
+        if (frame == "elsewhere") network_->Inject(from, 3, frame, 1);
+        return frame == "taken" || frame == "elsewhere";
+      });
+  for (const char* frame : {"taken", "again", "elsewhere"}) network_->Send(1, 2, frame);
+  Run(4'000);
+  EXPECT_EQ(arrived_, (std::vector<std::string>{"1>3:elsewhere", "1>2:again"}));
+  Run(6'000);
+  EXPECT_EQ(arrived_.back(), "1>2:once more");
+  EXPECT_EQ(network_->counters().tapped, 2u);
+  EXPECT_TRUE(noticed_.empty());
+  network_->RemoveTap(tap);
+  network_->Send(1, 2, "taken");
+  Run(10'000);
+  EXPECT_EQ(arrived_.back(), "1>2:taken");
+}
+
+TEST_F(NetworkTest, WhatIsInjectedMeetsCutsAndDeaths) {
+  Make(Plain());
+  network_->Inject(1, 2, "cut", 100);
+  network_->Cut(1, 2);
+  Run(200);
+  network_->Mend(1, 2);
+  network_->Inject(1, 2, "to a dead one", 100);
+  network_->Reset(2);
+  Run(10'000);
+  EXPECT_TRUE(arrived_.empty());
+}
+
+TEST_F(NetworkTest, WhatIsDecidedHappens) {
+  decisions_ = Decisions::Given({{"b 1>2 #1: lost", 1},
+                                 {"c 1>2 #1: takes", 7'000},
+                                 {"d 1>2 #1: doubled", 1},
+                                 {"d 1>2 #1: its double takes", 2'000},
+                                 {"b 1>2 #1: missed", 1}});
+  NetworkOptions options = Plain();
+  options.loss_per_mille = options.duplicate_per_mille = options.loss_noticed_per_mille = 1'000;
+  Make(options);
+  for (const char* frame : {"a", "b", "c", "d"}) network_->Send(1, 2, frame);
+  Run(10'000);
+  EXPECT_EQ(arrived_, (std::vector<std::string>{"1>2:a", "1>2:d", "1>2:d", "1>2:c"}));
+  EXPECT_EQ(times_, (std::vector<Time>{550, 550, 2'000, 7'000}));
+  EXPECT_EQ(noticed_, (std::vector<std::string>{"1>2"}));
+}
+
 TEST(DelayTest, AnExponentialHasItsMean) {
   Random random(1);
   uint64_t sum = 0;
