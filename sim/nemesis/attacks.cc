@@ -87,7 +87,8 @@ bool Nemesis::DrawAttack(Random& random, FaultCommand* command) {
       command->lasts = random.Between(ElectionTimeout() / 10, ElectionTimeout());
       return true;
     case Fault::kFigure8:
-      if (nodes.size() < 3) return false;
+      // The others elect somebody without these two.
+      if (nodes.size() - 2 < nodes.size() / 2 + 1) return false;
       command->nodes = {leader->id(), other};
       command->number = random.Below(60);
       command->lasts = 12 * ElectionTimeout();
@@ -337,8 +338,8 @@ void Nemesis::ReuseAddress(const FaultCommand& command) {
 // that.
 //
 //   kAlone     the leader reaches one follower only; both have entries that nobody else has
-//   kOther     both are cut off, the leader loses its power; somebody else is elected, and cut off
-//              at once, with its entry
+//   kOther     both are cut off, the leader loses its power; somebody else is elected, whose
+//              entries reach nobody, and is cut off
 //   kBack      the old leader is back with its follower, is elected again and sends its entries
 //              to the others
 //   kLostAgain after a moment it loses its power; the other one is heard again
@@ -352,6 +353,7 @@ struct Nemesis::Figure8 {
   raft::Term term = 0;        // of the leader, at first
   raft::Term other_term = 0;  // of the other one
   Links cut;
+  uint64_t tap = 0;  // 0: none
   Time stage_ends = 0;
   bool over = false;
 };
@@ -375,6 +377,7 @@ void Nemesis::PlayFigure8(const FaultCommand& command) {
   Hold(command.fault, {"figure 8", {play->leader, play->follower}, play->cut}, command.lasts,
        nullptr, [this, play] {
          play->over = true;
+         cluster_->network().RemoveTap(play->tap);
          for (const auto& [from, to] : play->cut) cluster_->network().Mend(from, to);
          play->cut.clear();
          if (cluster_->Find(play->leader)->state() == Process::State::kDown) {
@@ -403,6 +406,11 @@ void Nemesis::GoOn(const std::shared_ptr<Figure8>& play) {
       Say(absl::StrCat("figure 8: leader ", play->leader, " goes down, the others elect"));
       die();
       cut_instead(Between({play->leader, play->follower}, nodes));
+      play->tap = cluster_->network().AddTap(
+          [term = play->term](raft::NodeId, raft::NodeId, const std::string& frame) {
+            const PeerBodyName name = NameOfFrame(frame);
+            return name.kind == "append" && name.term > term;
+          });
       play->stage = Figure8::Stage::kOther;
       break;
     case Figure8::Stage::kOther:
@@ -417,6 +425,7 @@ void Nemesis::GoOn(const std::shared_ptr<Figure8>& play) {
       Say(absl::StrCat("figure 8: node ", play->other, " leads, and is cut off; node ",
                        play->leader, " is back"));
       cut_instead(Between({play->other}, nodes));
+      cluster_->network().RemoveTap(play->tap);
       cluster_->Restart(play->leader, 0, /*die_in_recovery=*/false);
       play->stage = Figure8::Stage::kBack;
       play->stage_ends = 0;

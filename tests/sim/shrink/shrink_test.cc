@@ -21,7 +21,8 @@ class KnownBug {
     return results;
   }
 
-  bool shy = false;  // does not show a second time what it has recorded
+  bool shy = false;              // does not show a second time what it has recorded
+  bool played_nonsense = false;  // settings that no cluster can run with
 
  private:
   static constexpr Time kWhen = 2 * kSecond;
@@ -30,10 +31,11 @@ class KnownBug {
     return {Oracle::kStateMachineSafety, time, "node 3 applied 17, node 1 had 16"};
   }
 
-  TrialResult PlayOne(const Trial& trial) const {
+  TrialResult PlayOne(const Trial& trial) {
     TrialResult result;
     result.events = 1'000;
     const RunSettings& run = trial.settings;
+    played_nonsense = played_nonsense || !ValidateSettings(run).ok();
     if (!run.answers.has_value()) {
       const uint32_t kills = run.nemesis.shares[static_cast<size_t>(Fault::kKill)];
       if (kills == 0 || run.clients.size() < 2 || run.seed % 3 != 0) return result;
@@ -55,6 +57,10 @@ class KnownBug {
     }
     if (killed && asked && run.answers->contains("append 1>3 term 2 #4: lost") && !shy) {
       result.violation = Broken(kWhen);
+    } else if (killed) {
+      // The same oracle, for another reason.
+      result.violation = Broken(kWhen);
+      result.violation->text = "node 2 does not start";
     }
     if (trial.milestones) result.milestones.push_back({kSecond, {Situation::Kind::kLeads, 2, 3}});
     return result;
@@ -123,6 +129,20 @@ TEST(ShrinkTest, LeavesWhatIsNeededAndNothingElse) {
   const absl::StatusOr<Scenario> read = ParseScenario("x", FormatScenario(*scenario));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_TRUE(bug.Play({{read->settings}})[0].violation.has_value());
+}
+
+// One setting made plain, the other not.
+TEST(ShrinkTest, SettingsThatNobodyCanRunWithAreNotPlayed) {
+  KnownBug bug;
+  RunSettings run = Drawn();
+  run.cluster.storage.block_bytes = 512;
+  run.cluster.storage.segment_bytes = 2'048;
+  Shrinker::Options options;
+  options.may_go_on = [](uint32_t percent) { return percent < 20; };
+  Shrinker shrinker(options, [&bug](const auto& trials) { return bug.Play(trials); });
+  const absl::StatusOr<Scenario> scenario = shrinker.Shrink(run);
+  ASSERT_TRUE(scenario.ok()) << scenario.status();
+  EXPECT_FALSE(bug.played_nonsense);
 }
 
 TEST(ShrinkTest, AScenarioCanBeShrunkFurther) {
