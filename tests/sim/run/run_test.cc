@@ -90,10 +90,10 @@ TEST(RunTest, TheHistoryCanBeWrittenAndJudgedByTheTool) {
   EXPECT_EQ(check->history.operations.size(), report.history.operations.size());
 }
 
-// Twenty-five seeds together reach every kind of fault and what faults are for.
+// A hundred seeds together reach every kind of fault and what faults are for.
 TEST(RunTest, TheFaultsTakeEffect) {
   RunCounters sum;
-  for (uint64_t seed = 100; seed < 125; ++seed) {
+  for (uint64_t seed = 100; seed < 200; ++seed) {
     const RunCounters counters = Simulate(DrawSettings(seed, Profile::kEverything)).counters;
     for (size_t kind = 0; kind < kFaultKinds; ++kind) sum.faults[kind] += counters.faults[kind];
     sum.torn_writes += counters.torn_writes;
