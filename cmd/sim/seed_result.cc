@@ -39,6 +39,7 @@ constexpr Counter kCounters[] = {
     {"membership_changes", &RunCounters::membership_changes},
     {"frames", &RunCounters::frames},
     {"frames_lost", &RunCounters::frames_lost},
+    {"cores", &RunCounters::cores},
     {"undecided", &RunCounters::undecided},
     {"faults_in_effect", &RunCounters::faults_in_effect},
 };

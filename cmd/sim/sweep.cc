@@ -307,6 +307,11 @@ std::string FormatFigures(const std::vector<SeedResult>& seeds) {
   absl::StrAppend(&out, InLines(" faults: ", faults),
                   InLines(" attacks, in so many seeds: ", attacks),
                   InLines(" rare states, in so many seeds: ", rare));
+  if (sum.cores > 0) {
+    absl::StrAppend(&out, " healed first, and left alone with all they had to do: ",
+                    share("a core of the nodes", [](const RunCounters& c) { return c.cores; }),
+                    "\n");
+  }
   absl::StrAppendFormat(&out, " %-18s %10s %10s %10s\n", "per seed", "least", "median", "most");
   const auto row = [&](absl::string_view name, const Spread& spread, absl::string_view unit) {
     absl::StrAppendFormat(

@@ -325,6 +325,7 @@ class Replica {
 
   // snapshots.cc: taking, sending, receiving
   void MaybeTakeSnapshot(const raft::Entry& entry);
+  bool SendsPreviousSnapshot() const;
   void LocalSnapshotJob(JobBody body);
   void LocalSnapshotInTime();
   void LocalSnapshotStep(const JobResult& result);
@@ -484,6 +485,9 @@ class Replica {
   FinishedSnapshot current_snapshot_;   // of raft_.offered_snapshot()
   FinishedSnapshot received_snapshot_;  // of the one received last, until it is switched to
   std::optional<LocalSnapshot> local_snapshot_;
+  // Of snapshots, one after the other.
+  static constexpr uint32_t kMostPointsLeftOut = 8;
+  uint32_t points_left_out_ = 0;
   std::map<raft::NodeId, Sending> sending_;
   std::optional<Receiving> receiving_;
 

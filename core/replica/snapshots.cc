@@ -18,7 +18,9 @@ namespace raftkv::replica {
 
 // Where a snapshot is taken is decided by the log alone (a count of bytes folded over its entries),
 // so that equal indexes mean equal bytes on every replica that takes one there. A point that passes
-// while the previous snapshot is still being written is left out.
+// while the previous snapshot is still being written is left out. So are some while a snapshot is
+// being sent that cannot be read any more when there is one more: a follower that takes longer than
+// that would begin again for ever. Not many, because the log behind it grows meanwhile.
 void Replica::MaybeTakeSnapshot(const raft::Entry& entry) {
   if (local_snapshot_) {
     local_snapshot_->log_bytes += raft::EntryBytes(entry);
@@ -26,6 +28,8 @@ void Replica::MaybeTakeSnapshot(const raft::Entry& entry) {
   }
   if (!snapshot_points_.Fold(entry.payload.size(), machine_.store().memory_bytes())) return;
   if (local_snapshot_ || raft_.installing_snapshot()) return;
+  if (SendsPreviousSnapshot() && ++points_left_out_ <= kMostPointsLeftOut) return;
+  points_left_out_ = 0;
   local_snapshot_.emplace(LocalSnapshot{.number = NewId(),
                                         .meta = {entry.index, entry.term, raft_.conf()},
                                         .writer = MachineSnapshotWriter(machine_),
@@ -33,6 +37,12 @@ void Replica::MaybeTakeSnapshot(const raft::Entry& entry) {
                                         .done = {},
                                         .finished = {}});
   LocalSnapshotJob(BeginSnapshot{SnapshotOrigin::kLocal, local_snapshot_->meta});
+}
+
+bool Replica::SendsPreviousSnapshot() const {
+  return std::any_of(sending_.begin(), sending_.end(), [this](const auto& sending) {
+    return sending.second.meta.index < raft_.offered_snapshot().index;
+  });
 }
 
 void Replica::LocalSnapshotJob(JobBody body) {
@@ -100,11 +110,14 @@ void Replica::SnapshotBecameCurrent(const raft::SnapshotMeta& meta,
   previous_snapshot_ = {raft_.offered_snapshot(), current_snapshot_.size, current_snapshot_.digest};
   current_snapshot_ = finished;
   raft_.SnapshotAvailable(meta);
+  std::vector<raft::NodeId> lost;  // what they are being sent cannot be read any more
+  for (const auto& [peer, sending] : sending_)
+    if (sending.meta.index < previous_snapshot_.meta.index) lost.push_back(peer);
+  for (const raft::NodeId peer : lost) EndSending(peer, false);
   // A little of the log is kept in memory for followers that lag: entries are cheaper than a
   // snapshot.
   raft::Index keep_from = raft_.log().TailWithin(meta.index, options_.trailing_log_bytes);
-  // Whoever is being sent an older one goes on behind that; it is the previous one at most, as
-  // those before cannot be read any more.
+  // Whoever is being sent the previous one goes on behind that.
   for (const auto& [peer, sending] : sending_)
     keep_from = std::min(keep_from, std::max(sending.meta.index + 1, raft_.log().first()));
   raft_.Compact(keep_from - 1);

@@ -277,6 +277,18 @@ absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& li
   return Judge(node, *before, holding);
 }
 
+absl::Status FaultAtlas::IsWhole(raft::NodeId node) const {
+  const Found found = Survey(*members_.at(node)->Clone());
+  if (!found->starts.ok()) return found->starts;
+  if (!found->whole) return absl::FailedPreconditionError("it has lost something");
+  return absl::OkStatus();
+}
+
+raft::Index FaultAtlas::LastChange(raft::NodeId node) const {
+  const Found found = Survey(*members_.at(node)->Clone());
+  return found->changes.empty() ? 0 : *found->changes.rbegin();
+}
+
 bool FaultAtlas::MayTear(const std::vector<raft::NodeId>& nodes) const {
   return nodes.size() < Majority();
 }

@@ -129,6 +129,10 @@ class FaultAtlas {
   absl::Status MayMisread(raft::NodeId node, const MisdirectedRead& lie) const;
   // Whether a node starts with that disk, which is used up; if not, why.
   static absl::Status Starts(SimDisk& disk, const storage::Options& options);
+  // OK if the member starts and has lost nothing: without any other it has all that it promised.
+  absl::Status IsWhole(raft::NodeId node) const;
+  // Of the last change of the configuration that is on the member's disk; 0 if there is none.
+  raft::Index LastChange(raft::NodeId node) const;
   // Whether a power loss of these nodes may leave torn sectors that are neither old nor new
   // (SimDisk::Tearing): not if it hits a majority, because then no one can tell which of the torn
   // records were acknowledged.

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
@@ -118,7 +119,8 @@ Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* d
       lies_{kFirstLie, kFirstAttack, settings.between_lies, &lie_random_},
       attacks_{kFirstAttack, kFaultKinds, settings.between_attacks, &attack_random_},
       operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
-      calm_network_(cluster->network().options()) {}
+      calm_network_(cluster->network().options()),
+      core_random_(random.Split("core")) {}
 
 uint64_t Nemesis::total() const {
   return std::accumulate(counters_.begin(), counters_.end(), uint64_t{0});
@@ -377,8 +379,10 @@ void Nemesis::Hold(Fault fault, const Aim& aim, Time lasts, std::function<uint64
   const uint64_t id = ++last_active_;
   if (watcher_ != nullptr) watcher_->FaultBegan(id, fault, aim);
   const uint64_t before = effect ? effect() : 0;
-  active_.emplace(id, Active{fault, std::move(take_back), std::move(effect), before});
-  cluster_->scheduler().After(lasts, Actor::kScript, [this, id] { TakeBack(id); });
+  active_.emplace(id, Active{fault, aim, std::move(take_back), std::move(effect), before});
+  cluster_->scheduler().After(lasts, Actor::kScript, [this, id] {
+    if (!stopped_) TakeBack(id);
+  });
 }
 
 void Nemesis::TakeBack(uint64_t id) {
@@ -764,6 +768,8 @@ void Nemesis::Ask(const FaultCommand& command) {
   operator_.Ask(to, words, [this, fault = command.fault](bool ok, const std::string& text) {
     Remark(absl::StrCat("operator is told: ", ok ? "done" : text));
     if (ok) Count(fault);
+    const bool refused = absl::StartsWith(text, "NOTAPPLIED ") || absl::StartsWith(text, "ERR ");
+    if (!ok && !refused && fault == Fault::kMembership) change_in_doubt_ = true;
   });
 }
 

@@ -155,6 +155,30 @@ class Nemesis {
   void Start();
   // Takes back every fault, starts what is down, and causes no more.
   void End();
+
+  // Instead of that, in three steps, for a core of the nodes (core.cc):
+  // Causes no more. Attacks, storms and lies are over; what else there is stays, for ever.
+  void Stop();
+  // Voters without whom the rest of a majority of them can do: each of them has all that it has
+  // ever promised. Empty when it is a matter of opinion who is a voter, or may become one. After
+  // Stop.
+  std::vector<raft::NodeId> FitForCore();
+  // Takes back what there is on and between the nodes of the core, which are all of FitForCore and
+  // a majority, and starts those that are down. The others stay as they are, or become worse. None
+  // of them can lead, unless all of the core hears it and is heard.
+  void HealCore(const std::vector<raft::NodeId>& core);
+  // What becomes of a node outside of a core.
+  enum class Left : uint8_t {
+    kThere,    // with what its disk and its process have
+    kDown,     // without power
+    kCutOff,   // from all of the core
+    kDeaf,     // hears nothing of the core, which hears it
+    kMute,     // the other way round
+    kHanging,  // its disk does not answer
+    kPaused,
+  };
+  // For those who tell of it, by node.
+  const std::map<raft::NodeId, Left>& left() const { return left_; }
   // Now, unless it has ended. What is not possible (a node that is not there, or in no state for
   // it) is not done.
   void Do(const FaultCommand& command);
@@ -170,6 +194,7 @@ class Nemesis {
   // A fault that lasts.
   struct Active {
     Fault fault;
+    Aim aim;
     std::function<void()> take_back;
     // Grows while the fault has an effect; compared with its value at the beginning.
     std::function<uint64_t()> effect;
@@ -245,6 +270,11 @@ class Nemesis {
   // Of the process if it runs, 0 otherwise.
   raft::Term TermLedBy(raft::NodeId node);
   Time ElectionTimeout() const;
+
+  // core.cc
+  Left DecideLeft(raft::NodeId node, bool hurt_link);
+  bool MayLead(raft::NodeId node, Left left) const;
+  void Leave(raft::NodeId node, Left left, const std::vector<raft::NodeId>& core);
   void SweepUp();
   bool IsMissedByNobody(raft::NodeId node);
 
@@ -272,6 +302,13 @@ class Nemesis {
   std::map<raft::NodeId, uint64_t> misled_;  // lives that begin with a misread disk
   Counters counters_ = {};
   std::vector<CuedFault> record_;
+  // A change of the members was asked for, and the operator does not know what became of it.
+  bool change_in_doubt_ = false;
+  bool stopped_ = false;
+  Random core_random_;
+  std::map<raft::NodeId, Left> left_;
 };
+
+absl::string_view Name(Nemesis::Left left);  // "cut off"
 
 }  // namespace raftkv::sim

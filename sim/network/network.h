@@ -90,6 +90,10 @@ class Network {
   void Mend(raft::NodeId from, raft::NodeId to) { --LinkOf(from, to).cuts; }
   void Clog(raft::NodeId from, raft::NodeId to) { ++LinkOf(from, to).clogs; }
   void Unclog(raft::NodeId from, raft::NodeId to);
+  bool IsWhole(raft::NodeId from, raft::NodeId to) {
+    const Link& link = LinkOf(from, to);
+    return link.cuts == 0 && link.clogs == 0;
+  }
 
   // Nothing that is under way to `node` arrives any more.
   void Reset(raft::NodeId node);

@@ -74,6 +74,7 @@ class Omniscience final : public Witness {
   raft::Index committed() const { return ghost_.size(); }
   // The newest configuration that any node has applied.
   const raft::ConfState& newest_conf() const { return confs_.rbegin()->second; }
+  raft::Index newest_conf_index() const { return confs_.rbegin()->first; }
   bool WasEverMember(raft::NodeId node) const;
 
  private:

@@ -1,11 +1,14 @@
 #include "sim/run/run.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
 #include "sim/check/check_command.h"
 #include "sim/clients/client.h"
@@ -14,6 +17,7 @@
 #include "sim/cluster/cluster.h"
 #include "sim/oracles/omniscience.h"
 #include "sim/picture/camera.h"
+#include "sim/run/core_duties.h"
 
 namespace raftkv::sim {
 namespace {
@@ -26,6 +30,7 @@ class Simulation {
   Simulation(const RunSettings& settings, const Audience& audience)
       : settings_(settings),
         random_(Random::Stream(settings.seed, "run")),
+        core_random_(random_.Split("core")),
         audience_(audience),
         decisions_(MakeDecisions(settings, audience)),
         trace_(&scheduler_, audience.sink),
@@ -75,7 +80,10 @@ class Simulation {
   void RunFor(Time span);
   // True when `goal` was reached within `span`. Without a violation it may still be too late.
   bool RunUntil(Time span, const Goal& goal);
+  void HealCore();
+  std::vector<raft::NodeId> ChooseCore(const std::vector<raft::NodeId>& fit);
   void Heal();
+  void HealNetwork();
   void FindLeader();
   void FinishOperations();
   void Converge();
@@ -91,6 +99,7 @@ class Simulation {
 
   RunSettings settings_;
   Random random_;
+  Random core_random_;
   Scheduler scheduler_;
   Audience audience_;
   uint64_t begun_ = 0;  // items of the scheduler
@@ -106,6 +115,7 @@ class Simulation {
   Prompter prompter_;
   Chronicle chronicle_;
   std::vector<std::unique_ptr<Client>> clients_;
+  std::optional<CoreDuties> duties_;  // what it has asked may be answered when they are done
 };
 
 RunReport Simulation::Run() {
@@ -115,6 +125,7 @@ RunReport Simulation::Run() {
   nemesis_.Start();
   if (settings_.script) settings_.script(cluster_);
   RunFor(settings_.chaos);
+  HealCore();
   Heal();
   FindLeader();
   RunFor(settings_.calm);
@@ -197,10 +208,55 @@ bool Simulation::MayGoOn() {
 
 // --- Healing
 
+void Simulation::HealCore() {
+  if (judge_.failed() || !settings_.heals_core) return;
+  nemesis_.Stop();
+  const std::vector<raft::NodeId> core = ChooseCore(nemesis_.FitForCore());
+  if (core.empty()) return;
+  Remark(absl::StrCat("healing: nodes ", absl::StrJoin(core, " "), " alone"));
+  nemesis_.HealCore(core);
+  HealNetwork();
+  duties_.emplace(core, &cluster_, &nemesis_, &omniscience_, ElectionTimeout(),
+                  [this](Time span, const Goal& goal) { return RunUntil(span, goal); });
+  const std::optional<std::string> failed = duties_->Do();
+  if (judge_.failed()) return;
+  if (failed.has_value()) return judge_.Fail(Oracle::kLiveness, *failed);
+  Remark(absl::StrCat("the core has done: ", absl::StrJoin(duties_->done(), ", ")));
+}
+
+std::vector<raft::NodeId> Simulation::ChooseCore(const std::vector<raft::NodeId>& fit) {
+  const size_t majority = omniscience_.newest_conf().voters.size() / 2 + 1;
+  const std::vector<raft::NodeId> nodes = cluster_.InUse();
+  // Usually everybody is healed at once, which is no core.
+  const uint64_t everybody = 0;
+  const uint64_t chosen = decisions_.Decide("core", "nodes", everybody, [&] {
+    if (fit.size() < majority || nodes.size() <= majority) return everybody;
+    std::vector<raft::NodeId> some = fit;
+    const uint64_t size = core_random_.Between(majority, fit.size());
+    while (some.size() > size) {
+      std::swap(some[core_random_.Below(some.size())], some.back());
+      some.pop_back();
+    }
+    uint64_t bits = 0;
+    for (const raft::NodeId node : some) bits |= uint64_t{1} << node;
+    return bits;
+  });
+  std::vector<raft::NodeId> core;
+  for (const raft::NodeId node : fit) {
+    if ((chosen >> node & 1) != 0) core.push_back(node);
+  }
+  const bool usable = core.size() >= majority && core.size() < nodes.size();
+  return usable ? core : std::vector<raft::NodeId>();
+}
+
 void Simulation::Heal() {
   if (judge_.failed()) return;
   Remark("healing: every fault is taken back");
   nemesis_.End();
+  HealNetwork();
+}
+
+void Simulation::HealNetwork() {
   cluster_.network().set_options(settings_.healed_network);
   PortOptions ports = settings_.cluster.ports;
   ports.reset_per_mille = 0;
@@ -299,6 +355,7 @@ RunCounters Simulation::Count() const {
   counters.snapshots_installed = omniscience_.counters().snapshots_installed;
   counters.membership_changes = omniscience_.counters().membership_changes;
   counters.rare = omniscience_.counters().rare;
+  counters.cores = duties_.has_value() ? 1 : 0;
   counters.faults = nemesis_.counters();
   counters.faults_in_effect = nemesis_.total();
   for (const Fault fault : {Fault::kPowerLoss, Fault::kKill, Fault::kPowerLossOfAll}) {

@@ -1,10 +1,11 @@
 // One seed, from its first event to its verdict.
 //
 //   1  founders start, clients begin, the nemesis does what the seed says
-//   2  healing: every fault is taken back, every node is up. Soon there is a leader (I20)
-//   3  clients go on for a while, then stop; everything they asked is answered (I20)
-//   4  all members come to the same log, state and configuration (I21)
-//   5  the history is judged (I17), and what happened counted
+//   2  perhaps a core of the nodes is healed alone, and does all that a cluster must (I20, I21)
+//   3  healing: every fault is taken back, every node is up. Soon there is a leader (I20)
+//   4  clients go on for a while, then stop; everything they asked is answered (I20)
+//   5  all members come to the same log, state and configuration (I21)
+//   6  the history is judged (I17), and what happened counted
 //
 // The oracles look on from the first event to the last; a run ends with the first violation.
 #pragma once
@@ -47,6 +48,7 @@ struct RunCounters {
   uint64_t membership_changes = 0;
   uint64_t frames = 0;
   uint64_t frames_lost = 0;
+  uint64_t cores = 0;      // 1: a core alone was healed before the others
   uint64_t undecided = 0;  // histories that the checker gave up on
   Nemesis::Counters faults = {};
   uint64_t faults_in_effect = 0;

@@ -316,6 +316,8 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   run.cluster.replica.scrub_bytes_per_s = OneOf(scrub, {0, 20'000, 500'000, 4 << 20});
   run.cluster.replica.scrub_pause_ms = OneOf(scrub, {20, 300, 2'000});
   run.cluster.replica.snapshot_bytes_per_s = OneOf(scrub, {0, 100'000, 64 << 20});
+  Random core = random.Split("core");
+  run.heals_core = profile != Profile::kQuiet && core.Chance(2, 3);
   Random length = random.Split("length");
   run.chaos = length.Between(6, 12) * kSecond;
   return run;

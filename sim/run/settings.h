@@ -46,6 +46,7 @@ struct RunSettings {
   std::vector<ClientSettings> clients;
   NemesisSettings nemesis;
   Time chaos = 10 * kSecond;      // while there are faults
+  bool heals_core = false;        // a core of the nodes is healed before the others, if there is one
   Time calm = kSecond;            // after healing, with clients going on
   NetworkOptions healed_network;  // from healing on
   // Nothing is drawn where decisions can be given: the clients and the nemesis have scripts, and

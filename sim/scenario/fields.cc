@@ -27,6 +27,7 @@ void ForEachField(RunSettings& run, const Visit& visit) {
   kv::SessionOptions& sessions = replica.store.sessions;
   visit("founders", cluster.founders);
   visit("chaos", Duration{&run.chaos});
+  visit("heals-core", run.heals_core);
   visit("calm", Duration{&run.calm});
 
   visit("tick", Duration{&replica.tick_us});

@@ -276,8 +276,10 @@ size_t Scenario::decisions() const {
 std::string FormatScenario(const Scenario& scenario) {
   const RunSettings& run = scenario.settings;
   std::string text = absl::StrCat(kFirstLine, "\n");
-  for (const std::string& line : scenario.story) {
-    absl::StrAppend(&text, line.empty() ? "#" : "# ", line, "\n");
+  for (const std::string& story : scenario.story) {
+    for (const absl::string_view line : absl::StrSplit(absl::StripSuffix(story, "\n"), '\n')) {
+      absl::StrAppend(&text, line.empty() ? "#" : "# ", line, "\n");
+    }
   }
   absl::StrAppend(&text, "\nseed ", run.seed, "\n");
   for (const auto& [name, value] : UnplainFields(run)) {

@@ -308,6 +308,56 @@ TEST_F(SnapshotSendingTest, ATransferThatOutlivesASnapshotIsEnough) {
   EXPECT_EQ((*cluster_)[lagging_].Status().digest, (*cluster_)[leader_].Status().digest);
 }
 
+// A transfer that takes longer than many snapshots would is waited for: the one that is sent can be
+// read until the next but one is there, and a follower would begin again and again.
+TEST_F(SnapshotSendingTest, ATransferThatWouldOutliveManySnapshotsIsWaitedFor) {
+  Lag([](Options& options) {
+    options.snapshot_bytes_per_s = 20'000;
+    options.trailing_log_bytes = 0;
+  });
+  cluster_->Start(lagging_);
+  cluster_->Run(100);
+  const Cluster::Node& leader = cluster_->nodes.at(leader_);
+  const size_t taken = Count<SnapshotTaken>(leader);
+  // Some 25,000 bytes of log a second: an interval of 20,000 to 30,000 bytes for each second that
+  // the transfer takes.
+  uint64_t written = 0;
+  for (int second = 0; second < 10 && !Installed(); ++second) {
+    EXPECT_GE(Written(), written) << "it has begun again";
+    written = Written();
+    for (int i = 0; i < 125; ++i)
+      ASSERT_EQ(cluster_->Ask(leader_, {"SET", "k", std::string(150, 'b')}), "+OK\r\n");
+    EXPECT_LE(Count<SnapshotTaken>(leader), taken + 1);
+    cluster_->Run(1'000);
+  }
+  EXPECT_EQ(Count<SnapshotInstalled>(node()), 1u);
+  EXPECT_EQ((*cluster_)[lagging_].Status().digest, (*cluster_)[leader_].Status().digest);
+  for (int i = 0; i < 300; ++i)
+    ASSERT_EQ(cluster_->Ask(leader_, {"SET", "k", std::string(150, 'b')}), "+OK\r\n");
+  EXPECT_GT(Count<SnapshotTaken>(leader), taken + 1) << "nobody is waited for any more";
+}
+
+// Not for ever: the log must not grow without bound behind a link that is hardly one.
+TEST_F(SnapshotSendingTest, ATransferIsNotWaitedForWithoutBound) {
+  Lag([](Options& options) {
+    options.snapshot_bytes_per_s = 100;
+    options.trailing_log_bytes = 0;
+  });
+  cluster_->Start(lagging_);
+  cluster_->Run(100);
+  ASSERT_GT(Written(), 0u);
+  const Cluster::Node& leader = cluster_->nodes.at(leader_);
+  const size_t taken = Count<SnapshotTaken>(leader);
+  uint64_t longest = 0;
+  for (int i = 0; i < 4'000; ++i) {
+    ASSERT_EQ(cluster_->Ask(leader_, {"SET", "k", std::string(150, 'b')}), "+OK\r\n");
+    longest = std::max(longest,
+                       leader.replica->raft().log().last() - leader.replica->raft().log().first());
+  }
+  EXPECT_GE(Count<SnapshotTaken>(leader), taken + 3);
+  EXPECT_LT(longest, 2'500u);
+}
+
 // The leader is gone in the middle of a transfer, and the next one still has the log: what has been
 // received is of no use, and takes neither memory nor space.
 TEST_F(SnapshotSendingTest, WhatTheLogBringsIsNotReceivedToTheEnd) {

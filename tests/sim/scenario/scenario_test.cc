@@ -97,6 +97,15 @@ TEST(ScenarioTest, IsReadAsItIsWritten) {
   EXPECT_EQ(scenario->settings.answers->at("disk 2 #2: takes"), 40'000u);
 }
 
+TEST(ScenarioTest, AStoryOfSeveralLinesIsReadAsOne) {
+  Scenario scenario = *ParseScenario("written.txt", kWritten);
+  scenario.story = {"nodes 1 2 wait for a leader\n  node 1: follower\n\n  node 2: down\n"};
+  const absl::StatusOr<Scenario> read = ParseScenario("again.txt", FormatScenario(scenario));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->story, (std::vector<std::string>{"nodes 1 2 wait for a leader",
+                                                   "node 1: follower", "", "node 2: down"}));
+}
+
 TEST(ScenarioTest, WhatWaitsForASituationHappensThen) {
   absl::StatusOr<Scenario> scenario = ParseScenario(
       "x",

@@ -1,0 +1,158 @@
+#include "sim/run/core_duties.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/raft/configuration.h"
+
+namespace raftkv::sim {
+namespace {
+
+// Nobody else uses it.
+constexpr absl::string_view kKey = "core";
+
+constexpr absl::string_view kRoles[] = {"follower", "pre-candidate", "candidate", "leader"};
+
+}  // namespace
+
+CoreDuties::CoreDuties(std::vector<raft::NodeId> core, Cluster* cluster, const Nemesis* nemesis,
+                       const Omniscience* omniscience, Time election_timeout, RunUntil run_until)
+    : core_(std::move(core)),
+      cluster_(cluster),
+      nemesis_(nemesis),
+      omniscience_(omniscience),
+      election_timeout_(election_timeout),
+      run_until_(std::move(run_until)),
+      operator_(&cluster->scheduler(), &cluster->ports(), 4 * election_timeout),
+      began_(cluster->scheduler().now()) {}
+
+std::optional<std::string> CoreDuties::Do() {
+  const auto ok = [this](const std::string& what, Words words) {
+    return Ask(what, [words] { return words; });
+  };
+  const bool done = Wait("a leader", [this] { return Leader() != nullptr; }) &&
+                    ok("a write", {"SET", std::string(kKey), "written"}) &&
+                    ok("a read", {"GET", std::string(kKey)}) && TakeIn() && HandOver();
+  if (done || waits_for_.empty()) return std::nullopt;
+  return absl::StrCat("nodes ", absl::StrJoin(core_, " "), ", healed at ", began_ / kMillisecond,
+                      " ms, have done: ", done_.empty() ? "nothing" : absl::StrJoin(done_, ", "),
+                      "; wait ", (kTimeouts * election_timeout_ + kForDisks) / kMillisecond,
+                      " ms for ", waits_for_, "\n", WhereEverybodyIs());
+}
+
+Process* CoreDuties::Leader() const {
+  Process* leader = cluster_->Leader();
+  if (leader == nullptr || !leader->replica()->raft().committed_in_term()) return nullptr;
+  size_t followers = 0;
+  for (const raft::NodeId node : core_) {
+    const Process* process = cluster_->Find(node);
+    if (process->state() != Process::State::kUp) continue;
+    const raft::Raft& raft = process->replica()->raft();
+    followers += raft.leader() == leader->id() && raft.term() == leader->replica()->raft().term();
+  }
+  return 2 * followers > core_.size() ? leader : nullptr;
+}
+
+bool CoreDuties::Wait(const std::string& what, const std::function<bool()>& goal) {
+  const Time from = cluster_->scheduler().now();
+  waits_for_ = what;
+  if (!run_until_(kTimeouts * election_timeout_ + kForDisks, goal)) return false;
+  waits_for_.clear();
+  done_.push_back(
+      absl::StrCat(what, " (", (cluster_->scheduler().now() - from) / kMillisecond, " ms)"));
+  return true;
+}
+
+bool CoreDuties::Ask(const std::string& what, const std::function<Words()>& words,
+                     const std::function<bool()>& goal) {
+  struct Asking {  // an answer may come when the goal is reached already
+    bool ok = false;
+    Time next = 0;
+  };
+  const auto asking = std::make_shared<Asking>();
+  last_answer_ = "nobody";
+  return Wait(what, [&] {
+    if (goal ? goal() : asking->ok) return true;
+    if (operator_.busy() || cluster_->scheduler().now() < asking->next) return false;
+    const raft::NodeId node = core_[asked_++ % core_.size()];
+    operator_.Ask(node, words(), [this, asking, node](bool done, const std::string& text) {
+      asking->ok = done;
+      asking->next = cluster_->scheduler().now() + election_timeout_ / 4;
+      last_answer_ = absl::StrCat("node ", node, ": ", done ? "done" : text);
+    });
+    return false;
+  });
+}
+
+bool CoreDuties::TakeIn() {
+  const raft::NodeId joiner = cluster_->StartJoiner();
+  const std::string name = absl::StrCat(joiner);
+  const auto is_member = [this, joiner] {
+    return raft::IsMember(omniscience_->newest_conf(), joiner);
+  };
+  const auto is_voter = [this, joiner] {
+    const std::vector<raft::NodeId>& voters = omniscience_->newest_conf().voters;
+    return std::find(voters.begin(), voters.end(), joiner) != voters.end();
+  };
+  const Words add = {"KV.MEMBER", "ADD", name, PeerAddress(joiner), ClientAddress(joiner), "1"};
+  if (!Ask(
+          absl::StrCat("node ", joiner, " as a learner"), [add] { return add; }, is_member)) {
+    return false;
+  }
+  const raft::Index to = omniscience_->committed();
+  if (!Wait(absl::StrCat("node ", joiner, " to be up to date"), [&] {
+        const Process* process = cluster_->Find(joiner);
+        return process->state() == Process::State::kUp &&
+               process->replica()->raft().applied() >= to;
+      })) {
+    return false;
+  }
+  const Words promote = {"KV.MEMBER", "PROMOTE", name};
+  return Ask(
+      absl::StrCat("a vote for node ", joiner), [promote] { return promote; }, is_voter);
+}
+
+bool CoreDuties::HandOver() {
+  Process* leader = nullptr;
+  if (!Wait("a leader to hand over", [&] { return (leader = Leader()) != nullptr; })) return false;
+  const std::vector<raft::NodeId>& voters = omniscience_->newest_conf().voters;
+  const auto to = std::find_if(core_.begin(), core_.end(), [&](raft::NodeId node) {
+    return node != leader->id() && std::find(voters.begin(), voters.end(), node) != voters.end();
+  });
+  if (to == core_.end()) return true;
+  return Ask(
+      absl::StrCat("node ", *to, " to lead"),
+      [to] {
+        return Words{"KV.TRANSFER", absl::StrCat(*to)};
+      },
+      [this, to] {
+        const Process* now = Leader();
+        return now != nullptr && now->id() == *to;
+      });
+}
+
+std::string CoreDuties::WhereEverybodyIs() const {
+  std::string text = absl::StrCat("  the last answer of ", last_answer_, "\n");
+  for (const raft::NodeId node : cluster_->InUse()) {
+    const Process* process = cluster_->Find(node);
+    absl::StrAppend(&text, "  node ", node);
+    const auto left = nemesis_->left().find(node);
+    if (left != nemesis_->left().end()) absl::StrAppend(&text, ", left ", Name(left->second));
+    if (process->state() == Process::State::kDown) {
+      absl::StrAppend(&text, ": down\n");
+      continue;
+    }
+    const raft::Raft& raft = process->replica()->raft();
+    absl::StrAppend(&text, process->state() == Process::State::kPaused ? " (paused)" : "", ": ",
+                    kRoles[static_cast<size_t>(raft.role())], " in term ", raft.term(), ", leader ",
+                    raft.leader(), ", log ", raft.log().first(), " to ", raft.log().last(),
+                    ", committed ", raft.commit(), ", applied ", raft.applied(),
+                    process->replica()->repairing() ? ", repairing" : "", "\n");
+  }
+  return text;
+}
+
+}  // namespace raftkv::sim

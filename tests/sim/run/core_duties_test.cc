@@ -1,0 +1,144 @@
+// A core that is healed alone does all it must, whatever the others are left as; and whoever cannot
+// is told of, with what it waits for.
+#include "sim/run/core_duties.h"
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "sim/run/run.h"
+#include "sim/scenario/scenario.h"
+
+namespace raftkv::sim {
+namespace {
+
+constexpr Time kHealed = 2 * kSecond;
+
+// Nodes 1 to 5, of which 1 to 3 are the core; what nodes 4 and 5 are left as.
+RunSettings Settings(Nemesis::Left four, Nemesis::Left five) {
+  const std::string text = absl::StrCat(
+      "raftkv scenario 1\nseed 1\nset founders 5\nset heals-core on\nset chaos 2s\n"
+      "set pre-vote on\nset check-quorum on\nset step-down-on-hung-disk on\n"
+      "client 1\nclient 2\nat 100ms: c1: SET r0 a\nat 200ms: c2: GET r0\n"
+      "core: nodes = ",
+      0b1110, "\nnode 4 outside #1: is left = ", static_cast<int>(four),
+      "\nnode 5 outside #1: is left = ", static_cast<int>(five), "\n");
+  const absl::StatusOr<Scenario> scenario = ParseScenario("core", text);
+  EXPECT_TRUE(scenario.ok()) << scenario.status();
+  return scenario->settings;
+}
+
+// Looks every millisecond from shortly before the healing, in a run with `settings`.
+RunReport WatchedRun(RunSettings settings, const std::function<void(Cluster&)>& look) {
+  settings.script = [look](Cluster& cluster) {
+    for (Time at = kHealed - kSecond; at < kHealed + 10 * kSecond; at += kMillisecond) {
+      cluster.scheduler().At(at, Actor::kScript, [&cluster, look] { look(cluster); });
+    }
+  };
+  return Simulate(settings);
+}
+
+void CutFrom(Cluster& cluster, raft::NodeId node, bool* cut) {
+  if (std::exchange(*cut, true)) return;
+  for (const raft::NodeId other : cluster.InUse()) {
+    if (other == node) continue;
+    cluster.network().Cut(node, other);
+    cluster.network().Cut(other, node);
+  }
+}
+
+bool IsVoter(Cluster& cluster, raft::NodeId node) {
+  const Process* leader = cluster.Leader();
+  if (leader == nullptr) return false;
+  const auto& voters = leader->replica()->raft().conf().voters;
+  return std::find(voters.begin(), voters.end(), node) != voters.end();
+}
+
+TEST(CoreDutiesTest, ACoreDoesItAllWhateverTheOthersAreLeftAs) {
+  for (int left = 0; left <= static_cast<int>(Nemesis::Left::kPaused); ++left) {
+    const RunReport report =
+        Simulate(Settings(static_cast<Nemesis::Left>(left), Nemesis::Left::kDown));
+    EXPECT_FALSE(report.violation.has_value()) << FormatViolation(*report.violation);
+    EXPECT_EQ(report.counters.cores, 1u);
+    EXPECT_EQ(report.counters.membership_changes, 2u) << "a learner, and its vote";
+  }
+}
+
+TEST(CoreDutiesTest, WhatIsOutsideStaysAsItIs) {
+  bool was_down = false, was_deaf = false, was_whole = false;
+  const RunReport report =
+      WatchedRun(Settings(Nemesis::Left::kDeaf, Nemesis::Left::kDown), [&](Cluster& cluster) {
+        if (IsVoter(cluster, 6)) return;  // soon all are healed
+        was_down = cluster.Find(5)->state() == Process::State::kDown;
+        was_deaf = !cluster.network().IsWhole(1, 4) && cluster.network().IsWhole(4, 1);
+        was_whole = cluster.network().IsWhole(1, 2) && cluster.network().IsWhole(2, 1);
+      });
+  EXPECT_FALSE(report.violation.has_value()) << FormatViolation(*report.violation);
+  EXPECT_TRUE(was_down);
+  EXPECT_TRUE(was_deaf);
+  EXPECT_TRUE(was_whole);
+}
+
+TEST(CoreDutiesTest, NobodyIsLeftAloneWithoutPreVoteWhileADeafNodeCampaigns) {
+  RunSettings settings = Settings(Nemesis::Left::kDeaf, Nemesis::Left::kDown);
+  settings.cluster.replica.raft.pre_vote = false;
+  bool heard = true;
+  const RunReport report = WatchedRun(settings, [&](Cluster& cluster) {
+    if (!IsVoter(cluster, 6)) heard = cluster.network().IsWhole(4, 1);
+  });
+  EXPECT_FALSE(report.violation.has_value()) << FormatViolation(*report.violation);
+  EXPECT_FALSE(heard);
+}
+
+// What the run is told to have failed at when `look` breaks something.
+std::string Told(const std::function<void(Cluster&, bool* cut)>& look) {
+  bool cut = false;
+  const RunReport report = WatchedRun(Settings(Nemesis::Left::kDown, Nemesis::Left::kDown),
+                                      [&](Cluster& cluster) { look(cluster, &cut); });
+  EXPECT_TRUE(cut);
+  if (!report.violation.has_value()) return "nothing";
+  EXPECT_EQ(report.violation->oracle, Oracle::kLiveness);
+  EXPECT_TRUE(absl::StrContains(report.violation->text, "node 5, left down: down"));
+  return report.violation->text;
+}
+
+TEST(CoreDutiesTest, WhatIsNotDoneInTimeIsToldOf) {
+  const std::string leader = Told([](Cluster& cluster, bool* cut) {
+    if (*cut) return;
+    CutFrom(cluster, 1, cut);
+    *cut = false;
+    CutFrom(cluster, 2, cut);
+  });
+  EXPECT_TRUE(absl::StrContains(leader, "have done: nothing; wait 4000 ms for a leader\n"))
+      << leader;
+
+  const std::string learner = Told([](Cluster& cluster, bool* cut) {
+    if (cluster.Find(6) != nullptr) CutFrom(cluster, 6, cut);
+  });
+  EXPECT_TRUE(absl::StrContains(learner, "wait 4000 ms for node 6 to be up to date\n")) << learner;
+
+  // It is who does not lead; the others lead or wait for it.
+  const std::string transfer = Told([](Cluster& cluster, bool* cut) {
+    if (!IsVoter(cluster, 6)) return;
+    CutFrom(cluster, cluster.Leader()->id() == 1 ? 2 : 1, cut);
+  });
+  EXPECT_TRUE(absl::StrContains(transfer, " to lead\n")) << transfer;
+}
+
+TEST(CoreDutiesTest, EveryProfileHasCores) {
+  for (const Profile profile : {Profile::kEverything, Profile::kNetwork, Profile::kCrashes,
+                                Profile::kMembership, Profile::kDisk}) {
+    uint64_t cores = 0;
+    for (uint64_t seed = 1; seed <= 40 && cores == 0; ++seed) {
+      cores += Simulate(DrawSettings(seed, profile)).counters.cores;
+    }
+    EXPECT_GT(cores, 0u) << Name(profile);
+  }
+}
+
+}  // namespace
+}  // namespace raftkv::sim
