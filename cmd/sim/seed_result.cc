@@ -39,6 +39,8 @@ constexpr Counter kCounters[] = {
     {"membership_changes", &RunCounters::membership_changes},
     {"frames", &RunCounters::frames},
     {"frames_lost", &RunCounters::frames_lost},
+    {"connections", &RunCounters::connections},
+    {"connections_broken", &RunCounters::connections_broken},
     {"cores", &RunCounters::cores},
     {"undecided", &RunCounters::undecided},
     {"faults_in_effect", &RunCounters::faults_in_effect},

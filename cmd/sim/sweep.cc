@@ -280,6 +280,10 @@ std::string FormatFigures(const std::vector<SeedResult>& seeds) {
                         Magnitude(static_cast<double>(sum.frames)),
                         Magnitude(static_cast<double>(sum.frames_lost)), Grouped(sum.torn_writes),
                         Grouped(sum.unknown));
+  if (sum.connections > 0) {
+    absl::StrAppendFormat(&out, " connections between nodes %s (%s broken)\n",
+                          Grouped(sum.connections), Grouped(sum.connections_broken));
+  }
   std::vector<std::string> faults, attacks, rare;
   // How often is less than in how many runs.
   const auto share = [&](absl::string_view name, const auto& count) {

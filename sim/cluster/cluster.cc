@@ -45,6 +45,12 @@ Cluster::Cluster(const ClusterSettings& settings, Scheduler* scheduler, Decision
           [this](raft::NodeId from, raft::NodeId to) {
             if (Process* process = Find(from)) process->PeerUnreachable(to);
           }),
+      streams_(scheduler, decisions, &network_, settings.stream, random.Split("streams"),
+               [this](raft::NodeId node) -> Streams::Host* {
+                 Process* process = Find(node);
+                 return process == nullptr || process->state() == Process::State::kDown ? nullptr
+                                                                                        : process;
+               }),
       ports_(scheduler, decisions, settings.ports, random.Split("ports"),
              [this](raft::NodeId node) { return Find(node); }) {}
 
@@ -79,6 +85,9 @@ Process& Cluster::AddProcess(raft::NodeId node, const storage::Founding& foundin
   process.storage = settings_.storage;
   process.disk = settings_.disk;
   process.disk_delay = settings_.disk_delay;
+  process.streams = settings_.streams;
+  process.links = settings_.links;
+  process.peer_address = PeerAddress(node);
   Random clock = random.Split("clock");
   const auto most = static_cast<uint64_t>(settings_.most_drift_ppm);
   const int64_t drift =
@@ -148,6 +157,7 @@ Process* Cluster::Leader() {
 void Cluster::Die(raft::NodeId node, Process::Death death) {
   processes_.at(node)->Die(death);
   network_.Reset(node);
+  streams_.NodeDied(node);
   ports_.NodeDied(node);
 }
 
@@ -159,13 +169,46 @@ void Cluster::Restart(raft::NodeId node, Time delay, bool die_in_recovery) {
   });
 }
 
+void Cluster::SayFrame(raft::NodeId from, raft::NodeId to, const std::string& frame) {
+  if (!trace_->reading()) return;
+  const auto message = wire::DecodePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
+  trace_->Say(absl::StrCat("node ", from, " -> ", to, "  ",
+                           message.ok() ? DescribePeerBody(message->body) : "?"));
+}
+
 void Cluster::SendFrame(raft::NodeId from, raft::NodeId to, std::string frame) {
-  if (trace_->reading()) {
-    const auto message = wire::DecodePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
-    trace_->Say(absl::StrCat("node ", from, " -> ", to, "  ",
-                             message.ok() ? DescribePeerBody(message->body) : "?"));
-  }
+  SayFrame(from, to, frame);
   network_.Send(from, to, std::move(frame));
+}
+
+bool Cluster::TakeFrame(raft::NodeId from, raft::NodeId to, const std::string& frame) {
+  SayFrame(from, to, frame);
+  return network_.Stream(from, to, frame);
+}
+
+void Cluster::BodyArrived(raft::NodeId at, const std::string& body) {
+  network_.StreamArrived(at, body);
+}
+
+void Cluster::DialPeer(raft::NodeId from, uint64_t connection, const std::string& address) {
+  raft::NodeId to = raft::kNoNode;
+  for (const auto& [node, process] : processes_) {
+    if (PeerAddress(node) == address) to = node;
+  }
+  const auto redirected = redirected_.find(to);
+  if (redirected != redirected_.end() && redirected->second != to && redirected->second != from) {
+    to = redirected->second;
+    ++misled_dials_;
+  }
+  streams_.Dial(from, connection, to);
+}
+
+void Cluster::WriteToPeer(raft::NodeId from, uint64_t connection, std::string bytes) {
+  streams_.Write(from, connection, std::move(bytes));
+}
+
+void Cluster::ClosePeer(raft::NodeId from, uint64_t connection) {
+  streams_.Close(from, connection);
 }
 
 void Cluster::SendToClient(replica::ClientId client, std::string bytes) {
@@ -180,12 +223,14 @@ void Cluster::Exited(raft::NodeId node, const absl::Status& reason) {
   ++exits_;
   if (trace_->reading()) trace_->Say(absl::StrCat("node ", node, " exits: ", reason.ToString()));
   network_.Reset(node);
+  streams_.NodeDied(node);
   ports_.NodeDied(node);
   Restart(node, settings_.restart_delay, false);
 }
 
 void Cluster::Reopened(raft::NodeId node) {
   network_.Reset(node);
+  streams_.NodeDied(node);
   ports_.NodeDied(node);
 }
 

@@ -13,6 +13,7 @@
 #include "sim/clients/ports.h"
 #include "sim/decisions/decisions.h"
 #include "sim/network/network.h"
+#include "sim/network/streams.h"
 #include "sim/node/process.h"
 #include "sim/node/witness.h"
 #include "sim/scheduler/scheduler.h"
@@ -27,6 +28,11 @@ struct ClusterSettings {
   SimDisk::Options disk;
   Delay disk_delay;
   NetworkOptions network;
+  // Nodes have connections, with the production code at both ends, instead of frames that go one by
+  // one. Then frames are neither doubled nor reordered.
+  bool streams = false;
+  StreamOptions stream;
+  replica::PeerLinkOptions links;
   PortOptions ports;
   uint32_t most_election_rank = 0;  // nodes have ranks from 0 to this, in turn
   int64_t most_drift_ppm = 0;       // of each node's clocks, either way
@@ -68,6 +74,11 @@ class Cluster final : public Outlet {
 
   Network& network() { return network_; }
   const Network& network() const { return network_; }
+  Streams& streams() { return streams_; }
+  const Streams& streams() const { return streams_; }
+  // Who dials `node` reaches `instead`, until the two are the same again.
+  void Redirect(raft::NodeId node, raft::NodeId instead) { redirected_[node] = instead; }
+  uint64_t misled_dials() const { return misled_dials_; }
   Ports& ports() { return ports_; }
   Trace& trace() { return *trace_; }
   Scheduler& scheduler() { return *scheduler_; }
@@ -76,6 +87,11 @@ class Cluster final : public Outlet {
 
   // Outlet
   void SendFrame(raft::NodeId from, raft::NodeId to, std::string frame) override;
+  bool TakeFrame(raft::NodeId from, raft::NodeId to, const std::string& frame) override;
+  void DialPeer(raft::NodeId from, uint64_t connection, const std::string& address) override;
+  void WriteToPeer(raft::NodeId from, uint64_t connection, std::string bytes) override;
+  void ClosePeer(raft::NodeId from, uint64_t connection) override;
+  void BodyArrived(raft::NodeId at, const std::string& body) override;
   void SendToClient(replica::ClientId client, std::string bytes) override;
   void CloseClient(replica::ClientId client) override;
   void PauseClient(replica::ClientId client, bool paused) override;
@@ -83,6 +99,7 @@ class Cluster final : public Outlet {
   void Reopened(raft::NodeId node) override;
 
  private:
+  void SayFrame(raft::NodeId from, raft::NodeId to, const std::string& frame);
   Process& AddProcess(raft::NodeId node, const storage::Founding& founding);
   storage::Founding Founding() const;
 
@@ -97,6 +114,9 @@ class Cluster final : public Outlet {
   raft::NodeId last_node_ = 0;
   uint64_t exits_ = 0;
   Network network_;
+  Streams streams_;
+  std::map<raft::NodeId, raft::NodeId> redirected_;
+  uint64_t misled_dials_ = 0;
   Ports ports_;
 };
 

@@ -254,7 +254,7 @@ void Nemesis::OutliveLease(const FaultCommand& command, Process* process) {
   (*look)();
 }
 
-// --- What the wire still has
+// --- What the wire still has. Not where nodes have connections: a stream brings nothing twice.
 
 void Nemesis::DoubleSnapshots(const FaultCommand& command) {
   const raft::NodeId node = command.nodes[0];
@@ -318,6 +318,15 @@ void Nemesis::ReuseAddress(const FaultCommand& command) {
   const raft::NodeId instead = command.nodes.back();
   if (node == instead || cluster_->Find(instead) == nullptr) return;
   Say(absl::StrCat("lets what is meant for node ", node, " reach node ", instead));
+  if (cluster_->settings().streams) {
+    cluster_->Redirect(node, instead);
+    cluster_->streams().BreakThoseTo(node);
+    return Hold(
+        command.fault,
+        {absl::StrCat("who dials node ", node, " reaches node ", instead), {node, instead}, {}},
+        command.lasts, [this] { return cluster_->misled_dials(); },
+        [this, node] { cluster_->Redirect(node, node); });
+  }
   auto reached = std::make_shared<uint64_t>(0);
   const uint64_t tap = cluster_->network().AddTap(
       [this, node, instead, reached](raft::NodeId from, raft::NodeId to, const std::string& frame) {

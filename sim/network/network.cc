@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
+
 namespace raftkv::sim {
 
 Network::Network(Scheduler* scheduler, Decisions* decisions, const NetworkOptions& options,
@@ -23,12 +25,7 @@ void Network::Send(raft::NodeId from, raft::NodeId to, std::string frame) {
       name, "lost", 0, [this] { return random_.PerMille(options_.loss_per_mille); });
   const bool doubled = decisions_->Decide(
       name, "doubled", 0, [this] { return random_.PerMille(options_.duplicate_per_mille); });
-  bool taken = false;
-  for (const auto& [tap_number, tap] : taps_) taken = tap(from, to, frame) || taken;
-  if (taken) {
-    ++counters_.tapped;
-    return Tell(number, Fate::kCut);
-  }
+  if (Taken(from, to, frame)) return Tell(number, Fate::kCut);
   if (LinkOf(from, to).cuts > 0) {
     ++counters_.cut;
     Tell(number, Fate::kCut);
@@ -47,6 +44,43 @@ void Network::Send(raft::NodeId from, raft::NodeId to, std::string frame) {
     Launch(from, to, number, name, "its double takes", frame);
   }
   Launch(from, to, number, name, "takes", std::move(frame));
+}
+
+bool Network::Taken(raft::NodeId from, raft::NodeId to, const std::string& frame) {
+  bool taken = false;
+  for (const auto& [number, tap] : taps_) taken = tap(from, to, frame) || taken;
+  counters_.tapped += taken;
+  return taken;
+}
+
+bool Network::Stream(raft::NodeId from, raft::NodeId to, const std::string& frame) {
+  const uint64_t number = ++counters_.sent;
+  if (watcher_ != nullptr) watcher_->FrameSent(number, from, to, frame);
+  if (Taken(from, to, frame)) {
+    Tell(number, Fate::kCut);
+    return true;
+  }
+  if (watcher_ != nullptr) LinkOf(from, to).streaming.emplace_back(number, frame);
+  return false;
+}
+
+void Network::StreamArrived(raft::NodeId to, absl::string_view body) {
+  ++counters_.delivered;
+  if (watcher_ == nullptr) return;
+  for (std::vector<Link>& from : links_) {
+    if (to >= from.size()) continue;
+    auto& streaming = from[to].streaming;
+    const auto it = std::find_if(streaming.begin(), streaming.end(), [body](const auto& frame) {
+      return absl::EndsWith(frame.second, body);
+    });
+    if (it == streaming.end()) continue;
+    for (auto before = streaming.begin(); before != it; ++before) {
+      Tell(before->first, Fate::kReset);
+    }
+    Tell(it->first, Fate::kArrived);
+    streaming.erase(streaming.begin(), it + 1);
+    return;
+  }
 }
 
 void Network::Launch(raft::NodeId from, raft::NodeId to, uint64_t number, absl::string_view name,
@@ -96,9 +130,30 @@ void Network::Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, uint64_t
   deliver_(from, to, frame);
 }
 
+void Network::Carry(raft::NodeId from, raft::NodeId to, Time arrival, Carried then) {
+  scheduler_->At(arrival, Actor::kNode,
+                 [this, from, to, then = std::move(then)] { Pass(from, to, then); });
+}
+
+void Network::Pass(raft::NodeId from, raft::NodeId to, const Carried& then) {
+  Link& link = LinkOf(from, to);
+  if (link.cuts > 0) {
+    ++counters_.cut;
+    return then(false);
+  }
+  if (link.clogs > 0) {
+    ++counters_.clogged;
+    link.held_carried.push_back(then);
+    return;
+  }
+  then(true);
+}
+
 void Network::Unclog(raft::NodeId from, raft::NodeId to) {
   Link& link = LinkOf(from, to);
   if (--link.clogs > 0) return;
+  for (Carried& then : link.held_carried) Carry(from, to, scheduler_->now(), std::move(then));
+  link.held_carried.clear();
   for (auto& [number, frame] : link.held) {
     scheduler_->After(
         0, Actor::kNode,

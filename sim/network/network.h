@@ -20,6 +20,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <utility>
@@ -107,6 +108,19 @@ class Network {
   // is whole then.
   void Inject(raft::NodeId from, raft::NodeId to, std::string frame, Time takes);
 
+  // A frame that goes inside of a stream (sim/network/streams.h). It is counted, and shown to taps
+  // and watchers; true: a tap has taken it.
+  bool Stream(raft::NodeId from, raft::NodeId to, const std::string& frame);
+  // Such a frame, without what is in front of its body, has come out at the other end. What was
+  // sent before it and has not come out will not.
+  void StreamArrived(raft::NodeId to, absl::string_view body);
+
+  // Takes something over the link that is no frame of its own, to be there at `arrival`; `then` is
+  // told whether it was, now or when the link is not clogged any more. The order of what is carried
+  // is its carrier's business.
+  using Carried = std::function<void(bool arrived)>;
+  void Carry(raft::NodeId from, raft::NodeId to, Time arrival, Carried then);
+
   // Null: nobody. Must live as long as frames are under way.
   void set_watcher(Watcher* watcher) { watcher_ = watcher; }
 
@@ -121,6 +135,8 @@ class Network {
     int clogs = 0;
     Time last_arrival = 0;
     std::vector<std::pair<uint64_t, std::string>> held;  // with their numbers
+    std::vector<Carried> held_carried;
+    std::deque<std::pair<uint64_t, std::string>> streaming;  // frames, while somebody watches
   };
 
   Link& LinkOf(raft::NodeId from, raft::NodeId to) {
@@ -141,6 +157,8 @@ class Network {
   void Tell(uint64_t number, Fate fate) const {
     if (watcher_ != nullptr) watcher_->FrameMet(number, fate);
   }
+  bool Taken(raft::NodeId from, raft::NodeId to, const std::string& frame);
+  void Pass(raft::NodeId from, raft::NodeId to, const Carried& then);
   void NoticeLoss(raft::NodeId from, raft::NodeId to, absl::string_view name);
 
   Scheduler* scheduler_;

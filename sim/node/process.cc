@@ -27,6 +27,7 @@ enum Fact : uint64_t {
   kJobOut,
   kJobIn,
   kTick,
+  kPeerBytesIn,
 };
 
 }  // namespace
@@ -116,6 +117,14 @@ bool Process::Start(bool die_in_recovery) {
   }
   replica_ = *std::move(created);
   state_ = State::kUp;
+  if (settings_.streams) {
+    const replica::Options& self = settings_.replica;
+    links_.emplace(
+        replica::LinkIdentity{self.cluster, id(), self.incarnation, 0, settings_.peer_address},
+        settings_.links, random_.Split(absl::StrCat("links ", life_)).Next());
+    links_->AdvanceTime(settings_.clock.MonotonicUs(scheduler_->now()));
+    UpdatePeers();
+  }
   disk_thread_.Start(storage_.get());
   trace_->Add(kStarted, id(), replica_->raft().log().last());
   if (trace_->reading()) {
@@ -171,6 +180,7 @@ void Process::Forget() {
   ++life_;
   state_ = State::kDown;
   replica_.reset();
+  links_.reset();
   storage_.reset();
   waiting_.clear();
   at_moment_ = nullptr;
@@ -202,7 +212,7 @@ void Process::Resume() {
   const uint64_t life = life_;
   // What waited longest comes first: the node acts on it before it has heard what happened since.
   for (const Input& input : waiting) {
-    if (life == life_) Turn(input);
+    if (life == life_) input();
   }
   if (life == life_) Turn([](replica::Replica&) {});
 }
@@ -215,7 +225,7 @@ void Process::Receive(Give&& input) {
     ++counters_.frames_dropped;
     return;
   }
-  waiting_.emplace_back(std::forward<Give>(input));
+  waiting_.emplace_back([this, give = std::forward<Give>(input)] { Turn(give); });
 }
 
 void Process::ReceiveFrame(absl::string_view frame) {
@@ -229,6 +239,82 @@ void Process::ReceiveFrame(absl::string_view frame) {
 
 void Process::PeerUnreachable(raft::NodeId peer) {
   Receive([peer](replica::Replica& replica) { replica.PeerUnreachable(peer); });
+}
+
+// --- Connections to other nodes
+
+void Process::OnLinks(Input input) {
+  if (state_ == State::kPaused) {
+    if (waiting_.size() < kMaxWaiting) waiting_.push_back(std::move(input));
+    return;
+  }
+  if (state_ != State::kUp) return;
+  const uint64_t life = life_;
+  links_->AdvanceTime(settings_.clock.MonotonicUs(scheduler_->now()));
+  input();
+  if (life != life_) return;
+  CarryOutLinks();
+  ArmTimer();
+}
+
+void Process::PeerDialed(std::function<void(uint64_t connection)> accept) {
+  OnLinks([this, accept = std::move(accept)] { accept(links_->Accepted()); });
+}
+
+void Process::PeerConnected(uint64_t connection) {
+  OnLinks([this, connection] { links_->Connected(connection); });
+}
+
+void Process::PeerBytes(uint64_t connection, std::string bytes) {
+  trace_->Add(kPeerBytesIn, id(), bytes.size());
+  OnLinks([this, connection, bytes = std::move(bytes)] {
+    std::vector<std::string> bodies;
+    links_->Received(connection, bytes,
+                     [&bodies](absl::string_view body) { bodies.emplace_back(body); });
+    const uint64_t life = life_;
+    for (const std::string& body : bodies) {
+      if (life != life_) return;
+      outlet_->BodyArrived(id(), body);
+      Turn([&body](replica::Replica& replica) { replica.ReceivePeer(body); });
+    }
+  });
+}
+
+void Process::PeerWritten(uint64_t connection, size_t bytes) {
+  OnLinks([this, connection, bytes] { links_->Written(connection, bytes); });
+}
+
+void Process::PeerClosed(uint64_t connection, absl::string_view why) {
+  OnLinks([this, connection, why = std::string(why)] { links_->Closed(connection, why); });
+}
+
+void Process::UpdatePeers() {
+  std::map<raft::NodeId, replica::PeerLinks::Peer> peers;
+  for (const auto& [node, member] : replica_->members().all()) {
+    peers[node] = {member.peer_address, member.incarnation};
+  }
+  links_->SetPeers(peers);
+}
+
+void Process::CarryOutLinks() {
+  replica::PeerLinks::Work work = links_->TakeWork();
+  for (replica::PeerLinks::Work::Write& write : work.writes) {
+    outlet_->WriteToPeer(id(), write.connection, std::move(write.bytes));
+  }
+  for (const uint64_t connection : work.close) outlet_->ClosePeer(id(), connection);
+  for (const auto& dial : work.dials) outlet_->DialPeer(id(), dial.connection, dial.address);
+  for (const raft::NodeId peer : work.unreachable) {
+    scheduler_->After(0, Actor::kNode, [this, peer, life = life_] {
+      if (life == life_) PeerUnreachable(peer);
+    });
+  }
+  if (!trace_->reading()) return;
+  for (const replica::PeerLinks::Event& event : work.events) {
+    static constexpr absl::string_view kWords[] = {"reaches", "does not reach any more",
+                                                   "cannot reach", "is reached by", "refuses"};
+    trace_->Say(absl::StrCat("node ", id(), " ", kWords[static_cast<size_t>(event.kind)], " node ",
+                             event.peer, " (", event.text, ")"));
+  }
 }
 
 void Process::ClientOpened(replica::ClientId client) {
@@ -256,6 +342,7 @@ void Process::Turn(const Give& input) {
   const bool shown = !replica_->repairing();
   if (shown) witness_->BeforeTurn(*replica_);
   replica_->AdvanceTime(settings_.clock.MonotonicUs(now), settings_.clock.WallMs(now));
+  if (links_.has_value()) links_->AdvanceTime(settings_.clock.MonotonicUs(now));
   input(*replica_);
   replica::Work work = replica_->TakeWork();
   if (shown) witness_->AfterTurn(*replica_, work);
@@ -263,10 +350,16 @@ void Process::Turn(const Give& input) {
 }
 
 void Process::CarryOut(replica::Work work) {
+  if (work.members_changed && links_.has_value()) UpdatePeers();
   for (replica::Work::Frame& frame : work.frames) {
     trace_->Add(kFrameOut, id() << 32 | frame.to, frame.bytes);
-    outlet_->SendFrame(id(), frame.to, std::move(frame.bytes));
+    if (!links_.has_value()) {
+      outlet_->SendFrame(id(), frame.to, std::move(frame.bytes));
+    } else if (!outlet_->TakeFrame(id(), frame.to, frame.bytes)) {
+      links_->Send(frame.to, std::move(frame.bytes));
+    }
   }
+  if (links_.has_value()) CarryOutLinks();
   const bool sends = !work.frames.empty();
   const bool persists = std::any_of(work.jobs.begin(), work.jobs.end(),
                                     [](const replica::Job& job) { return job.is_persist(); });
@@ -310,7 +403,9 @@ void Process::Reopen() {
 }
 
 void Process::ArmTimer() {
-  const Time when = settings_.clock.When(replica_->next_deadline_us());
+  uint64_t deadline = replica_->next_deadline_us();
+  if (links_.has_value()) deadline = std::min(deadline, links_->next_deadline_us());
+  const Time when = settings_.clock.When(deadline);
   if (timer_ == when) return;
   timer_ = when;
   scheduler_->At(when, Actor::kNode, [this, when, life = life_] {

@@ -20,10 +20,12 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "core/raft/random.h"
+#include "core/replica/peer_link.h"
 #include "core/replica/replica.h"
 #include "core/wire/frame.h"
 #include "sim/decisions/decisions.h"
 #include "sim/disk/sim_disk.h"
+#include "sim/network/streams.h"
 #include "sim/node/clock.h"
 #include "sim/node/disk_thread.h"
 #include "sim/node/witness.h"
@@ -40,9 +42,13 @@ struct ProcessSettings {
   SimDisk::Options disk;
   Delay disk_delay;
   NodeClock clock{0, 0};
+  // Has connections to other nodes, as the shipped node has. Otherwise frames go one by one.
+  bool streams = false;
+  replica::PeerLinkOptions links;
+  std::string peer_address;  // what it says to others of itself, with streams
 };
 
-class Process {
+class Process final : public Streams::Host {
  public:
   enum class State : uint8_t { kDown, kUp, kPaused };
   enum class Death : uint8_t { kPowerLoss, kKilled };
@@ -77,9 +83,16 @@ class Process {
   void ClientWritten(replica::ClientId client, uint64_t bytes);
   void ClientClosed(replica::ClientId client);
 
+  // Streams::Host
+  void PeerDialed(std::function<void(uint64_t connection)> accept) override;
+  void PeerConnected(uint64_t connection) override;
+  void PeerBytes(uint64_t connection, std::string bytes) override;
+  void PeerWritten(uint64_t connection, size_t bytes) override;
+  void PeerClosed(uint64_t connection, absl::string_view why) override;
+
   raft::NodeId id() const { return settings_.identity.node; }
   State state() const { return state_; }
-  uint64_t life() const { return life_; }  // grows with each start and each death
+  uint64_t life() const override { return life_; }  // grows with each start and each death
   // Null while down.
   const replica::Replica* replica() const { return replica_.get(); }
   SimDisk& disk() { return disk_; }
@@ -97,7 +110,7 @@ class Process {
   const Counters& counters() const { return counters_; }
 
  private:
-  using Input = std::function<void(replica::Replica&)>;
+  using Input = std::function<void()>;
 
   // What becomes, when the node goes down, of what was under way on its disk. 0: the job is not
   // done, and nothing is kept that was not synced. Everything else is the seed of what happens.
@@ -112,6 +125,10 @@ class Process {
   template <typename Give>
   void Turn(const Give& input);
   void CarryOut(replica::Work work);
+  // The same for what is about its connections: they are not the replica's business.
+  void OnLinks(Input input);
+  void CarryOutLinks();
+  void UpdatePeers();
   void ArmTimer();
   void OnJobDone(const replica::Job& job, replica::JobResult result);
   void Reopen();
@@ -138,8 +155,9 @@ class Process {
   uint64_t life_ = 0;
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<replica::Replica> replica_;
-  wire::FrameReader frame_reader_;  // empty between frames
-  std::deque<Input> waiting_;       // while paused
+  std::optional<replica::PeerLinks> links_;  // none without streams, and while down
+  wire::FrameReader frame_reader_;           // empty between frames
+  std::deque<Input> waiting_;                // while paused
   Moment moment_ = Moment::kSentNotPersisted;
   std::function<void()> at_moment_;  // null: nobody waits for it
   Time timer_ = 0;                   // when the timer that is armed goes off; 0: none

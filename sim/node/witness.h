@@ -16,6 +16,15 @@ class Outlet {
  public:
   virtual ~Outlet() = default;
   virtual void SendFrame(raft::NodeId from, raft::NodeId to, std::string frame) = 0;
+  // Of a node with connections, in front of them: true if it goes nowhere.
+  virtual bool TakeFrame(raft::NodeId /*from*/, raft::NodeId /*to*/, const std::string& /*frame*/) {
+    return false;
+  }
+  virtual void DialPeer(raft::NodeId /*from*/, uint64_t /*connection*/,
+                        const std::string& /*address*/) {}
+  virtual void WriteToPeer(raft::NodeId /*from*/, uint64_t /*connection*/, std::string /*bytes*/) {}
+  virtual void ClosePeer(raft::NodeId /*from*/, uint64_t /*connection*/) {}
+  virtual void BodyArrived(raft::NodeId /*at*/, const std::string& /*body*/) {}
   virtual void SendToClient(replica::ClientId client, std::string bytes) = 0;
   virtual void CloseClient(replica::ClientId client) = 0;
   virtual void PauseClient(replica::ClientId client, bool paused) = 0;

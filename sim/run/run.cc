@@ -261,6 +261,9 @@ void Simulation::HealNetwork() {
   PortOptions ports = settings_.cluster.ports;
   ports.reset_per_mille = 0;
   cluster_.ports().set_options(ports);
+  StreamOptions stream = settings_.cluster.stream;
+  stream.break_per_mille = 0;
+  cluster_.streams().set_options(stream);
 }
 
 void Simulation::FindLeader() {
@@ -371,6 +374,8 @@ RunCounters Simulation::Count() const {
   const Network::Counters& network = cluster_.network().counters();
   counters.frames = network.sent;
   counters.frames_lost = network.lost + network.cut;
+  counters.connections = cluster_.streams().counters().accepted;
+  counters.connections_broken = cluster_.streams().counters().broken;
   return counters;
 }
 

@@ -48,6 +48,8 @@ struct RunCounters {
   uint64_t membership_changes = 0;
   uint64_t frames = 0;
   uint64_t frames_lost = 0;
+  uint64_t connections = 0;  // between nodes
+  uint64_t connections_broken = 0;
   uint64_t cores = 0;      // 1: a core alone was healed before the others
   uint64_t undecided = 0;  // histories that the checker gave up on
   Nemesis::Counters faults = {};

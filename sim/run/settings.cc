@@ -188,6 +188,28 @@ void DrawNetwork(Random random, RunSettings* run) {
   }
 }
 
+// Connections with the production code at both ends, in one run of four.
+void DrawStreams(Random random, RunSettings* run) {
+  ClusterSettings& cluster = run->cluster;
+  cluster.streams = random.Chance(1, 4);
+  replica::PeerLinkOptions& links = cluster.links;
+  links.hello_timeout_us = OneOf(random, {50, 300, 5'000}) * kMillisecond;
+  links.stall_timeout_us = OneOf(random, {100, 1'000, 10'000}) * kMillisecond;
+  links.min_backoff_us = random.Between(1, 50) * kMillisecond;
+  links.max_backoff_us = links.min_backoff_us * random.Between(1, 10);
+  links.max_outbox_bytes = OneOf(random, {4'000, 50'000, 64 << 20});
+  links.max_handed_over_bytes = OneOf(random, {500, 10'000, 1 << 20});
+  cluster.stream.split_per_mille = static_cast<uint32_t>(OneOf(random, {0, 50, 500}));
+  if (run->profile != Profile::kQuiet) {
+    cluster.stream.break_per_mille = static_cast<uint32_t>(OneOf(random, {0, 0, 2, 10}));
+  }
+  if (!cluster.streams) return;
+  // A stream brings nothing twice, and nothing of an old connection behind a new one.
+  for (const Fault fault : {Fault::kDoubledSnapshots, Fault::kOldMessages}) {
+    run->nemesis.shares[static_cast<size_t>(fault)] = 0;
+  }
+}
+
 void DrawClients(Random random, RunSettings* run) {
   WorkloadOptions& workload = run->workload;
   workload.registers = static_cast<uint32_t>(random.Between(1, 4));
@@ -306,6 +328,7 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   DrawDiskFaults(random.Split("disk faults"), &run);
   DrawLies(random.Split("lies"), &run);
   DrawAttacks(random.Split("attacks"), &run);
+  DrawStreams(random.Split("streams"), &run);
   Random clocks = random.Split("clocks");
   run.cluster.most_drift_ppm = static_cast<int64_t>(OneOf(clocks, {0, 1'000, 100'000}));
   run.cluster.most_wall_skew_ms = OneOf(clocks, {0, 100, 60'000});

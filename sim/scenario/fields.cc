@@ -78,6 +78,13 @@ void ForEachField(RunSettings& run, const Visit& visit) {
   visit("network-in-order", cluster.network.in_order);
   visit("healed-network-delay", run.healed_network.delay);
   visit("healed-network-in-order", run.healed_network.in_order);
+  visit("streams", cluster.streams);
+  visit("hello-timeout", Duration{&cluster.links.hello_timeout_us});
+  visit("stall-timeout", Duration{&cluster.links.stall_timeout_us});
+  visit("least-back-off", Duration{&cluster.links.min_backoff_us});
+  visit("most-back-off", Duration{&cluster.links.max_backoff_us});
+  visit("most-outbox-bytes", cluster.links.max_outbox_bytes);
+  visit("most-handed-over-bytes", cluster.links.max_handed_over_bytes);
   visit("port-delay", cluster.ports.delay);
 
   visit("most-drift-ppm", cluster.most_drift_ppm);

@@ -102,6 +102,9 @@ TEST(RunTest, TheFaultsTakeEffect) {
     sum.membership_changes += counters.membership_changes;
     for (size_t i = 0; i < kRareStates; ++i) sum.rare[i] += counters.rare[i];
     sum.unknown += counters.unknown;
+    sum.cores += counters.cores;
+    sum.connections += counters.connections;
+    sum.connections_broken += counters.connections_broken;
   }
   for (size_t kind = 0; kind < kFaultKinds; ++kind) {
     EXPECT_GT(sum.faults[kind], 0u) << Name(static_cast<Fault>(kind));
@@ -111,6 +114,9 @@ TEST(RunTest, TheFaultsTakeEffect) {
   EXPECT_GT(sum.snapshots_installed, 0u);
   EXPECT_GT(sum.membership_changes, 0u);
   EXPECT_GT(sum.unknown, 0u);
+  EXPECT_GT(sum.cores, 10u);
+  EXPECT_GT(sum.connections, 100u);
+  EXPECT_GT(sum.connections_broken, 10u);
   for (size_t i = 0; i < kRareStates; ++i) {
     EXPECT_GT(sum.rare[i], 0u) << Name(static_cast<RareState>(i));
   }
