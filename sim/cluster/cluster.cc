@@ -58,7 +58,10 @@ raft::SnapshotMeta Cluster::FoundingSnapshot(const ClusterSettings& settings) {
   raft::SnapshotMeta meta;
   meta.index = 1;
   meta.term = 1;
-  for (raft::NodeId id = 1; id <= settings.founders; ++id) meta.conf.voters.push_back(id);
+  for (raft::NodeId id = 1; id <= settings.founders; ++id) {
+    const bool learns = id > settings.founders - settings.founding_learners;
+    (learns ? meta.conf.learners : meta.conf.voters).push_back(id);
+  }
   return meta;
 }
 
@@ -92,7 +95,8 @@ Process& Cluster::AddProcess(raft::NodeId node, const storage::Founding& foundin
   const auto most = static_cast<uint64_t>(settings_.most_drift_ppm);
   const int64_t drift =
       static_cast<int64_t>(clock.Between(0, 2 * most)) - static_cast<int64_t>(most);
-  process.clock = NodeClock(drift, kEpochMs + clock.Between(0, settings_.most_wall_skew_ms));
+  process.clock = NodeClock(drift, kEpochMs + clock.Between(0, settings_.most_wall_skew_ms),
+                            settings_.uptime_us);
   auto& slot = processes_[node];
   slot = std::make_unique<Process>(process, scheduler_, decisions_, trace_, this, witness_, random);
   RAFTKV_CHECK(slot->Initialise(founding).ok());

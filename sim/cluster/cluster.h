@@ -22,7 +22,8 @@
 namespace raftkv::sim {
 
 struct ClusterSettings {
-  uint32_t founders = 3;  // nodes 1 to this
+  uint32_t founders = 3;           // nodes 1 to this
+  uint32_t founding_learners = 0;  // of these, the last ones; at least one is none
   replica::Options replica;
   storage::Options storage;
   SimDisk::Options disk;
@@ -37,6 +38,8 @@ struct ClusterSettings {
   uint32_t most_election_rank = 0;  // nodes have ranks from 0 to this, in turn
   int64_t most_drift_ppm = 0;       // of each node's clocks, either way
   uint64_t most_wall_skew_ms = 0;
+  // What the monotonic clocks show at first: nodes that have been up for long.
+  uint64_t uptime_us = 0;
   Time restart_delay = 200 * kMillisecond;  // of a process that ended by itself
 };
 

@@ -28,6 +28,9 @@ constexpr absl::string_view kVerbs[] = {
     "clock-jump",
     "transfer",
     "member",
+    "slow-node",
+    "restart-storm",
+    "rolling-restart",
     "rot",
     "read-errors",
     "hang-disk",
@@ -71,6 +74,10 @@ NumberNames NumbersOf(Fault fault) {
   switch (fault) {
     case Fault::kStorm:
       return {"lost", "doubled"};
+    case Fault::kSlowNode:
+    case Fault::kRestartStorms:
+    case Fault::kRollingRestarts:
+      return {"each-ms", ""};
     case Fault::kSlowDisk:
       return {"times", ""};
     case Fault::kSyncError:

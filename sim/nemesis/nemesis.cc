@@ -30,6 +30,9 @@ constexpr absl::string_view kNames[] = {
     "clock jumps",
     "transfers",
     "membership requests",
+    "slow nodes",
+    "restart storms",
+    "rolling restarts",
     "rot",
     "read errors",
     "hung disks",
@@ -176,6 +179,31 @@ void Nemesis::NextOfScript(size_t number) {
 
 // --- What to do
 
+// Two groups; two groups and somebody who hears both; a ring, in which everybody hears two; or one
+// pair that does not hear each other. All links both ways.
+Links Nemesis::DrawPartition(const std::vector<raft::NodeId>& nodes, Random& random) {
+  std::vector<uint32_t> side;  // 2: hears both
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    side.push_back(static_cast<uint32_t>(random.Below(2)));
+  }
+  const uint64_t shape = random.Below(5);
+  const size_t one = random.Below(nodes.size());
+  const size_t other = random.Below(nodes.size());
+  if (shape == 1) side[one] = 2;
+  Links links;
+  for (size_t a = 0; a < nodes.size(); ++a) {
+    for (size_t b = 0; b < a; ++b) {
+      bool cut = side[a] + side[b] == 1;  // one on each side
+      if (shape == 2) cut = a - b != 1 && a - b != nodes.size() - 1;
+      if (shape == 3) cut = (a == one && b == other) || (a == other && b == one);
+      if (!cut) continue;
+      links.emplace_back(nodes[a], nodes[b]);
+      links.emplace_back(nodes[b], nodes[a]);
+    }
+  }
+  return links;
+}
+
 std::optional<FaultCommand> Nemesis::Draw(Fault fault, Random& random) {
   const std::vector<raft::NodeId> nodes = cluster_->InUse();
   const raft::NodeId victim = PickUp(random);
@@ -199,7 +227,7 @@ std::optional<FaultCommand> Nemesis::Draw(Fault fault, Random& random) {
   };
   switch (fault) {
     case Fault::kPartition:
-      command.links = both_ways(PickGroup(nodes, random));
+      command.links = DrawPartition(nodes, random);
       return some_of(command.links);
     case Fault::kIsolation:
       command.links = both_ways({victim});
@@ -235,6 +263,19 @@ std::optional<FaultCommand> Nemesis::Draw(Fault fault, Random& random) {
     case Fault::kFullDisk:
     case Fault::kHungDisk:
       command.nodes = {victim};
+      return command;
+    case Fault::kSlowNode:
+      command.nodes = {victim};
+      command.number = random.Between(1, ElectionTimeout() / kMillisecond);
+      return command;
+    case Fault::kRestartStorms:
+      command.nodes = {victim};
+      command.number = random.Between(1, ElectionTimeout() / kMillisecond);
+      return command;
+    case Fault::kRollingRestarts:
+      command.nodes = nodes;
+      command.number = random.Between(1, ElectionTimeout() / kMillisecond);
+      command.lasts = 2 * nodes.size() * command.number * kMillisecond;
       return command;
     case Fault::kSlowDisk:
       command.nodes = {victim};
@@ -292,7 +333,12 @@ bool Nemesis::DrawMembership(Random& random, FaultCommand* command) {
     return true;
   }
   if (conf.voters.size() <= settings_.least_voters) return false;
-  const raft::NodeId voter = conf.voters[random.Below(conf.voters.size())];
+  raft::NodeId voter = conf.voters[random.Below(conf.voters.size())];
+  // The leader goes more often than chance would have it: it has to commit that without itself.
+  const Process* leader = cluster_->Leader();
+  if (random.Chance(1, 3) && leader != nullptr && raft::IsMember(conf, leader->id())) {
+    voter = leader->id();
+  }
   command->words = {"KV.MEMBER", "REMOVE", absl::StrCat(voter)};
   return true;
 }
@@ -320,6 +366,9 @@ void Nemesis::Do(const FaultCommand& command) {
       break;
   }
   if (static_cast<size_t>(command.fault) >= kFirstAttack) return Attack(command);
+  if (command.fault == Fault::kRestartStorms || command.fault == Fault::kRollingRestarts) {
+    return Restarts(command);
+  }
   for (Process* victim : victims) {
     const raft::NodeId node = victim->id();
     switch (command.fault) {
@@ -332,6 +381,9 @@ void Nemesis::Do(const FaultCommand& command) {
         break;
       case Fault::kPause:
         Pause(command, victim);
+        break;
+      case Fault::kSlowNode:
+        if (victim->state() == Process::State::kUp) SlowDown(command, victim);
         break;
       case Fault::kHungDisk:
         Hang(node, command.lasts);
@@ -465,6 +517,71 @@ void Nemesis::Pause(const FaultCommand& command, Process* process) {
     Say(absl::StrCat("lets node ", process->id(), " go on"));
     process->Resume();
   });
+}
+
+// A process that hardly gets to run: it stands still as long as it runs.
+void Nemesis::SlowDown(const FaultCommand& command, Process* process) {
+  struct Standstill {
+    bool over = false;
+    bool pauses = false;  // and nobody else has paused it
+  };
+  auto standstill = std::make_shared<Standstill>();
+  Say(absl::StrCat("slows node ", process->id(), " down"));
+  Count(command.fault);
+  const Time each = std::max<Time>(command.number, 1) * kMillisecond;
+  const auto resume = [process, standstill, life = process->life()] {
+    if (!std::exchange(standstill->pauses, false) || process->life() != life) return;
+    if (process->state() == Process::State::kPaused) process->Resume();
+  };
+  auto next = std::make_shared<std::function<void()>>();
+  *next = [this, process, standstill, resume, each, life = process->life(),
+           weak = std::weak_ptr(next)] {
+    if (standstill->over || process->life() != life) return;
+    if (standstill->pauses) {
+      resume();
+    } else if (process->state() == Process::State::kUp) {
+      process->Pause();
+      standstill->pauses = true;
+    }
+    const auto again = weak.lock();
+    cluster_->scheduler().After(each, Actor::kScript, [again] { (*again)(); });
+  };
+  Hold(command.fault, {"slow", {process->id()}, {}}, command.lasts, nullptr,
+       [standstill, resume, next] {
+         standstill->over = true;
+         resume();
+       });
+  (*next)();
+}
+
+// One node again and again, without power; or one after the other, in good order.
+void Nemesis::Restarts(const FaultCommand& command) {
+  if (command.nodes.empty()) return;
+  struct Round {
+    bool over = false;
+    size_t next = 0;
+  };
+  auto round = std::make_shared<Round>();
+  const bool storm = command.fault == Fault::kRestartStorms;
+  const Time each = std::max<Time>(command.number, 1) * kMillisecond;
+  auto next = std::make_shared<std::function<void()>>();
+  *next = [this, command, storm, round, each, weak = std::weak_ptr(next)] {
+    if (round->over || (!storm && round->next == command.nodes.size())) return;
+    const raft::NodeId node = command.nodes[round->next++ % command.nodes.size()];
+    const Process* process = cluster_->Find(node);
+    if (process != nullptr && process->state() != Process::State::kDown) {
+      cluster_->Die(node, storm ? Process::Death::kPowerLoss : Process::Death::kKilled);
+      cluster_->Restart(node, each, /*die_in_recovery=*/false);
+    }
+    const auto again = weak.lock();
+    cluster_->scheduler().After(2 * each, Actor::kScript, [again] { (*again)(); });
+  };
+  Say(absl::StrCat(storm ? "restarts node " : "restarts, one after the other, nodes ",
+                   absl::StrJoin(command.nodes, " ")));
+  Count(command.fault);
+  Hold(command.fault, {storm ? "restarts again and again" : "restarts in turn", command.nodes, {}},
+       command.lasts, nullptr, [round, next] { round->over = true; });
+  (*next)();
 }
 
 void Nemesis::Disk(const FaultCommand& command, Process* process) {

@@ -43,6 +43,9 @@ enum class Fault : uint8_t {
   kClockJump,  // of one node's wall clock
   kTransfer,   // of leadership
   kMembership,
+  kSlowNode,           // its process stands still for a moment, again and again
+  kRestartStorms,      // it loses its power again and again
+  kRollingRestarts,    // all processes are ended and started, one after the other
   kRot,                // bits, garbage or zeros in a file of a node that is down
   kReadErrors,         // sectors of such a file that cannot be read
   kHungDisk,           // answers nothing for a while
@@ -89,8 +92,9 @@ struct FaultCommand {
   std::vector<raft::NodeId> nodes;
   Links links;     // partitions, isolations, one-way partitions, clogs
   Time lasts = 0;  // a node that goes down is started again after this
-  // slow disks: so many times; sync errors: after so many syncs; clock jumps: milliseconds, and
-  // back in time with `back`; transfers: to this node; storms: so many of 1000 lost
+  // slow nodes, restarts: milliseconds of each; slow disks: so many times; sync errors: after so
+  // many syncs; clock jumps: milliseconds, and back in time with `back`; transfers: to this node;
+  // storms: so many of 1000 lost
   uint64_t number = 0;
   bool back = false;
   // power losses, kills: it loses power once more while it recovers
@@ -221,6 +225,7 @@ class Nemesis {
   void Remark(absl::string_view text);  // said to the watcher, too
 
   raft::NodeId PickUp(Random& random);  // a running node; kNoNode when there is none
+  static Links DrawPartition(const std::vector<raft::NodeId>& nodes, Random& random);
   static std::vector<raft::NodeId> PickGroup(const std::vector<raft::NodeId>& nodes,
                                              Random& random);
   void CutLinks(const FaultCommand& command);
@@ -228,6 +233,8 @@ class Nemesis {
   void Down(const FaultCommand& command, raft::NodeId node, Process::Death death);
   void Storm(const FaultCommand& command);
   void Pause(const FaultCommand& command, Process* process);
+  void SlowDown(const FaultCommand& command, Process* process);
+  void Restarts(const FaultCommand& command);
   void Disk(const FaultCommand& command, Process* process);
   void Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw);
   void Hang(raft::NodeId node, Time lasts);

@@ -10,21 +10,19 @@ namespace raftkv::sim {
 class NodeClock {
  public:
   // `fast_ppm`: how much faster than virtual time both clocks run, in millionths; negative: slower.
-  // `wall_ms` is what the wall clock shows at time 0.
-  NodeClock(int64_t fast_ppm, uint64_t wall_ms) : fast_ppm_(fast_ppm), wall_ms_(wall_ms) {}
+  // `wall_ms` is what the wall clock shows at time 0, `uptime_us` the monotonic one.
+  NodeClock(int64_t fast_ppm, uint64_t wall_ms, uint64_t uptime_us = 0)
+      : fast_ppm_(fast_ppm), wall_ms_(wall_ms), uptime_us_(uptime_us) {}
 
-  uint64_t MonotonicUs(Time now) const {
-    return static_cast<uint64_t>(static_cast<int64_t>(now) +
-                                 static_cast<int64_t>(now) * fast_ppm_ / 1'000'000);
-  }
+  uint64_t MonotonicUs(Time now) const { return uptime_us_ + Passed(now); }
   uint64_t WallMs(Time now) const {
-    return static_cast<uint64_t>(static_cast<int64_t>(wall_ms_ + MonotonicUs(now) / 1'000) +
-                                 jump_ms_);
+    return static_cast<uint64_t>(static_cast<int64_t>(wall_ms_ + Passed(now) / 1'000) + jump_ms_);
   }
   // The first moment at which the monotonic clock shows at least `local_us`.
   Time When(uint64_t local_us) const {
-    Time when =
-        static_cast<Time>(static_cast<int64_t>(local_us) * 1'000'000 / (1'000'000 + fast_ppm_));
+    if (local_us <= uptime_us_) return 0;
+    Time when = static_cast<Time>(static_cast<int64_t>(local_us - uptime_us_) * 1'000'000 /
+                                  (1'000'000 + fast_ppm_));
     while (MonotonicUs(when) < local_us) ++when;
     return when;
   }
@@ -32,8 +30,14 @@ class NodeClock {
   void Jump(int64_t ms) { jump_ms_ += ms; }
 
  private:
+  uint64_t Passed(Time now) const {
+    return static_cast<uint64_t>(static_cast<int64_t>(now) +
+                                 static_cast<int64_t>(now) * fast_ppm_ / 1'000'000);
+  }
+
   int64_t fast_ppm_;
   uint64_t wall_ms_;
+  uint64_t uptime_us_;
   int64_t jump_ms_ = 0;
 };
 

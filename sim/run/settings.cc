@@ -51,6 +51,9 @@ bool Allowed(Profile profile, Fault fault) {
     case Fault::kPowerLossOfAll:
     case Fault::kPause:
     case Fault::kClockJump:
+    case Fault::kSlowNode:
+    case Fault::kRestartStorms:
+    case Fault::kRollingRestarts:
       return profile == Profile::kEverything || profile == Profile::kCrashes;
     case Fault::kTransfer:
     case Fault::kMembership:
@@ -83,6 +86,8 @@ uint32_t Weight(Fault fault) {
     case Fault::kPowerLossOfAll:
     case Fault::kSyncError:
     case Fault::kFullDisk:
+    case Fault::kRestartStorms:
+    case Fault::kRollingRestarts:
       return 1;
     default:
       return 2;
@@ -297,6 +302,12 @@ void DrawLease(Random random, ClusterSettings* cluster) {
   raft.lease_drift_ticks = allowance;
 }
 
+// Now and then some of the founders have no vote.
+void DrawLearners(Random random, ClusterSettings* cluster) {
+  if (!random.Chance(1, 6) || cluster->founders < 4) return;
+  cluster->founding_learners = static_cast<uint32_t>(random.Between(1, cluster->founders - 3));
+}
+
 uint32_t DrawFounders(Random random) {
   const uint64_t draw = random.Below(100);
   if (draw < 5) return 1;
@@ -320,6 +331,7 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   run.seed = seed;
   run.profile = profile;
   run.cluster.founders = DrawFounders(random.Split("founders"));
+  DrawLearners(random.Split("learners"), &run.cluster);
   DrawReplica(random.Split("replica"), &run.cluster.replica);
   DrawDisk(random.Split("disk"), &run.cluster);
   DrawNetwork(random.Split("network"), &run);
@@ -332,6 +344,11 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   Random clocks = random.Split("clocks");
   run.cluster.most_drift_ppm = static_cast<int64_t>(OneOf(clocks, {0, 1'000, 100'000}));
   run.cluster.most_wall_skew_ms = OneOf(clocks, {0, 100, 60'000});
+  // Where counters of microseconds or milliseconds in 31 or 32 bits would come to their end.
+  run.cluster.uptime_us =
+      OneOf(clocks, {0, 0, (uint64_t{1} << 31) - 5 * kSecond, (uint64_t{1} << 32) - 5 * kSecond,
+                     (uint64_t{1} << 31) * kMillisecond - 5 * kSecond,
+                     (uint64_t{1} << 32) * kMillisecond - 5 * kSecond});
   DrawLease(random.Split("lease"), &run.cluster);
   Random ranks = random.Split("ranks");
   run.cluster.most_election_rank = static_cast<uint32_t>(OneOf(ranks, {0, 0, 0, 0, 1, 2}));

@@ -26,6 +26,7 @@ void ForEachField(RunSettings& run, const Visit& visit) {
   replica::Options& replica = cluster.replica;
   kv::SessionOptions& sessions = replica.store.sessions;
   visit("founders", cluster.founders);
+  visit("founding-learners", cluster.founding_learners);
   visit("chaos", Duration{&run.chaos});
   visit("heals-core", run.heals_core);
   visit("calm", Duration{&run.calm});
@@ -89,6 +90,7 @@ void ForEachField(RunSettings& run, const Visit& visit) {
 
   visit("most-drift-ppm", cluster.most_drift_ppm);
   visit("most-wall-skew-ms", cluster.most_wall_skew_ms);
+  visit("uptime", Duration{&cluster.uptime_us});
   visit("restart-delay", Duration{&cluster.restart_delay});
   visit("pairs", run.workload.pairs);
   visit("fault-mean", run.nemesis.lasts);

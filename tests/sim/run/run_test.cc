@@ -90,11 +90,13 @@ TEST(RunTest, TheHistoryCanBeWrittenAndJudgedByTheTool) {
   EXPECT_EQ(check->history.operations.size(), report.history.operations.size());
 }
 
-// A hundred seeds together reach every kind of fault and what faults are for.
+// A hundred seeds together reach every kind of fault and what faults are for, with a few more for
+// what only changes of the members bring about.
 TEST(RunTest, TheFaultsTakeEffect) {
   RunCounters sum;
-  for (uint64_t seed = 100; seed < 200; ++seed) {
-    const RunCounters counters = Simulate(DrawSettings(seed, Profile::kEverything)).counters;
+  for (uint64_t seed = 100; seed < 250; ++seed) {
+    const Profile profile = seed < 200 ? Profile::kEverything : Profile::kMembership;
+    const RunCounters counters = Simulate(DrawSettings(seed, profile)).counters;
     for (size_t kind = 0; kind < kFaultKinds; ++kind) sum.faults[kind] += counters.faults[kind];
     sum.torn_writes += counters.torn_writes;
     sum.snapshots_taken += counters.snapshots_taken;
