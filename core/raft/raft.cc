@@ -298,10 +298,11 @@ Outcome Raft::StepHigherTerm(const Message& message, bool& done) {
 }
 
 Outcome Raft::StepLowerTerm(const Message& message) {
-  if ((options_.check_quorum || options_.pre_vote) &&
+  if ((options_.check_quorum || options_.pre_vote || !Promotable()) &&
       (Is<Heartbeat>(message) || Is<AppendRequest>(message))) {
     // A deposed leader, or one whom this node outgrew while cut off: only hearing the term frees
-    // both of them.
+    // both of them. Without pre-vote and check-quorum it would hear it from this node's campaign,
+    // unless this node may not campaign.
     SendAfterPersist(message.from, hard_.term, AppendResponse());
   } else if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
     // A candidate that is told nothing would go on in terms that are over (paper, figure 2): for
