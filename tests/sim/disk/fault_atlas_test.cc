@@ -359,6 +359,28 @@ TEST_F(FaultAtlasTest, ALieIsJudgedBeforeItComesToLight) {
   EXPECT_TRUE(Atlas().MayForget(3).ok()) << Atlas().MayForget(3);
 }
 
+TEST_F(FaultAtlasTest, WholeIsWhoStartsAndHasLostNothing) {
+  WriteAll(5, {2, 1});
+  EXPECT_TRUE(Atlas().IsWhole(1).ok());
+  const std::string segment = Segment(1);
+  ASSERT_TRUE(disks_.at(1)->Inject(Zeros{{segment, 0, kToTheEnd}}));
+  EXPECT_FALSE(Atlas().IsWhole(1).ok());
+  EXPECT_TRUE(Atlas().IsWhole(2).ok());
+  ASSERT_TRUE(disks_.at(2)->Inject(Zeros{{"vote", 0, kToTheEnd}}));
+  EXPECT_FALSE(Atlas().IsWhole(2).ok()) << "it does not start";
+}
+
+TEST_F(FaultAtlasTest, TheLastChangeOfTheConfigurationIsKnown) {
+  WriteAll(3, {2, 1});
+  EXPECT_EQ(Atlas().LastChange(1), 0u);
+  type_ = raft::EntryType::kMembership;
+  Write(1, 4, {2, 1});
+  type_ = raft::EntryType::kCommand;
+  Write(1, 6, {2, 1});
+  EXPECT_EQ(Atlas().LastChange(1), 4u);
+  EXPECT_EQ(Atlas().LastChange(2), 0u);
+}
+
 TEST_F(FaultAtlasTest, AMajorityMustNotTear) {
   EXPECT_TRUE(Atlas().MayTear({1}));
   EXPECT_FALSE(Atlas().MayTear({1, 2}));
