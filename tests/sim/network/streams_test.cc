@@ -163,6 +163,21 @@ TEST_F(StreamsTest, ACloggedLinkHoldsBackAndKeepsTheOrder) {
   EXPECT_EQ(two_.heard_[101], sent);
 }
 
+// What arrives at the very instant at which a link is whole again is behind what was held back.
+TEST_F(StreamsTest, WhatIsLetGoIsNotOvertaken) {
+  Connect();
+  NetworkOptions network;
+  network.delay = {Delay::Shape::kUniform, kMillisecond, 0, 0, 0};
+  network_->set_options(network);
+  network_->Clog(1, 2);
+  streams_->Write(1, 1, "held");
+  Run(2 * kMillisecond);
+  streams_->Write(1, 1, " behind");
+  scheduler_.After(kMillisecond, Actor::kScript, [this] { network_->Unclog(1, 2); });
+  Run(kSecond);
+  EXPECT_EQ(two_.heard_[101], "held behind");
+}
+
 TEST_F(StreamsTest, ClosingIsHeardBehindWhatWasWritten) {
   Connect();
   streams_->Write(1, 1, "last words");
