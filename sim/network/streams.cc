@@ -38,11 +38,6 @@ Streams::Connection* Streams::FindEnd(raft::NodeId node, uint64_t connection, ui
   return &connections_.at(*number);
 }
 
-Streams::Host* Streams::HostOf(const End& end) {
-  Host* host = end.open ? find_(end.node) : nullptr;
-  return host != nullptr && host->life() == end.life ? host : nullptr;
-}
-
 std::string Streams::NameOfLink(absl::string_view what, const Connection& connection, size_t side) {
   return decisions_->Name([&] {
     return absl::StrCat(what, " ", connection.ends[side].node, ">", connection.ends[1 - side].node);
@@ -65,11 +60,9 @@ Time Streams::Takes(absl::string_view name) {
 
 void Streams::Dial(raft::NodeId from, uint64_t connection, raft::NodeId to) {
   ++counters_.dials;
-  Host* dialer = find_(from);
   const uint64_t number = ++last_;
   Connection& made = connections_[number];
   made.ends[0].node = from;
-  made.ends[0].life = dialer->life();
   made.ends[0].connection = connection;
   made.ends[0].open = true;
   made.ends[1].node = to;
@@ -87,7 +80,6 @@ void Streams::Dial(raft::NodeId from, uint64_t connection, raft::NodeId to) {
                                [this, number] { Refuse(number, "nobody answers"); });
     }
     ++counters_.accepted;
-    dialed->ends[1].life = host->life();
     network_->Carry(dialed->ends[1].node, dialed->ends[0].node, scheduler_->now() + takes,
                     [this, number](bool answered) {
                       Connection* connected = FindConnection(number);

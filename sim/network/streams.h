@@ -45,7 +45,6 @@ class Streams {
   class Host {
    public:
     virtual ~Host() = default;
-    virtual uint64_t life() const = 0;
     // Somebody has dialed. `accept` is to be called with the number, at once or later.
     virtual void PeerDialed(std::function<void(uint64_t connection)> accept) = 0;
     virtual void PeerConnected(uint64_t connection) = 0;
@@ -85,7 +84,6 @@ class Streams {
   // One end, and what is on the way from there to the other one.
   struct End {
     raft::NodeId node = raft::kNoNode;
-    uint64_t life = 0;
     uint64_t connection = 0;  // its number there
     bool open = false;
     uint64_t sent = 0;    // pieces
@@ -103,7 +101,7 @@ class Streams {
   // The other end of it in `side`; null when there is no such connection.
   Connection* FindEnd(raft::NodeId node, uint64_t connection, uint64_t* number, size_t* side);
   std::string NameOfLink(absl::string_view what, const Connection& connection, size_t side);
-  Host* HostOf(const End& end);
+  Host* HostOf(const End& end) { return end.open ? find_(end.node) : nullptr; }
   Time Takes(absl::string_view name);
   void Launch(uint64_t number, size_t side, absl::string_view name, std::string bytes);
   void Pass(uint64_t number, size_t side);

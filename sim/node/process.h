@@ -92,7 +92,7 @@ class Process final : public Streams::Host {
 
   raft::NodeId id() const { return settings_.identity.node; }
   State state() const { return state_; }
-  uint64_t life() const override { return life_; }  // grows with each start and each death
+  uint64_t life() const { return life_; }  // grows with each start and each death
   // Null while down.
   const replica::Replica* replica() const { return replica_.get(); }
   SimDisk& disk() { return disk_; }

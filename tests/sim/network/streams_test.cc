@@ -17,7 +17,6 @@ namespace {
 // Numbers its connections 1, 2, 3, ... and keeps what it hears.
 class Ear final : public Streams::Host {
  public:
-  uint64_t life() const override { return life_; }
   void PeerDialed(std::function<void(uint64_t)> accept) override {
     if (asleep_) {
       waiting_.push_back(std::move(accept));
@@ -39,7 +38,6 @@ class Ear final : public Streams::Host {
     for (auto& accept : std::exchange(waiting_, {})) accept(++last_);
   }
 
-  uint64_t life_ = 1;
   uint64_t last_ = 100;  // so that the two ends' numbers differ
   bool asleep_ = false;
   std::vector<std::function<void(uint64_t)>> waiting_;
@@ -211,7 +209,6 @@ TEST_F(StreamsTest, ADeathIsHeardOfLaterAndWhatCameBeforeArrives) {
   Connect();
   streams_->Write(2, 101, "sent before");
   streams_->NodeDied(2);
-  ++two_.life_;
   streams_->Write(1, 1, "for whoever lives there now");
   Run(kSecond);
   EXPECT_EQ(one_.heard_[1], "sent before");
