@@ -118,6 +118,9 @@ def parse(path):
             refuse(end, "'not-applicable:' and an edit")
     elif not mutant.edits:
         refuse(end, "no edit, and no 'not-applicable:' that says why")
+    said = [key for key in ("equivalent", "survives", "not-applicable") if mutant.keys.get(key)]
+    if len(said) > 1:
+        refuse(end, f"'{said[0]}:' and '{said[1]}:'")
     if mutant.e2e and len(mutant.e2e.split()) != 2:
         refuse(end, "e2e: a program of tests/e2e and a filter of its tests")
     return mutant
