@@ -26,6 +26,7 @@ const char* const kEveryKind[] = {
     "clock-jump 2 by 3400 back",
     "transfer 1 KV.TRANSFER 2",
     "member 1 KV.MEMBER ADD 6 node-6:7401 node-6:7400 1",
+    "member 1 JOINT PROMOTE 4 PROMOTE 5 REMOVE 2",
     "rot 2 draw 18446744073709551615 for 300ms",
     "read-errors 2 draw 77 for 300ms",
     "hang-disk 2 for 300ms",
