@@ -1,5 +1,5 @@
-# Sourced by scripts/mutate, scripts/mutate_core and scripts/powercut: patches that put a bug into a copy of the code. Callers define die
-# and stand in the root.
+# Sourced by scripts/mutate, scripts/mutate_core and scripts/powercut: a copy of the code, and patches that put a bug into it. Callers
+# define die and stand in the root.
 
 # list_mutants FOLDER: names, and the first line of each.
 list_mutants() {

@@ -5,9 +5,12 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
+#include "core/raft/membership.h"
+#include "core/wire/peer.h"
 #include "sim/disk/disk_fault.h"
 #include "sim/disk/fault_atlas.h"
 
@@ -54,6 +57,10 @@ constexpr absl::string_view kNames[] = {
 };
 static_assert(std::size(kNames) == kFaultKinds);
 
+// Of every node that is added (cluster.cc has the same for founders).
+constexpr uint64_t kIncarnation = 1;
+// No node numbers what it forwards like this.
+constexpr uint64_t kForwardIds = uint64_t{1} << 62;
 // A removed node is switched off by its operator after this.
 constexpr Time kSweepUpEvery = 250 * kMillisecond;
 constexpr Time kSweepUpAfter = kSecond;
@@ -315,14 +322,21 @@ bool Nemesis::DrawMembership(Random& random, FaultCommand* command) {
   const raft::ConfState& conf = omniscience_->newest_conf();
   command->nodes = {PickUp(random)};
   const size_t members = raft::AllMembers(conf).size();
-  if (!conf.learners.empty() && random.Chance(3, 4)) {
+  // Only where some are exchanged for others do two majorities differ: learners come first.
+  const bool more_learners = settings_.joint && members < settings_.most_members &&
+                             conf.learners.size() < 2 && random.Chance(1, 2);
+  if (settings_.joint && !conf.learners.empty() && !more_learners) {
+    DrawJointChange(random, command);
+    return true;
+  }
+  if (!conf.learners.empty() && !more_learners && random.Chance(3, 4)) {
     const raft::NodeId learner = conf.learners[random.Below(conf.learners.size())];
     command->words = {"KV.MEMBER", random.Chance(4, 5) ? "PROMOTE" : "REMOVE",
                       absl::StrCat(learner)};
     return true;
   }
   if (members < settings_.most_members &&
-      (random.Chance(1, 2) || conf.voters.size() <= settings_.least_voters)) {
+      (settings_.joint || random.Chance(1, 2) || conf.voters.size() <= settings_.least_voters)) {
     // Somebody who waits to be added, or a new node. Who was removed is on its way out.
     raft::NodeId joiner = cluster_->NextJoiner();
     for (const raft::NodeId node : cluster_->InUse()) {
@@ -341,6 +355,21 @@ bool Nemesis::DrawMembership(Random& random, FaultCommand* command) {
   }
   command->words = {"KV.MEMBER", "REMOVE", absl::StrCat(voter)};
   return true;
+}
+
+// Several members at once. One learner at least is made a voter, so that voters do not run out.
+void Nemesis::DrawJointChange(Random& random, FaultCommand* command) {
+  const raft::ConfState& conf = omniscience_->newest_conf();
+  if (const Process* leader = cluster_->Leader()) command->nodes = {leader->id()};
+  command->words = {"JOINT"};
+  const size_t sure = random.Below(conf.learners.size());
+  for (size_t i = 0; i < conf.learners.size(); ++i) {
+    if (i != sure && random.Chance(1, 3)) continue;
+    command->words.insert(command->words.end(), {"PROMOTE", absl::StrCat(conf.learners[i])});
+  }
+  if (conf.voters.size() < settings_.least_voters || random.Chance(1, 3)) return;
+  command->words.insert(command->words.end(),
+                        {"REMOVE", absl::StrCat(conf.voters[random.Below(conf.voters.size())])});
 }
 
 void Nemesis::Do(const FaultCommand& command) {
@@ -875,9 +904,40 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
 
 // --- Requests of the operator
 
+// The client port takes one change at a time. What joint consensus is for is in the core, in the
+// log and in what nodes forward, so somebody forwards it, as a node with a newer client port would.
+// It is there at once: whether it is under way is then a matter of logs, and nobody has to guess.
+void Nemesis::AskForJoint(const FaultCommand& command) {
+  raft::MembershipChange change;
+  change.transition = raft::MembershipChange::Transition::kJointImplicit;
+  for (size_t i = 1; i + 1 < command.words.size(); i += 2) {
+    raft::MemberChange member;
+    member.kind = command.words[i] == "PROMOTE" ? raft::MemberChange::Kind::kAddVoter
+                                                : raft::MemberChange::Kind::kRemove;
+    if (absl::SimpleAtoi(command.words[i + 1], &member.node)) change.changes.push_back(member);
+  }
+  Process* leader = cluster_->Find(command.nodes[0]);
+  const std::vector<raft::NodeId> members = raft::AllMembers(omniscience_->newest_conf());
+  const auto other = std::find_if(members.begin(), members.end(),
+                                  [&](raft::NodeId node) { return node != command.nodes[0]; });
+  if (leader == nullptr || leader->state() != Process::State::kUp || other == members.end()) return;
+  Remark(absl::StrCat("node ", *other, " forwards: ", absl::StrJoin(command.words, " ")));
+  wire::PeerMessage message;
+  message.envelope.from = *other;
+  message.envelope.from_incarnation = message.envelope.to_incarnation = kIncarnation;
+  message.envelope.to = leader->id();
+  message.body = wire::ForwardRequest{kForwardIds + ++forwarded_, leader->replica()->raft().term(),
+                                      wire::ForwardKind::kMembership,
+                                      raft::Payload::Copy(raft::EncodeMembershipChange(change))};
+  std::string frame;
+  wire::PeerEncoder().AppendTo(message, &frame);
+  leader->ReceiveFrame(frame);
+}
+
 void Nemesis::Ask(const FaultCommand& command) {
   if (operator_.busy()) return;
   const std::vector<std::string>& words = command.words;
+  if (words[0] == "JOINT") return AskForJoint(command);
   const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
   if (adds && words[2] == absl::StrCat(cluster_->NextJoiner())) cluster_->StartJoiner();
   const raft::NodeId to = command.nodes[0];

@@ -102,7 +102,7 @@ struct FaultCommand {
   // storms: so many of 1000 doubled; disks that rot or lie: the seed of the details
   uint64_t draw = 0;
   // transfers, membership requests: what the operator asks nodes[0]. An ADD starts the node that it
-  // names, unless it is there
+  // names, unless it is there. JOINT PROMOTE 4 REMOVE 2: what a node forwards to nodes[0]
   std::vector<std::string> words;
 
   friend bool operator==(const FaultCommand&, const FaultCommand&) = default;
@@ -124,6 +124,7 @@ struct NemesisSettings {
   uint32_t at_leader_percent = 50;
   uint32_t most_members = 7;
   uint32_t least_voters = 2;
+  bool joint = false;  // learners are made voters, and voters removed, several at once
   Time operator_patience = 2 * kSecond;
   // Does this instead of what it would draw: what has a time by itself, in this order; what has a
   // condition whoever watches for conditions has to let it Do.
@@ -217,6 +218,7 @@ class Nemesis {
   // A command of that kind for the cluster as it is; nullopt when there is nobody for it.
   std::optional<FaultCommand> Draw(Fault fault, Random& random);
   bool DrawMembership(Random& random, FaultCommand* command);
+  void DrawJointChange(Random& random, FaultCommand* command);
   void Hold(Fault fault, const Aim& aim, Time lasts, std::function<uint64_t()> effect,
             std::function<void()> take_back);
   void TakeBack(uint64_t id);
@@ -260,6 +262,7 @@ class Nemesis {
   void BringBack(raft::NodeId node, uint32_t tries);
   void EndLie(raft::NodeId node);
   void Ask(const FaultCommand& command);
+  void AskForJoint(const FaultCommand& command);
 
   // Attacks (attacks.cc).
   bool DrawAttack(Random& random, FaultCommand* command);
@@ -311,6 +314,7 @@ class Nemesis {
   std::vector<CuedFault> record_;
   // A change of the members was asked for, and the operator does not know what became of it.
   bool change_in_doubt_ = false;
+  uint64_t forwarded_ = 0;  // joint changes
   bool stopped_ = false;
   Random core_random_;
   std::map<raft::NodeId, Left> left_;

@@ -41,6 +41,8 @@ constexpr OracleInfo kOracles[] = {
      "When all faults are over there is soon a leader, and every operation completes."},
     {Oracle::kConvergence, "I21", "convergence",
      "When all faults are over all members come to the same log, state and configuration."},
+    {Oracle::kStability, "I22", "stability",
+     "Where campaigns are asked for first, nobody begins one without the consent of a quorum."},
     {Oracle::kCrashFree, "I24", "crash-free", "No check of the code's own logic fails."},
     {Oracle::kReplicaIdentity, "I26", "replica identity",
      "Nodes that have applied the same index hold the same state."},

@@ -29,6 +29,7 @@ enum class Oracle : uint8_t {
   kAtomicity,
   kLiveness,
   kConvergence,
+  kStability,
   kCrashFree,
   kReplicaIdentity,
   kAddressing,

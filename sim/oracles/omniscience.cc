@@ -200,12 +200,13 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckGivenUp(raft.id(), node);
   CheckNode(raft, node);
   CheckElection(raft, node);
+  CheckConsent(raft, node);
   CheckCommit(raft, node, work);
   CheckApplied(replica, node, work);
   CheckIdentity(replica, node);
   CheckPromises(raft, node);
   CheckFrames(raft, node, work);
-  CheckProgress(raft);
+  CheckProgress(raft, node, work);
   SeeRareStates(raft, node);
   NoteJobs(raft, node, work);
 }
@@ -221,6 +222,7 @@ void Omniscience::SeeRareStates(const raft::Raft& raft, const Node& node) {
     See(RareState::kDeposedWithEntries);
   }
   if (!raft.is_leader()) return;
+  if (raft::IsJoint(raft.conf())) See(RareState::kJoint);
   if (!raft::IsMember(raft.conf(), raft.id())) See(RareState::kLeaderNoMember);
   if (last == commit) return;
   const raft::Term term = raft.log().TermAt(commit + 1).value_or(raft.term());
@@ -250,7 +252,23 @@ void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
     fail(broken);
 }
 
-// --- Elections: I1, I4
+// --- Elections: I1, I4, I22
+
+// Only a campaign that a leader has asked for begins without a pre-vote, and that begins as a
+// follower.
+void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
+  const bool begins = raft.role() == raft::RoleName::kCandidate &&
+                      node.before->role == raft::RoleName::kPreCandidate;
+  if (!begins) return;
+  const auto consents = [&](raft::NodeId id) {
+    return id == raft.id() || (node.asked_term == raft.term() && node.consents.contains(id));
+  };
+  if (Majority(node.before->conf, consents) || Majority(raft.conf(), consents)) return;
+  judge_->Fail(Oracle::kStability,
+               absl::StrCat("node ", raft.id(), " campaigns in term ", raft.term(),
+                            " without the pre-votes of a quorum of ",
+                            raft::DescribeConfiguration(raft.conf())));
+}
 
 void Omniscience::CheckElection(const raft::Raft& raft, const Node& node) {
   const bool led = node.before->Led(raft.term());
@@ -539,7 +557,13 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
     NoteVote(raft.id(), node, message.term, raft.id());
   } else if (const auto* response = std::get_if<raft::VoteResponse>(&message.body)) {
     // A granted pre-vote names the candidate's term, not its sender's.
-    if (response->pre_vote && !response->rejected) return;
+    if (response->pre_vote && !response->rejected) {
+      Node& candidate = NodeOf(message.to);
+      if (message.term > candidate.asked_term) candidate.consents.clear();
+      candidate.asked_term = std::max(candidate.asked_term, message.term);
+      if (message.term == candidate.asked_term) candidate.consents.insert(raft.id());
+      return;
+    }
     if (!term_durable) fail("the term");
     if (response->rejected) return;
     if (!vote_durable(message.to)) fail("the vote");
@@ -579,8 +603,24 @@ void Omniscience::NoteVote(raft::NodeId voter, Node& node, raft::Term term,
                             " and has voted for node ", it->second));
 }
 
-void Omniscience::CheckProgress(const raft::Raft& raft) {
+void Omniscience::CheckProgress(const raft::Raft& raft, const Node& node,
+                                const replica::Work& work) {
   if (raft.progress() == nullptr) return;
+  // Who was a member and is one was not removed in between, if there was one change at most.
+  const auto changes =
+      std::count_if(work.events.begin(), work.events.end(), [](const replica::Event& event) {
+        return std::holds_alternative<replica::MembershipApplied>(event);
+      });
+  if (changes == 1 && node.before->Led(raft.term()) && raft.is_leader()) {
+    for (const Before::Acknowledged& before : node.before->acknowledged) {
+      const raft::Progress* peer = raft.progress()->Find(before.id);
+      if (peer == nullptr || peer->losses != before.losses || peer->match >= before.match) continue;
+      judge_->Fail(Oracle::kProgress,
+                   absl::StrCat("leader ", raft.id(), " of term ", raft.term(),
+                                " forgets that node ", before.id, " has entries up to ",
+                                before.match, " when its configuration changes"));
+    }
+  }
   for (const raft::Progress& peer : *raft.progress()) {
     const std::optional<raft::Term> term = raft.log().TermAt(peer.match);
     if (peer.match == 0 || !term.has_value()) continue;

@@ -123,6 +123,9 @@ class Omniscience final : public Witness {
     raft::Index acknowledged = 0;
     std::map<raft::Term, raft::NodeId> granted;  // votes it has given, its own included
     std::set<std::pair<raft::Term, raft::NodeId>> forgotten_votes;  // given, and lied away
+    // Who has told it that a campaign for this term may succeed: the highest term it was told of.
+    raft::Term asked_term = 0;
+    std::set<raft::NodeId> consents;
   };
   struct Lineage {
     raft::Entry entry;
@@ -143,6 +146,7 @@ class Omniscience final : public Witness {
   // One oracle each; names as in judge.h.
   void CheckNode(const raft::Raft& raft, Node& node);
   void CheckElection(const raft::Raft& raft, const Node& node);
+  void CheckConsent(const raft::Raft& raft, const Node& node);
   void CheckCommit(const raft::Raft& raft, Node& node, const replica::Work& work);
   void CheckFirstCommit(const raft::Raft& raft, const Node& node, const replica::Work& work);
   void CheckApplied(const replica::Replica& replica, Node& node, const replica::Work& work);
@@ -153,7 +157,7 @@ class Omniscience final : public Witness {
   void CheckFrames(const raft::Raft& raft, Node& node, const replica::Work& work);
   void CheckClaims(const raft::Raft& raft, Node& node, const raft::Message& message);
   void NoteVote(raft::NodeId voter, Node& node, raft::Term term, raft::NodeId candidate);
-  void CheckProgress(const raft::Raft& raft);
+  void CheckProgress(const raft::Raft& raft, const Node& node, const replica::Work& work);
   void NoteJobs(const raft::Raft& raft, Node& node, const replica::Work& work);
   // Appends the hashes of the entries to `hashes`, up to the first that is wrong.
   void CheckLogMatching(raft::NodeId id, const DiskModel& disk, const raft::PersistJob& job,

@@ -15,6 +15,7 @@ constexpr absl::string_view kNames[] = {
     "leaders deposed with entries",
     "leaders that are no members",
     "elections with losses promised",
+    "joint configurations",
 };
 static_assert(std::size(kNames) == kRareStates);
 

@@ -20,8 +20,9 @@ enum class RareState : uint8_t {
   kDeposedWithEntries,     // a leader steps down with entries that are not known to be committed
   kLeaderNoMember,         // a leader is no member of its own configuration any more
   kElectedWithLosses,      // an election while some disk has lost what its node still promises
+  kJoint,                  // a leader decides by two configurations at once
 };
-inline constexpr size_t kRareStates = static_cast<size_t>(RareState::kElectedWithLosses) + 1;
+inline constexpr size_t kRareStates = static_cast<size_t>(RareState::kJoint) + 1;
 
 absl::string_view Name(RareState state);
 

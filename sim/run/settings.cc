@@ -337,6 +337,7 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   DrawNetwork(random.Split("network"), &run);
   DrawClients(random.Split("clients"), &run);
   DrawNemesis(random.Split("nemesis"), &run);
+  run.nemesis.joint = random.Split("joint").Chance(1, 2);
   DrawDiskFaults(random.Split("disk faults"), &run);
   DrawLies(random.Split("lies"), &run);
   DrawAttacks(random.Split("attacks"), &run);

@@ -29,6 +29,7 @@ const char* const kEveryKind[] = {
     "slow-node 2 each-ms 20 for 1s",
     "restart-storm 2 each-ms 50 for 1s",
     "rolling-restart 1 2 3 each-ms 50 for 300ms",
+    "member 1 JOINT PROMOTE 4 PROMOTE 5 REMOVE 2",
     "rot 2 draw 18446744073709551615 for 300ms",
     "read-errors 2 draw 77 for 300ms",
     "hang-disk 2 for 300ms",
