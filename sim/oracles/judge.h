@@ -30,6 +30,7 @@ enum class Oracle : uint8_t {
   kLiveness,
   kConvergence,
   kStability,
+  kBounds,
   kCrashFree,
   kReplicaIdentity,
   kAddressing,

@@ -88,6 +88,7 @@ class Simulation {
   void FinishOperations();
   void Converge();
   std::string WhyNotConverged();
+  void Rest();
   void JudgeHistory(RunReport* report);
   RunCounters Count() const;
 
@@ -131,6 +132,7 @@ RunReport Simulation::Run() {
   RunFor(settings_.calm);
   FinishOperations();
   Converge();
+  Rest();
 
   RunReport report;
   report.counters = Count();
@@ -325,6 +327,37 @@ std::string Simulation::WhyNotConverged() {
     }
   }
   return {};
+}
+
+// Everybody has everything and nobody asks for anything: the leader stays, and there is little to
+// say. (Who was removed and has not been switched off yet may campaign, and keeps others awake where
+// nobody is loyal.)
+void Simulation::Rest() {
+  if (judge_.failed()) return;
+  const raft::Raft& leading = cluster_.Leader()->replica()->raft();
+  const raft::NodeId leader = leading.id();
+  const raft::Term term = leading.term();
+  const std::vector<raft::NodeId> nodes = cluster_.InUse();
+  if (raft::AllMembers(leading.conf()).size() != nodes.size()) return;
+  const replica::Options& replica = settings_.cluster.replica;
+  const uint64_t beats = 3 * replica.raft.election_ticks / replica.raft.heartbeat_ticks;
+  const uint64_t sent = cluster_.network().counters().sent;
+  RunFor(beats * replica.raft.heartbeat_ticks * replica.tick_us);
+  if (judge_.failed()) return;
+  const Process* now = cluster_.Leader();
+  if (now == nullptr || now->id() != leader || now->replica()->raft().term() != term) {
+    return judge_.Fail(Oracle::kStability,
+                       absl::StrCat("a healthy cluster at rest loses its leader ", leader,
+                                    " of term ", term));
+  }
+  // A heartbeat and its answer for each follower; as much again for what else may have to be said,
+  // and a word with everybody.
+  const uint64_t most = (beats + 2) * (nodes.size() - 1) * 4 + 40 * nodes.size();
+  const uint64_t said = cluster_.network().counters().sent - sent;
+  if (said <= most) return;
+  judge_.Fail(Oracle::kBounds,
+              absl::StrCat(nodes.size(), " nodes at rest send ", said, " messages in ", beats,
+                           " heartbeats; ", most, " would be many"));
 }
 
 // --- The end

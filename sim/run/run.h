@@ -5,7 +5,8 @@
 //   3  healing: every fault is taken back, every node is up. Soon there is a leader (I20)
 //   4  clients go on for a while, then stop; everything they asked is answered (I20)
 //   5  all members come to the same log, state and configuration (I21)
-//   6  the history is judged (I17), and what happened counted
+//   6  nobody does anything: the leader stays (I22), and little is sent (I23)
+//   7  the history is judged (I17), and what happened counted
 //
 // The oracles look on from the first event to the last; a run ends with the first violation.
 #pragma once

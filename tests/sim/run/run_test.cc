@@ -1,5 +1,6 @@
 #include "sim/run/run.h"
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -79,6 +80,34 @@ TEST(RunTest, ProfilesHaveTheFaultsTheyAreNamedFor) {
     }
     EXPECT_EQ(network.cluster.founders, all.cluster.founders);
   }
+}
+
+// What a quiet run of one second of chaos and one of calm is told when `disturb` happens while it
+// rests.
+std::string AtRest(const std::function<void(Cluster&)>& disturb) {
+  RunSettings settings;
+  settings.chaos = kSecond;
+  settings.script = [disturb](Cluster& cluster) {
+    cluster.scheduler().At(2'100 * kMillisecond, Actor::kScript, [&] { disturb(cluster); });
+  };
+  const RunReport report = Simulate(settings);
+  if (!report.violation.has_value()) return "nothing";
+  return std::string(InfoOf(report.violation->oracle).id);
+}
+
+TEST(RunTest, AClusterAtRestKeepsItsLeaderAndSaysLittle) {
+  EXPECT_EQ(AtRest([](Cluster&) {}), "nothing");
+  EXPECT_EQ(AtRest([](Cluster& cluster) {
+              const raft::NodeId leader = cluster.Leader()->id();
+              for (const raft::NodeId other : cluster.InUse()) {
+                if (other != leader) cluster.network().Cut(leader, other);
+              }
+            }),
+            "I22");
+  EXPECT_EQ(AtRest([](Cluster& cluster) {
+              for (int i = 0; i < 1'000; ++i) cluster.network().Stream(1, 2, "one more");
+            }),
+            "I23");
 }
 
 TEST(RunTest, TheHistoryCanBeWrittenAndJudgedByTheTool) {
