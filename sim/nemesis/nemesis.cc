@@ -921,7 +921,8 @@ void Nemesis::AskForJoint(const FaultCommand& command) {
   const auto other = std::find_if(members.begin(), members.end(),
                                   [&](raft::NodeId node) { return node != command.nodes[0]; });
   if (leader == nullptr || leader->state() != Process::State::kUp || other == members.end()) return;
-  if (leader->replica()->raft().term() == 0) return;  // nobody forwards to one who knows of no term
+  // Nothing is forwarded to who leads no term.
+  if (leader->replica()->repairing() || !leader->replica()->raft().is_leader()) return;
   Remark(absl::StrCat("node ", *other, " forwards: ", absl::StrJoin(command.words, " ")));
   wire::PeerMessage message;
   message.envelope.from = *other;
