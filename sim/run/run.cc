@@ -330,8 +330,8 @@ std::string Simulation::WhyNotConverged() {
 }
 
 // Everybody has everything and nobody asks for anything: the leader stays, and there is little to
-// say. (Who was removed and has not been switched off yet may campaign, and keeps others awake where
-// nobody is loyal.)
+// say. (Who was removed and has not been switched off yet may campaign, and keeps others awake
+// where nobody is loyal.)
 void Simulation::Rest() {
   if (judge_.failed()) return;
   const raft::Raft& leading = cluster_.Leader()->replica()->raft();
@@ -344,12 +344,21 @@ void Simulation::Rest() {
   const uint64_t sent = cluster_.network().counters().sent;
   RunFor(beats * replica.raft.heartbeat_ticks * replica.tick_us);
   if (judge_.failed()) return;
+  // A scrubber may find that its own disk has rotted, and a leader then hands over before it opens
+  // it anew; and where two heartbeats nearly make an election timeout, a fast clock is enough.
+  const Nemesis::Counters& faults = nemesis_.counters();
+  const bool rot = replica.scrub_bytes_per_s != 0 &&
+                   std::any_of(faults.begin() + kFirstDiskFault, faults.begin() + kFirstAttack,
+                               [](uint64_t count) { return count > 0; });
+  const bool tight = replica.raft.election_ticks < 3 * replica.raft.heartbeat_ticks;
   const Process* now = cluster_.Leader();
-  if (now == nullptr || now->id() != leader || now->replica()->raft().term() != term) {
-    return judge_.Fail(Oracle::kStability,
-                       absl::StrCat("a healthy cluster at rest loses its leader ", leader,
-                                    " of term ", term));
+  const bool stays = now != nullptr && now->id() == leader && now->replica()->raft().term() == term;
+  if (!stays && !rot && !tight) {
+    return judge_.Fail(
+        Oracle::kStability,
+        absl::StrCat("a healthy cluster at rest loses its leader ", leader, " of term ", term));
   }
+  if (!stays) return;
   // A heartbeat and its answer for each follower; as much again for what else may have to be said,
   // and a word with everybody.
   const uint64_t most = (beats + 2) * (nodes.size() - 1) * 4 + 40 * nodes.size();
