@@ -36,7 +36,7 @@ RunReport Play(const std::string& fault, const std::function<void(Cluster&)>& lo
 TEST(ProcessesTest, ASlowNodeStandsStillAsLongAsItRuns) {
   size_t runs = 0, stands = 0, changes = 0;
   bool stood = false;
-  const RunReport report = Play("slow-node 2 each-ms 20 for 1s", [&](Cluster& cluster) {
+  const RunReport report = Play("slow-node 2 each-ms 70 for 1s", [&](Cluster& cluster) {
     const bool stands_now = cluster.Find(2)->state() == Process::State::kPaused;
     const Time now = cluster.scheduler().now();
     if (now < kBegins || now > kEnds) {
@@ -49,7 +49,7 @@ TEST(ProcessesTest, ASlowNodeStandsStillAsLongAsItRuns) {
   EXPECT_EQ(report.counters.faults[static_cast<size_t>(Fault::kSlowNode)], 1u);
   EXPECT_GE(runs, 475u);
   EXPECT_GE(stands, 475u);
-  EXPECT_GE(changes, 48u);
+  EXPECT_EQ(changes, 15u);  // it stands when it is over
 }
 
 // Whoever else pauses it, or kills it, is not undone by that.
