@@ -16,6 +16,7 @@ namespace {
 std::string AccountKey(uint64_t pair, int account) {
   return absl::StrCat("p", pair, account == 0 ? "a" : "b");
 }
+constexpr char kSecondAccount = 'b';
 // Every key that starts with "p" is one of an account.
 constexpr absl::string_view kAccountsBegin = "p";
 constexpr absl::string_view kAccountsEnd = "q";
@@ -201,7 +202,9 @@ std::string PairFault(const kv::Store& store, uint32_t pairs) {
   const kv::TreeView data = store.View().data;
   for (uint32_t pair = 0; pair < pairs; ++pair) {
     const std::string key = AccountKey(pair, 0);
-    const std::optional<kv::TreeEntry> found[] = {data.Find(key), data.Find(AccountKey(pair, 1))};
+    std::string other = key;
+    other.back() = kSecondAccount;
+    const std::optional<kv::TreeEntry> found[] = {data.Find(key), data.Find(other)};
     int64_t amounts[2] = {0, 0};
     const auto amount = [&](size_t i) {
       return found[i].has_value() && absl::SimpleAtoi(found[i]->value->view(), &amounts[i]);

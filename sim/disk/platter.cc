@@ -66,7 +66,7 @@ void SimDisk::Platter::Restart() {
 }
 
 std::shared_ptr<SimDisk::Inode> SimDisk::Platter::Find(absl::string_view name) const {
-  const auto found = names.find(std::string(name));
+  const auto found = names.find(name);
   return found == names.end() ? nullptr : found->second;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -110,7 +111,7 @@ struct SimDisk::Item {
 };
 
 struct SimDisk::Platter {
-  using Names = std::map<std::string, std::shared_ptr<Inode>>;
+  using Names = std::map<std::string, std::shared_ptr<Inode>, std::less<>>;
   // One atomic change of the directory: names and what they become (null: gone).
   using Change = std::vector<std::pair<std::string, std::shared_ptr<Inode>>>;
   enum class Gate { kGo, kInFlight, kDead };

@@ -204,7 +204,7 @@ SimDisk::~SimDisk() = default;
 
 absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Open(absl::string_view name, Mode mode) {
   if (platter_->off) return PowerLost();
-  auto found = platter_->names.find(std::string(name));
+  auto found = platter_->names.find(name);
   if (found == platter_->names.end()) return absl::NotFoundError(absl::StrCat(name, ": no file"));
   return std::make_unique<OpenFile>(platter_, found->second, std::string(name), mode);
 }
@@ -212,7 +212,7 @@ absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Open(absl::string_view n
 absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Create(absl::string_view name) {
   const Platter::Gate gate = platter_->Enter();
   if (gate == Platter::Gate::kDead) return PowerLost();
-  if (platter_->names.contains(std::string(name))) {
+  if (platter_->names.contains(name)) {
     return absl::AlreadyExistsError(absl::StrCat(name, ": exists"));
   }
   if (platter_->Strikes(Operation::kCreate) ||
@@ -229,7 +229,7 @@ absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Create(absl::string_view
 absl::Status SimDisk::Rename(absl::string_view from, absl::string_view to) {
   const Platter::Gate gate = platter_->Enter();
   if (gate == Platter::Gate::kDead) return PowerLost();
-  auto found = platter_->names.find(std::string(from));
+  auto found = platter_->names.find(from);
   if (found == platter_->names.end()) return absl::NotFoundError(absl::StrCat(from, ": no file"));
   if (platter_->Strikes(Operation::kRename)) {
     return absl::DataLossError(absl::StrCat(from, ": injected rename error"));
@@ -241,7 +241,7 @@ absl::Status SimDisk::Rename(absl::string_view from, absl::string_view to) {
 absl::Status SimDisk::Remove(absl::string_view name) {
   const Platter::Gate gate = platter_->Enter();
   if (gate == Platter::Gate::kDead) return PowerLost();
-  if (!platter_->names.contains(std::string(name))) {
+  if (!platter_->names.contains(name)) {
     return absl::NotFoundError(absl::StrCat(name, ": no file"));
   }
   if (platter_->Strikes(Operation::kRemove)) {

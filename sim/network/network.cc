@@ -41,7 +41,7 @@ void Network::Send(raft::NodeId from, raft::NodeId to, std::string frame) {
   if (doubled && !options_.in_order) {
     ++counters_.doubled;
     if (watcher_ != nullptr) watcher_->FrameDoubled(number);
-    Launch(from, to, number, name, "its double takes", frame);
+    Launch(from, to, number, name, "its double takes", std::string(frame));
   }
   Launch(from, to, number, name, "takes", std::move(frame));
 }
@@ -84,7 +84,7 @@ void Network::StreamArrived(raft::NodeId to, absl::string_view body) {
 }
 
 void Network::Launch(raft::NodeId from, raft::NodeId to, uint64_t number, absl::string_view name,
-                     absl::string_view takes, std::string frame) {
+                     absl::string_view takes, std::string&& frame) {
   Time arrival = scheduler_->now() + decisions_->Decide(name, takes, Usual(options_.delay), [this] {
     return Draw(options_.delay, random_);
   });
@@ -113,7 +113,7 @@ void Network::Inject(raft::NodeId from, raft::NodeId to, std::string frame, Time
 }
 
 void Network::Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, uint64_t number,
-                     std::string frame) {
+                     std::string&& frame) {
   if (life != LifeOf(to)) return Tell(number, Fate::kReset);
   Link& link = LinkOf(from, to);
   if (link.cuts > 0) {

@@ -151,9 +151,9 @@ class Network {
   }
   // `takes`: how long the decision about that is called.
   void Launch(raft::NodeId from, raft::NodeId to, uint64_t number, absl::string_view name,
-              absl::string_view takes, std::string frame);
+              absl::string_view takes, std::string&& frame);
   void Arrive(raft::NodeId from, raft::NodeId to, uint64_t life, uint64_t number,
-              std::string frame);
+              std::string&& frame);
   void Tell(uint64_t number, Fate fate) const {
     if (watcher_ != nullptr) watcher_->FrameMet(number, fate);
   }

@@ -346,10 +346,10 @@ void Process::Turn(const Give& input) {
   input(*replica_);
   replica::Work work = replica_->TakeWork();
   if (shown) witness_->AfterTurn(*replica_, work);
-  CarryOut(std::move(work));
+  CarryOut(work);
 }
 
-void Process::CarryOut(replica::Work work) {
+void Process::CarryOut(replica::Work& work) {
   if (work.members_changed && links_.has_value()) UpdatePeers();
   for (replica::Work::Frame& frame : work.frames) {
     trace_->Add(kFrameOut, id() << 32 | frame.to, frame.bytes);

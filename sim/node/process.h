@@ -124,7 +124,7 @@ class Process final : public Streams::Host {
   void Receive(Give&& input);
   template <typename Give>
   void Turn(const Give& input);
-  void CarryOut(replica::Work work);
+  void CarryOut(replica::Work& work);  // takes it out of there
   // The same for what is about its connections: they are not the replica's business.
   void OnLinks(Input input);
   void CarryOutLinks();

@@ -42,19 +42,25 @@ void Scheduler::Pop() {
   heap_.pop_back();
   const size_t size = heap_.size();
   if (size == 0) return;
+  Key* const heap = heap_.data();
+  const auto sooner = [heap](size_t a, size_t b) { return heap[b] < heap[a] ? b : a; };
   size_t at = 0;
   for (;;) {
+    static_assert(kChildren == 4);
     const size_t first = at * kChildren + 1;
-    if (first >= size) break;
     size_t least = first;
-    for (size_t child = first + 1; child < std::min(first + kChildren, size); ++child) {
-      if (heap_[child] < heap_[least]) least = child;
+    if (first + kChildren <= size) {
+      least = sooner(sooner(first, first + 1), sooner(first + 2, first + 3));
+    } else if (first < size) {
+      for (size_t child = first + 1; child < size; ++child) least = sooner(least, child);
+    } else {
+      break;
     }
-    if (!(heap_[least] < last)) break;
-    heap_[at] = heap_[least];
+    if (!(heap[least] < last)) break;
+    heap[at] = heap[least];
     at = least;
   }
-  heap_[at] = last;
+  heap[at] = last;
 }
 
 bool Scheduler::RunOne(Time end) {

@@ -52,13 +52,26 @@ void Trace::Fold() const {
     if (steps == SIZE_MAX) break;
     if (all) {
       static_assert(kLanes == 4);
-      auto& [a, b, c, d] = lanes;
-      for (size_t i = 0; i < steps; ++i) {
-        a.hash = (a.hash ^ static_cast<uint8_t>(a.at[i])) * kPrime;
-        b.hash = (b.hash ^ static_cast<uint8_t>(b.at[i])) * kPrime;
-        c.hash = (c.hash ^ static_cast<uint8_t>(c.at[i])) * kPrime;
-        d.hash = (d.hash ^ static_cast<uint8_t>(d.at[i])) * kPrime;
+      uint64_t a = lanes[0].hash, b = lanes[1].hash, c = lanes[2].hash, d = lanes[3].hash;
+      const char* const in_a = lanes[0].at;
+      const char* const in_b = lanes[1].at;
+      const char* const in_c = lanes[2].at;
+      const char* const in_d = lanes[3].at;
+      const auto step = [&](size_t i) {
+        a = (a ^ static_cast<uint8_t>(in_a[i])) * kPrime;
+        b = (b ^ static_cast<uint8_t>(in_b[i])) * kPrime;
+        c = (c ^ static_cast<uint8_t>(in_c[i])) * kPrime;
+        d = (d ^ static_cast<uint8_t>(in_d[i])) * kPrime;
+      };
+      size_t i = 0;
+      for (; i + 4 <= steps; i += 4) {
+        step(i);
+        step(i + 1);
+        step(i + 2);
+        step(i + 3);
       }
+      for (; i < steps; ++i) step(i);
+      lanes[0].hash = a, lanes[1].hash = b, lanes[2].hash = c, lanes[3].hash = d;
     } else {
       for (Lane& lane : lanes) {
         for (size_t i = 0; i < std::min(steps, lane.left); ++i) {
