@@ -109,6 +109,9 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
     }
     return;
   }
+  // Whatever its state was: a repair begins anew without a death.
+  node.moved = true;
+  node.sound.reset();
   if (!wrong.empty()) {
     judge_->Fail(Oracle::kRecovery, absl::StrCat("node ", raft.id(), ": ", wrong));
   }
@@ -152,22 +155,33 @@ void Omniscience::BeforeTurn(const replica::Replica& replica) {
   if (!judging_) return;
   const raft::Raft& raft = replica.raft();
   Node& node = NodeOf(raft.id());
-  if (node.before.has_value() && node.before->IsOf(raft)) return;
-  node.before.emplace(raft);
+  // Nothing happens to a node between its turns: AfterTurn has compared, or Recovered knows.
+  if (!node.before.has_value()) {
+    node.before.emplace(raft);
+    node.sound.reset();
+  } else if (node.moved) {
+    node.before->Take(raft);
+  }
 }
 
-Omniscience::Before::Before(const raft::Raft& raft)
-    : steps(raft),
-      hard(raft.hard_state()),
-      role(raft.role()),
-      commit(raft.commit()),
-      applied(raft.applied()),
-      handed_out(raft.handed_out()),
-      log(raft.log().terms()),
-      suspicion(raft.suspicion()),
-      conf(raft.conf()) {
+Omniscience::Before::Before(const raft::Raft& raft) : steps(raft) { TakeRest(raft); }
+
+void Omniscience::Before::Take(const raft::Raft& raft) {
+  steps = raft::StepInvariants(raft);
+  TakeRest(raft);
+}
+
+void Omniscience::Before::TakeRest(const raft::Raft& raft) {
+  hard = raft.hard_state();
+  role = raft.role();
+  commit = raft.commit();
+  applied = raft.applied();
+  handed_out = raft.handed_out();
+  log = raft.log().terms();
+  suspicion = raft.suspicion();
+  conf = raft.conf();
+  acknowledged.clear();
   if (raft.progress() == nullptr) return;
-  acknowledged.reserve(conf.voters.size() + conf.voters_outgoing.size() + conf.learners.size());
   for (const raft::Progress& peer : *raft.progress()) {
     acknowledged.push_back({peer.id, peer.match, peer.losses});
   }
@@ -189,6 +203,29 @@ bool Omniscience::Before::IsOf(const raft::Raft& raft) const {
                     });
 }
 
+void Omniscience::Sound::Take(const raft::Raft& raft) {
+  leader = raft.leader();
+  durable = raft.durable();
+  offered_snapshot = raft.offered_snapshot().index;
+  installing_snapshot = raft.installing_snapshot();
+  transfer_target = raft.transfer_target();
+  rows.clear();
+  if (raft.progress() == nullptr) return;
+  for (const raft::Progress& peer : *raft.progress()) rows.push_back(RowOf(peer));
+}
+
+bool Omniscience::Sound::IsOf(const raft::Raft& raft) const {
+  if (leader != raft.leader() || durable != raft.durable() ||
+      offered_snapshot != raft.offered_snapshot().index ||
+      installing_snapshot != raft.installing_snapshot() ||
+      transfer_target != raft.transfer_target()) {
+    return false;
+  }
+  if (raft.progress() == nullptr) return rows.empty();
+  return std::equal(rows.begin(), rows.end(), raft.progress()->begin(), raft.progress()->end(),
+                    [](const Row& row, const raft::Progress& peer) { return row == RowOf(peer); });
+}
+
 void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work& work) {
   if (!judging_) return FollowTurn(work);
   const raft::Raft& raft = replica.raft();
@@ -198,6 +235,7 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
     if (dropped != nullptr) node.disk.SuspicionDropped(dropped->rest);
   }
   CheckGivenUp(raft.id(), node);
+  node.moved = !node.before->IsOf(raft);
   CheckNode(raft, node);
   CheckElection(raft, node);
   CheckConsent(raft, node);
@@ -247,9 +285,16 @@ void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
   const auto fail = [&](absl::string_view sentence) {
     judge_->Fail(Oracle::kNodeInvariants, absl::StrCat("node ", raft.id(), " breaks: ", sentence));
   };
-  if (const absl::string_view broken = raft::BrokenInvariant(raft); !broken.empty()) fail(broken);
-  if (const absl::string_view broken = node.before->steps.Broken(raft); !broken.empty())
+  // Both are functions of the state, and many turns leave it as it was.
+  if (node.moved || !node.sound.has_value() || !node.sound->IsOf(raft)) {
+    if (const absl::string_view broken = raft::BrokenInvariant(raft); !broken.empty()) fail(broken);
+    if (!node.sound.has_value()) node.sound.emplace();
+    node.sound->Take(raft);
+  }
+  if (!node.moved) return;
+  if (const absl::string_view broken = node.before->steps.Broken(raft); !broken.empty()) {
     fail(broken);
+  }
 }
 
 // --- Elections: I1, I4, I22

@@ -94,9 +94,12 @@ class Omniscience final : public Witness {
     };
 
     explicit Before(const raft::Raft& raft);
+    // Becomes that of `raft` now.
+    void Take(const raft::Raft& raft);
     // It is the state of `raft` now, in all that `steps` or anybody here looks at.
     bool IsOf(const raft::Raft& raft) const;
     bool Led(raft::Term term) const { return role == raft::RoleName::kLeader && hard.term == term; }
+    void TakeRest(const raft::Raft& raft);
 
     raft::StepInvariants steps;
     raft::HardState hard;
@@ -109,10 +112,36 @@ class Omniscience final : public Witness {
     raft::ConfState conf;
     std::vector<Acknowledged> acknowledged;
   };
+  // What BrokenInvariant looks at, but for what Before holds already. As long as all of it stays as
+  // it is there is nothing to ask. Whoever adds to BrokenInvariant adds it here.
+  struct Sound {
+    struct Row {
+      raft::Index next;
+      raft::Index sent_commit;
+      uint64_t inflights;
+      raft::ProgressState state;
+      friend bool operator==(const Row&, const Row&) = default;
+    };
+    static Row RowOf(const raft::Progress& peer) {
+      return {peer.next, peer.sent_commit, peer.inflights.count(), peer.state};
+    }
+
+    void Take(const raft::Raft& raft);
+    bool IsOf(const raft::Raft& raft) const;
+
+    raft::NodeId leader = raft::kNoNode;
+    raft::Index durable = 0;
+    raft::Index offered_snapshot = 0;
+    bool installing_snapshot = false;
+    raft::NodeId transfer_target = raft::kNoNode;
+    std::vector<Row> rows;
+  };
   // What this oracle knows about one node.
   struct Node {
     DiskModel disk;
     std::optional<Before> before;
+    bool moved = true;                // `before` is not the state that the last turn has left
+    std::optional<Sound> sound;       // with `before`: of what BrokenInvariant was asked about last
     raft::Index compared_commit = 0;  // its log agrees with the ghost up to here
     raft::Index applied = 0;          // by what it reported
     std::optional<raft::Index> digest_at;
