@@ -102,7 +102,13 @@ bool CoreDuties::TakeIn() {
           absl::StrCat("node ", joiner, " as a learner"), [add] { return add; }, is_member)) {
     return false;
   }
-  const raft::Index to = omniscience_->committed();
+  raft::Index to = 0;
+  for (const raft::NodeId node : core_) {
+    const Process* process = cluster_->Find(node);
+    if (process->state() == Process::State::kUp) {
+      to = std::max(to, process->replica()->raft().commit());
+    }
+  }
   if (!Wait(absl::StrCat("node ", joiner, " to be up to date"), [&] {
         const Process* process = cluster_->Find(joiner);
         return process->state() == Process::State::kUp &&
