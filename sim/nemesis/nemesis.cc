@@ -118,7 +118,11 @@ Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* d
       lies_{kFirstLie, kFirstAttack, settings.between_lies, &lie_random_},
       attacks_{kFirstAttack, kFaultKinds, settings.between_attacks, &attack_random_},
       operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
-      calm_network_(cluster->network().options()) {}
+      calm_network_(cluster->network().options()) {
+  for (Random* random : {&random_, &disk_random_, &lie_random_, &attack_random_}) {
+    decisions_->Own(random);
+  }
+}
 
 uint64_t Nemesis::total() const {
   return std::accumulate(counters_.begin(), counters_.end(), uint64_t{0});
@@ -135,7 +139,16 @@ void Nemesis::Remark(absl::string_view text) {
 
 void Nemesis::Start() {
   SweepUp();
-  if (settings_.script.has_value()) return NextOfScript(0);
+  if (settings_.script.has_value()) NextOfScript(0);
+  if (settings_.draws_from.has_value()) {
+    cluster_->scheduler().At(*settings_.draws_from, Actor::kScript, [this] { DrawAll(); });
+  } else if (!settings_.script.has_value()) {
+    DrawAll();
+  }
+}
+
+void Nemesis::DrawAll() {
+  if (ended_) return;
   Next(faults_);
   Next(disk_faults_);
   Next(lies_);
@@ -153,9 +166,7 @@ void Nemesis::Next(Course& course) {
     size_t kind = course.begin;
     while (draw >= settings_.shares[kind]) draw -= settings_.shares[kind++];
     if (const auto command = Draw(static_cast<Fault>(kind), *course.random)) {
-      if (decisions_->source() == Decisions::Source::kRecorded) {
-        record_.push_back({{std::nullopt, cluster_->scheduler().now()}, *command});
-      }
+      record_.push_back({{std::nullopt, cluster_->scheduler().now()}, *command});
       Do(*command);
     }
     Next(course);
@@ -167,7 +178,9 @@ void Nemesis::NextOfScript(size_t number) {
   while (number < script.size() && script[number].cue.when.has_value()) ++number;
   if (number == script.size()) return;
   cluster_->scheduler().At(script[number].cue.at, Actor::kScript, [this, number] {
-    Do((*settings_.script)[number].command);
+    const FaultCommand& command = (*settings_.script)[number].command;
+    if (!ended_) record_.push_back({{std::nullopt, cluster_->scheduler().now()}, command});
+    Do(command);
     NextOfScript(number + 1);
   });
 }
