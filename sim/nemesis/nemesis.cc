@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
@@ -772,6 +773,12 @@ void Nemesis::Ask(const FaultCommand& command) {
   const std::vector<std::string>& words = command.words;
   const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
   if (adds && words[2] == absl::StrCat(cluster_->NextJoiner())) cluster_->StartJoiner();
+  // Nobody adds what is not there, or was switched off: it would be waited for in vain.
+  raft::NodeId added = raft::kNoNode;
+  if (adds && (!absl::SimpleAtoi(words[2], &added) || cluster_->Find(added) == nullptr ||
+               cluster_->retired(added))) {
+    return;
+  }
   const raft::NodeId to = command.nodes[0];
   Remark(absl::StrCat("operator asks node ", to, ": ", absl::StrJoin(words, " ")));
   operator_.Ask(to, words, [this, fault = command.fault](bool ok, const std::string& text) {
