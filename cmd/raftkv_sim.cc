@@ -27,6 +27,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,6 +40,7 @@
 #include "absl/strings/str_format.h"
 #include "cmd/sim/bench.h"
 #include "cmd/sim/disk_table.h"
+#include "cmd/sim/explore.h"
 #include "cmd/sim/fault_table.h"
 #include "cmd/sim/junit.h"
 #include "cmd/sim/merge.h"
@@ -304,6 +306,18 @@ int RunSweep(const Arguments& arguments) {
   return kViolation;
 }
 
+int RunExploration(ExploreOptions options) {
+  options.progress = isatty(STDOUT_FILENO) != 0;
+  const ExploreResult result = Explore(options);
+  if (!result.status.ok()) return Cannot(result.status.message());
+  for (const ExploreFailure& failure : result.failures) {
+    absl::PrintF("%s", KeepFailure(program, options, failure));
+    if (!options.keep_going) break;
+  }
+  absl::PrintF("%s", FormatExplored(options, result));
+  return result.failures.empty() ? kFine : kViolation;
+}
+
 int PrintHashes(const Arguments& arguments) {
   SweepOptions options = OptionsOf(arguments);
   options.keep_going = true;
@@ -552,6 +566,25 @@ int Main(int argc, char** argv) {
                     "Write a line of JSON for each seed to this file as it finishes; seeds that "
                     "are there already are not run");
   sweep->add_option("--junit", arguments.junit, "Write JUnit XML to this file");
+  ExploreOptions explored;
+  explored.guide.guided = false;
+  bool no_attacks = false, count_states = false;
+  CLI::Option_group* exploring = sweep->add_option_group("What runs come to");
+  exploring->add_flag("--guided", explored.guide.guided,
+                      "Vary runs that came to states of the cluster that were new or rare; as many "
+                      "runs as there are seeds, which are used as fresh ones are needed");
+  exploring->add_flag("--count-states", count_states,
+                      "Count the abstract states of the cluster that the seeds come to");
+  exploring->add_flag("--no-attacks", no_attacks, "The nemesis has no attacks");
+  exploring->add_option("--cpu-seconds", explored.cpu_seconds,
+                        "Begin no more runs after so much time of CPU, of all processes together");
+  exploring->add_option("--corpus", explored.corpus,
+                        "With --guided: recipes in this folder are run first, new ones are added");
+  exploring->add_option("--failures", explored.failures,
+                        "Scenarios of what these runs break are written to this folder");
+  for (const char* other : {"--twice", "--shard", "--out", "--junit", "--list"}) {
+    exploring->excludes(sweep->get_option(other));
+  }
 
   CLI::App* hash = app.add_subcommand("hash", "Print a line 'seed hash' for each seed");
   add_sweep(hash);
@@ -689,7 +722,19 @@ int Main(int argc, char** argv) {
     }
     return ExitCode(Replay(replayed));
   }
-  if (sweep->parsed()) return RunSweep(arguments);
+  if (sweep->parsed()) {
+    if (exploring->count_all() == 0) return RunSweep(arguments);
+    const SeedRange seeds = *ParseSeedRange(arguments.seeds);
+    explored.guide.first_seed = seeds.first;
+    explored.guide.profile = arguments.profile;
+    explored.guide.attacks = !no_attacks;
+    explored.count_states = count_states || explored.guide.guided;
+    const bool until_time = explored.cpu_seconds > 0 && sweep->count("--seeds") == 0;
+    explored.runs = until_time ? std::numeric_limits<uint64_t>::max() : seeds.count();
+    explored.jobs = arguments.jobs;
+    explored.keep_going = arguments.keep_going;
+    return RunExploration(explored);
+  }
   if (hash->parsed()) return PrintHashes(arguments);
   if (bench->parsed()) return RunBench(bench_seeds, measured);
   if (crash_points->parsed()) return ListCrashPoints(crash, only_job);

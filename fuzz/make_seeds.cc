@@ -228,6 +228,9 @@ std::vector<std::pair<std::string, std::string>> Segments() {
 
 using Seeds = std::vector<std::pair<std::string, std::string>>;
 
+// Programs of cluster_run: a seed and a profile, then knobs, turns, changed decisions and faults.
+Seeds RunPrograms();
+
 std::string Bytes(const std::vector<int>& values) {
   std::string bytes;
   for (const int value : values) bytes.push_back(static_cast<char>(value));
@@ -266,6 +269,28 @@ Seeds SlotSeeds(const raftkv::storage::SlotFile& file, const std::string& payloa
           {"written_between_syncs", written(1, {})},
           {"written_one_flipped", written(0, {1, 40, 0, 3})},
           {"written_cut", written(1, {5, 0, 16, 0})}};
+}
+
+Seeds RunPrograms() {
+  const auto fault = [](int at, int kind, int aim, int lasts) {
+    return Bytes({3, 0, at, kind, aim, 0, lasts});
+  };
+  constexpr int kPartition = 0, kIsolation = 1, kOneWay = 2, kClog = 3, kPowerLoss = 4, kKill = 5,
+                kPause = 6, kTransfer = 10, kMembership = 11;
+  constexpr int kRemove3 = 7 * 2, kAdd6 = 7 * 5 + 98;
+  return {{"membership", Bytes({1, 0, 0})},
+          {"network", Bytes({2, 0, 1})},
+          {"crashes", Bytes({3, 0, 2})},
+          {"five_nodes_and_losses", Bytes({4, 0, 1, 0, 0, 0xb0, 0xaa, 0, 2, 0, 0x80})},
+          {"turns", Bytes({5, 0, 0, 1, 0, 64, 7, 0, 1, 0, 128, 8, 0})},
+          {"decisions", Bytes({6, 0, 2, 2, 100, 1, 5, 0, 2, 200, 2, 6, 0, 2, 44, 3, 1, 0})},
+          {"cut_and_killed", Bytes({7, 0, 1}) + fault(60, kPartition, 0b0110, 64) +
+                                 fault(90, kKill, 2, 30) + fault(150, kIsolation, 0, 40)},
+          {"deaf_and_held", Bytes({8, 0, 2}) + fault(40, kOneWay, 0b0011, 50) +
+                                fault(110, kClog, 0b1000, 60) + fault(200, kPause, 1, 40)},
+          {"members_under_fire", Bytes({9, 0, 0}) + fault(50, kMembership, kAdd6, 0) +
+                                     fault(80, kMembership, kRemove3, 0) +
+                                     fault(85, kPowerLoss, 0, 30) + fault(120, kTransfer, 8, 0)}};
 }
 
 Seeds SnapshotSeeds() {
@@ -484,6 +509,9 @@ int main(int argc, char** argv) {
   }
   for (const auto& [name, bytes] : ClusterPrograms()) {
     written &= Write(corpus / "core_cluster", name, bytes);
+  }
+  for (const auto& [name, bytes] : RunPrograms()) {
+    written &= Write(corpus / "cluster_run", name, bytes);
   }
   // Bytes of core_peer have no form to speak of: a few hundred instructions use each kind.
   for (uint64_t number = 1; number <= 16; ++number) {

@@ -12,7 +12,9 @@
 namespace raftkv::sim {
 
 Client::Client(const ClientSettings& settings, const World& world, Random random)
-    : settings_(settings), world_(world), random_(random) {}
+    : settings_(settings), world_(world), random_(random) {
+  world_.decisions->Own(&random_);
+}
 
 std::string Client::Name() const {
   return absl::StrCat(settings_.in_session ? "s" : "c", settings_.number);

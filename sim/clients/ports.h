@@ -44,7 +44,9 @@ class Ports {
         decisions_(decisions),
         options_(options),
         random_(random),
-        find_(std::move(find)) {}
+        find_(std::move(find)) {
+    decisions_->Own(&random_);
+  }
 
   // For callers.
   replica::ClientId Connect(Caller* caller, raft::NodeId node);

@@ -46,6 +46,8 @@ class Workload {
  public:
   Workload(const WorkloadOptions& options, Random random);
 
+  Random* random() { return &random_; }  // what it draws from
+
   // `writes_only`: for a command that is to run in a session. `session`: whose own counter may be
   // counted; 0: none.
   PlannedOperation Draw(bool writes_only, uint64_t session);

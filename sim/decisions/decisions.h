@@ -16,16 +16,32 @@
 //
 // Not decided here, but by the seed alone: the timeouts that a node draws, its clocks, and details
 // of faults that have a number of their own.
+//
+// A run that is drawn can be steered away from what its seed would do (sim/guidance), which costs
+// nothing either: from some moment on all streams begin anew (Turn), and single decisions, by their
+// number in the run, come out in another way (ChangedDecision).
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "core/raft/random.h"
 
 namespace raftkv::sim {
+
+// The decision `number` of a run, from 1, gets another answer than the one that is drawn: yes for
+// no, longer or shorter, another node. `how` says which other one.
+struct ChangedDecision {
+  uint64_t number = 0;
+  uint64_t how = 0;
+  friend bool operator==(const ChangedDecision&, const ChangedDecision&) = default;
+};
 
 class Decisions {
  public:
@@ -51,19 +67,39 @@ class Decisions {
   template <typename Draw>
   uint64_t Decide(absl::string_view name, absl::string_view aspect, uint64_t usual,
                   const Draw& draw) {
-    if (source_ == Source::kDrawn) return draw();
-    return DecideByName(name, aspect, usual, [&draw] { return static_cast<uint64_t>(draw()); });
+    const bool changed = ++made_ == next_changed_;
+    if (source_ == Source::kDrawn && !changed) return draw();
+    return DecideByName(name, aspect, usual, changed,
+                        [&draw] { return static_cast<uint64_t>(draw()); });
   }
+
+  // So many decisions so far.
+  uint64_t made() const { return made_; }
+  // Ascending; before the first decision. Those of a run whose answers are given are not changed.
+  void set_changed(std::vector<ChangedDecision> changed);
+  // Whatever draws from a stream of the run's seed has its generator here, or a Turn passes it by.
+  // The generator must outlive the last Turn.
+  void Own(Random* random) { owned_.push_back(random); }
+  // All generators begin anew, each with numbers that follow from its own seed and `salt`.
+  void Turn(uint64_t salt);
 
   // Recorded: what was unusual. Given: what was given.
   const Answers& answers() const { return answers_; }
 
  private:
+  static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
+
   std::string Count(std::string what);
   uint64_t DecideByName(absl::string_view name, absl::string_view aspect, uint64_t usual,
-                        absl::FunctionRef<uint64_t()> draw);
+                        bool changed, absl::FunctionRef<uint64_t()> draw);
+  uint64_t Changed(absl::string_view aspect, uint64_t answer);
 
   Source source_;
+  uint64_t made_ = 0;
+  uint64_t next_changed_ = kNever;  // the number of changed_[at_changed_]
+  size_t at_changed_ = 0;
+  std::vector<ChangedDecision> changed_;
+  std::vector<Random*> owned_;
   Answers answers_;
   std::map<std::string, uint64_t, std::less<>> counts_;
 };

@@ -130,7 +130,11 @@ Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* d
       attacks_{kFirstAttack, kFaultKinds, settings.between_attacks, &attack_random_},
       operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
       calm_network_(cluster->network().options()),
-      core_random_(random.Split("core")) {}
+      core_random_(random.Split("core")) {
+  for (Random* random : {&random_, &disk_random_, &lie_random_, &attack_random_, &core_random_}) {
+    decisions_->Own(random);
+  }
+}
 
 uint64_t Nemesis::total() const {
   return std::accumulate(counters_.begin(), counters_.end(), uint64_t{0});
@@ -147,7 +151,16 @@ void Nemesis::Remark(absl::string_view text) {
 
 void Nemesis::Start() {
   SweepUp();
-  if (settings_.script.has_value()) return NextOfScript(0);
+  if (settings_.script.has_value()) NextOfScript(0);
+  if (settings_.draws_from.has_value()) {
+    cluster_->scheduler().At(*settings_.draws_from, Actor::kScript, [this] { DrawAll(); });
+  } else if (!settings_.script.has_value()) {
+    DrawAll();
+  }
+}
+
+void Nemesis::DrawAll() {
+  if (ended_) return;
   Next(faults_);
   Next(disk_faults_);
   Next(lies_);
@@ -165,9 +178,7 @@ void Nemesis::Next(Course& course) {
     size_t kind = course.begin;
     while (draw >= settings_.shares[kind]) draw -= settings_.shares[kind++];
     if (const auto command = Draw(static_cast<Fault>(kind), *course.random)) {
-      if (decisions_->source() == Decisions::Source::kRecorded) {
-        record_.push_back({{std::nullopt, cluster_->scheduler().now()}, *command});
-      }
+      record_.push_back({{std::nullopt, cluster_->scheduler().now()}, *command});
       Do(*command);
     }
     Next(course);
@@ -179,7 +190,9 @@ void Nemesis::NextOfScript(size_t number) {
   while (number < script.size() && script[number].cue.when.has_value()) ++number;
   if (number == script.size()) return;
   cluster_->scheduler().At(script[number].cue.at, Actor::kScript, [this, number] {
-    Do((*settings_.script)[number].command);
+    const FaultCommand& command = (*settings_.script)[number].command;
+    if (!ended_) record_.push_back({{std::nullopt, cluster_->scheduler().now()}, command});
+    Do(command);
     NextOfScript(number + 1);
   });
 }
@@ -942,6 +955,12 @@ void Nemesis::Ask(const FaultCommand& command) {
   if (words[0] == "JOINT") return AskForJoint(command);
   const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
   if (adds && words[2] == absl::StrCat(cluster_->NextJoiner())) cluster_->StartJoiner();
+  // Nobody adds what is not there, or was switched off: it would be waited for in vain.
+  raft::NodeId added = raft::kNoNode;
+  if (adds && (!absl::SimpleAtoi(words[2], &added) || cluster_->Find(added) == nullptr ||
+               cluster_->retired(added))) {
+    return;
+  }
   const raft::NodeId to = command.nodes[0];
   Remark(absl::StrCat("operator asks node ", to, ": ", absl::StrJoin(words, " ")));
   operator_.Ask(to, words, [this, fault = command.fault](bool ok, const std::string& text) {

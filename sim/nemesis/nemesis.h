@@ -129,6 +129,8 @@ struct NemesisSettings {
   // Does this instead of what it would draw: what has a time by itself, in this order; what has a
   // condition whoever watches for conditions has to let it Do.
   std::optional<std::vector<CuedFault>> script;
+  // From then on it draws, with or without a script.
+  std::optional<Time> draws_from;
 };
 
 class Nemesis {
@@ -187,7 +189,7 @@ class Nemesis {
   // Now, unless it has ended. What is not possible (a node that is not there, or in no state for
   // it) is not done.
   void Do(const FaultCommand& command);
-  // What it has done so far, if decisions are recorded.
+  // What it has drawn and done so far, and what its script had a time for.
   const std::vector<CuedFault>& done() const { return record_; }
 
   // Faults that took effect: a partition that stopped a frame, a disk that was slow while somebody
@@ -213,6 +215,7 @@ class Nemesis {
     Delay between;
     Random* random;
   };
+  void DrawAll();
   void Next(Course& course);
   void NextOfScript(size_t number);
   // A command of that kind for the cluster as it is; nullopt when there is nobody for it.

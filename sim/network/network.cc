@@ -14,7 +14,9 @@ Network::Network(Scheduler* scheduler, Decisions* decisions, const NetworkOption
       random_(random),
       name_frame_(std::move(name_frame)),
       deliver_(std::move(deliver)),
-      lost_(std::move(lost)) {}
+      lost_(std::move(lost)) {
+  decisions_->Own(&random_);
+}
 
 void Network::Send(raft::NodeId from, raft::NodeId to, std::string frame) {
   const uint64_t number = ++counters_.sent;

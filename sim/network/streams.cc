@@ -23,7 +23,9 @@ Streams::Streams(Scheduler* scheduler, Decisions* decisions, Network* network,
       network_(network),
       options_(options),
       random_(random),
-      find_(std::move(find)) {}
+      find_(std::move(find)) {
+  decisions_->Own(&random_);
+}
 
 Streams::Connection* Streams::FindConnection(uint64_t number) {
   const auto at = connections_.find(number);

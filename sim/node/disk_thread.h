@@ -31,7 +31,9 @@ class DiskThread {
         decisions_(decisions),
         delay_(delay),
         random_(random),
-        done_(std::move(done)) {}
+        done_(std::move(done)) {
+    decisions_->Own(&random_);
+  }
 
   // `storage` must live until Stop.
   void Start(storage::Storage* storage);
@@ -41,6 +43,8 @@ class DiskThread {
   // and then finds the power gone (or is done, if it needs fewer).
   void Stop(SimDisk* disk, std::optional<uint64_t> budget);
   bool busy() const { return running_.has_value(); }
+  // Null: none.
+  const replica::Job* running() const { return running_.has_value() ? &*running_ : nullptr; }
 
   // Everything takes so many times as long, from the next job on.
   void set_slowness(uint64_t factor) { slowness_ = factor; }

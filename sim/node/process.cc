@@ -47,7 +47,10 @@ Process::Process(const ProcessSettings& settings, Scheduler* scheduler, Decision
                    random.Split("disk delay"),
                    [this](const replica::Job& job, replica::JobResult result) {
                      OnJobDone(job, std::move(result));
-                   }) {}
+                   }) {
+  // Not random_: the timeouts that a node draws follow from the seed alone.
+  decisions_->Own(&crash_random_);
+}
 
 absl::Status Process::Initialise(const storage::Founding& founding) {
   return storage::Storage::Init(disk_, settings_.identity, founding);

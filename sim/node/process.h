@@ -98,6 +98,7 @@ class Process final : public Streams::Host {
   SimDisk& disk() { return disk_; }
   const SimDisk& disk() const { return disk_; }
   DiskThread& disk_thread() { return disk_thread_; }
+  const DiskThread& disk_thread() const { return disk_thread_; }
   NodeClock& clock() { return settings_.clock; }
 
   struct Counters {

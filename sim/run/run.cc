@@ -50,8 +50,16 @@ class Simulation {
         nemesis_(settings.nemesis, &cluster_, &decisions_, &omniscience_, random_.Split("nemesis")),
         prompter_(&scheduler_, &cluster_),
         chronicle_(&scheduler_, &cluster_) {
+    decisions_.set_changed(settings.changed);
+    decisions_.Own(workload_.random());
+    decisions_.Own(&core_random_);
+    if (audience_.surveyor != nullptr) {
+      audience_.surveyor->Watch(&scheduler_, &cluster_, &decisions_, camera_.get());
+      cluster_.network().set_watcher(audience_.surveyor);
+    } else {
+      cluster_.network().set_watcher(camera_.get());
+    }
     if (camera_ == nullptr) return;
-    cluster_.network().set_watcher(camera_.get());
     nemesis_.set_watcher(camera_.get());
     recorder_.set_watcher(camera_.get());
   }
@@ -104,6 +112,7 @@ class Simulation {
   Scheduler scheduler_;
   Audience audience_;
   uint64_t begun_ = 0;  // items of the scheduler
+  size_t turned_ = 0;   // of the turns of chance
   Decisions decisions_;
   Trace trace_;
   Judge judge_;
@@ -142,6 +151,8 @@ RunReport Simulation::Run() {
   trace_.Add(0, cluster_.network().counters().delivered, recorder_.counters().acknowledged);
   report.hash = trace_.hash();
   report.reached = prompter_.reached();
+  report.faults = nemesis_.done();
+  report.decisions = decisions_.made();
   if (audience_.record) {
     report.record.answers = decisions_.answers();
     report.record.faults = nemesis_.done();
@@ -195,6 +206,10 @@ bool Simulation::RunUntil(Time span, const Goal& goal) {
     if (!scheduler_.RunOne(end)) return goal();
     prompter_.Look();
     if (audience_.milestones != nullptr) chronicle_.Look(audience_.milestones);
+    if (audience_.surveyor != nullptr) audience_.surveyor->Look(omniscience_.newest_conf());
+    while (turned_ < settings_.turns.size() && settings_.turns[turned_].at <= scheduler_.now()) {
+      decisions_.Turn(settings_.turns[turned_++].salt);
+    }
   }
   return false;
 }
@@ -430,6 +445,9 @@ RunReport Simulate(const RunSettings& settings, const Audience& audience) {
 RunSettings PlayedAgain(const RunSettings& settings, const RunRecord& record) {
   RunSettings again = settings;
   again.answers = record.answers;
+  again.turns.clear();
+  again.changed.clear();
+  again.nemesis.draws_from.reset();
   again.nemesis.script = record.faults;
   for (size_t i = 0; i < again.clients.size(); ++i) again.clients[i].script = record.asked.at(i);
   return again;

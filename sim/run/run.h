@@ -20,6 +20,7 @@
 #include "sim/check/history.h"
 #include "sim/check/linearizability.h"
 #include "sim/clients/client.h"
+#include "sim/coverage/surveyor.h"
 #include "sim/decisions/decisions.h"
 #include "sim/nemesis/nemesis.h"
 #include "sim/oracles/judge.h"
@@ -71,9 +72,11 @@ struct RunReport {
   RunCounters counters;
   std::optional<Violation> violation;
   History history;
-  std::string explanation;    // of a history that is not linearizable
-  RunRecord record;           // empty unless it was asked for
-  std::vector<bool> reached;  // RunSettings::reach
+  std::string explanation;        // of a history that is not linearizable
+  RunRecord record;               // empty unless it was asked for
+  std::vector<CuedFault> faults;  // what the nemesis did, at times
+  uint64_t decisions = 0;         // that were made
+  std::vector<bool> reached;      // RunSettings::reach
 };
 
 // Who looks on. The run is the same without them.
@@ -82,6 +85,7 @@ struct Audience {
   Recording* recording = nullptr;                // gets typed events, for a picture
   bool record = false;                           // RunReport::record is wanted
   std::vector<Milestone>* milestones = nullptr;  // gets what each node comes to
+  Surveyor* surveyor = nullptr;                  // notes the abstract states of the cluster
   // False: nobody judges while the run goes on, nor its history. Clients and the end of the run
   // still complain.
   bool oracles = true;

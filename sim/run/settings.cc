@@ -364,6 +364,12 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   return run;
 }
 
+bool HasFault(Profile profile, Fault fault) { return Allowed(profile, fault); }
+
+void LeaveOutAttacks(RunSettings* settings) {
+  std::fill(settings->nemesis.shares.begin() + kFirstAttack, settings->nemesis.shares.end(), 0);
+}
+
 RunSettings SteadySettings(uint64_t seed) {
   RunSettings run;
   run.seed = seed;

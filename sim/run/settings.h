@@ -38,6 +38,13 @@ struct ProfileInfo {
 absl::Span<const ProfileInfo> AllProfiles();
 absl::string_view Name(Profile profile);
 
+// From the first event at or behind `at` on, chance draws anew (Decisions::Turn).
+struct ChanceTurn {
+  Time at = 0;
+  uint64_t salt = 0;
+  friend bool operator==(const ChanceTurn&, const ChanceTurn&) = default;
+};
+
 struct RunSettings {
   uint64_t seed = 1;
   Profile profile = Profile::kEverything;
@@ -52,12 +59,18 @@ struct RunSettings {
   // Nothing is drawn where decisions can be given: the clients and the nemesis have scripts, and
   // this is all that is unusual about the rest.
   std::optional<Decisions::Answers> answers;
+  // What steers a run that is drawn away from what its seed would do.
+  std::vector<ChanceTurn> turns;  // ascending
+  std::vector<ChangedDecision> changed;
   std::vector<Situation> reach;  // RunReport::reached says of each whether it ever held
   // Called when the clients and the nemesis have begun; may schedule what it likes. Empty: nothing.
   std::function<void(Cluster&)> script;
 };
 
 RunSettings DrawSettings(uint64_t seed, Profile profile);
+bool HasFault(Profile profile, Fault fault);  // whether seeds of the profile may draw it
+// None of the attacks of the nemesis; everything else is as drawn.
+void LeaveOutAttacks(RunSettings* settings);
 
 // A cluster as a user would run it, nothing drawn but the order of things, for measuring how fast
 // time passes: five nodes, heartbeats every 100 ms, elections after 1 s, 20 operations a second,

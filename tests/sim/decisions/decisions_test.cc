@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 
@@ -45,6 +46,43 @@ TEST(DecisionsTest, GivenOnesAreNotDrawn) {
   EXPECT_EQ(
       decisions.Decide(decisions.Name([] { return "append 3>1 term 2"; }), "takes", 10, never), 10u)
       << "counted apart";
+}
+
+TEST(DecisionsTest, ThoseWithANumberComeOutOtherwise) {
+  for (const auto source : {Decisions::Source::kDrawn, Decisions::Source::kRecorded}) {
+    Decisions decisions(source);
+    decisions.set_changed({{2, 1}, {3, 5}, {5, 3}});
+    const auto decide = [&decisions](absl::string_view aspect, uint64_t drawn) {
+      return decisions.Decide(decisions.Name(Append), aspect, 0, [drawn] { return drawn; });
+    };
+    EXPECT_EQ(decide("lost", 0), 0u);
+    EXPECT_EQ(decide("lost", 0), 1u);
+    EXPECT_EQ(decide("doubled", 1), 0u);
+    EXPECT_EQ(decide("takes", 1'000), 1'000u);
+    const uint64_t takes = decide("takes", 1'000);
+    EXPECT_NE(takes, 1'000u);
+    EXPECT_LE(takes, 16'000u);
+    EXPECT_EQ(decide("lost", 1), 1u);
+    EXPECT_EQ(decisions.made(), 6u);
+    if (source == Decisions::Source::kRecorded) {
+      EXPECT_EQ(decisions.answers().at("append 1>3 term 2 #2: lost"), 1u) << "what came out";
+    }
+  }
+}
+
+TEST(DecisionsTest, ATurnBeginsAllStreamsAnew) {
+  const auto numbers = [](uint64_t salt, uint64_t drawn_before) {
+    Decisions decisions;
+    Random one(1), two(2);
+    decisions.Own(&one);
+    decisions.Own(&two);
+    for (uint64_t i = 0; i < drawn_before; ++i) one.Next();
+    decisions.Turn(salt);
+    return std::vector<uint64_t>{one.Next(), two.Next(), one.Next()};
+  };
+  EXPECT_EQ(numbers(7, 0), numbers(7, 3)) << "whatever was drawn before";
+  EXPECT_NE(numbers(7, 0), numbers(8, 0));
+  EXPECT_NE(numbers(7, 0)[0], numbers(7, 0)[1]);
 }
 
 }  // namespace

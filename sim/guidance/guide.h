@@ -1,0 +1,95 @@
+// What to run next: keeps the recipes of runs that came to abstract states nobody had seen, and
+// makes others out of them.
+//
+// A part of the runs are fresh seeds, so that nothing is ever out of reach. Of the rest some go
+// back to a state that few runs have come to, and go on from there in another way; the others vary
+// a run out of a family that lately came to many new states for what it cost. Costs are events, not
+// time: everything here is a function of the first seed and of what the runs came to.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "core/raft/random.h"
+#include "sim/coverage/surveyor.h"
+#include "sim/guidance/mutate.h"
+#include "sim/guidance/recipe.h"
+
+namespace raftkv::sim {
+
+struct GuideOptions {
+  uint64_t first_seed = 1;  // fresh runs have this and those behind it; it also decides the rest
+  Profile profile = Profile::kEverything;
+  bool attacks = true;
+  bool guided = true;  // otherwise every run is a fresh seed, and states are only counted
+};
+
+// What a run came to.
+struct CameTo {
+  uint64_t events = 0;
+  uint64_t decisions = 0;
+  Time ended = 0;
+  std::vector<CuedFault> faults;
+  std::vector<Surveyor::Reached> reached;
+};
+
+class Guide {
+ public:
+  explicit Guide(const GuideOptions& options)
+      : options_(options), random_(Random::Stream(options.first_seed, "guidance")) {}
+
+  struct Plan {
+    Recipe recipe;
+    std::optional<size_t> parent;  // in the corpus
+  };
+  Plan Next();
+  // To be run before anything else: a corpus of before.
+  void Offer(Recipe recipe) { offered_.push_back(std::move(recipe)); }
+  // To be called for each run, in an order that depends on nothing but the plans. True: the run
+  // came to new states, and is in the corpus.
+  bool Learn(const Plan& plan, const CameTo& outcome);
+
+  // Abstract states that any run came to.
+  uint64_t states() const { return known_.size(); }
+  // Recipes of the corpus, oldest first, without those that made room for better ones.
+  std::vector<Recipe> corpus() const;
+  uint64_t corpus_size() const;
+  // Of all states and the corpus, to compare guides.
+  uint64_t Digest() const;
+
+ private:
+  struct State {
+    uint64_t state = 0;
+    uint64_t runs = 0;  // that came to it
+    size_t first = 0;   // of the corpus
+    Moment moment;      // in that run
+  };
+  struct Entry {
+    MadeRun run;
+    std::vector<Moment> moments;  // at which it came to new states; a sample
+    // What it and its children came to and cost, the older the less.
+    uint64_t found = 0;
+    uint64_t spent = 1;
+    bool kept = true;
+  };
+
+  size_t PickFamily();
+  const State& PickRare();
+  void MakeRoom();
+
+  GuideOptions options_;
+  Random random_;
+  uint64_t fresh_ = 0;
+  std::deque<Recipe> offered_;
+  absl::flat_hash_map<uint64_t, size_t> known_;  // by hash, in states_; only asked for one
+  std::vector<State> states_;
+  std::deque<Entry> entries_;
+  std::vector<size_t> kept_;  // of entries_
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,160 @@
+#include "sim/guidance/recipe.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "sim/guidance/knobs.h"
+#include "sim/guidance/mutate.h"
+#include "sim/nemesis/fault_text.h"
+#include "sim/run/run.h"
+#include "sim/scenario/fields.h"
+
+namespace raftkv::sim {
+namespace {
+
+constexpr char kText[] =
+    "raftkv recipe 1\n"
+    "seed 17\n"
+    "profile membership\n"
+    "without attacks\n"
+    "set founders 5\n"
+    "set loss 40\n"
+    "turn 0ms 3\n"
+    "turn 2.4s 7781\n"
+    "change 900 1\n"
+    "change 18273 5\n"
+    "faults until 3s\n"
+    "at 1.2s: kill 2 for 300ms\n"
+    "at 1.3s: partition 1>2 2>1 for 300ms\n";
+
+TEST(Recipe, IsTextAndBack) {
+  const absl::StatusOr<Recipe> recipe = ParseRecipe("it", kText);
+  ASSERT_TRUE(recipe.ok()) << recipe.status();
+  EXPECT_EQ(recipe->seed, 17u);
+  EXPECT_EQ(recipe->draws_from, 3 * kSecond);
+  EXPECT_EQ(recipe->faults->size(), 2u);
+  EXPECT_EQ(FormatRecipe(*recipe), kText);
+}
+
+TEST(Recipe, SaysWhatIsWrongAndWhere) {
+  const std::pair<std::string, std::string> kWrong[] = {
+      {"raftkv recipe 2\n", "it:1: the first line is not 'raftkv recipe 1'"},
+      {"raftkv recipe 1\nseed x\n", "it:2: no seed"},
+      {"raftkv recipe 1\nprofile all\n", "it:2: no profile"},
+      {"raftkv recipe 1\nset nodes 3\n", "it:2: 'nodes' is not to be set"},
+      {"raftkv recipe 1\nset founders 8\n", "it:2: not a number from 1 to 7"},
+      {"raftkv recipe 1\nturn 2s 1\nturn 1s 1\n", "it:3: earlier than the turn before it"},
+      {"raftkv recipe 1\nchange 2 1\nchange 2 1\n", "it:3: not behind the decision before it"},
+      {"raftkv recipe 1\nat 1s: kill 2 for 1s\n",
+       "it:2: 'faults only' or 'faults until' is missing above it"},
+      {"raftkv recipe 1\nfaults only\nat 2s: kill 2 for 1s\nat 1s: kill 2 for 1s\n",
+       "it:4: earlier than the fault before it"},
+      {"raftkv recipe 1\nfoo\n", "it:2: no line of a recipe"},
+  };
+  for (const auto& [text, message] : kWrong) {
+    const absl::StatusOr<Recipe> recipe = ParseRecipe("it", text);
+    ASSERT_FALSE(recipe.ok()) << text;
+    EXPECT_EQ(recipe.status().message(), message);
+  }
+}
+
+TEST(Recipe, OfNothingButASeedIsTheRunOfTheSeed) {
+  Recipe recipe;
+  recipe.seed = 6;
+  EXPECT_EQ(Simulate(SettingsOf(recipe)).hash, Simulate(DrawSettings(6, recipe.profile)).hash);
+}
+
+std::vector<std::string> Lines(const RunSettings& settings) {
+  std::vector<std::string> lines;
+  Simulate(settings, [&](Time now, absl::string_view line) {
+    lines.push_back(std::to_string(now) + " " + std::string(line));
+  });
+  return lines;
+}
+
+Time TimeOf(const std::string& line) { return std::stoull(line); }
+
+TEST(Recipe, ChanceTurnsWhereItSays) {
+  Recipe recipe;
+  recipe.seed = 6;
+  recipe.attacks = false;
+  const std::vector<std::string> before = Lines(SettingsOf(recipe));
+  recipe.turns = {{3 * kSecond, 1}};
+  const std::vector<std::string> turned = Lines(SettingsOf(recipe));
+  recipe.turns = {{3 * kSecond, 2}};
+  const std::vector<std::string> other = Lines(SettingsOf(recipe));
+  const auto first_difference = [](const auto& a, const auto& b) {
+    size_t at = 0;
+    while (at < a.size() && at < b.size() && a[at] == b[at]) ++at;
+    return at < a.size() ? TimeOf(a[at]) : 0;
+  };
+  for (const Time time : {first_difference(before, turned), first_difference(turned, other)}) {
+    EXPECT_GE(time, 3 * kSecond);
+    EXPECT_LT(time, 4 * kSecond);
+  }
+}
+
+TEST(Recipe, ADecisionComesOutOtherwise) {
+  Recipe recipe;
+  recipe.seed = 6;
+  const uint64_t hash = Simulate(SettingsOf(recipe)).hash;
+  recipe.changed = {{2'000, 7}};
+  EXPECT_NE(Simulate(SettingsOf(recipe)).hash, hash);
+}
+
+MadeRun Make(const Recipe& recipe) {
+  const RunSettings settings = SettingsOf(recipe);
+  const RunReport report = Simulate(settings);
+  return {recipe, report.faults, settings.chaos, report.decisions};
+}
+
+TEST(Mutation, MakesRecipesThatCanBePlayedAndSaid) {
+  Random random(5);
+  Recipe one, two;
+  one.seed = 11;
+  two.seed = 12;
+  MadeRun run = Make(one);
+  const MadeRun other = Make(two);
+  ASSERT_FALSE(run.faults.empty());
+  for (int i = 0; i < 2'000; ++i) {
+    const Moment moment{random.Below(run.ended), random.Below(run.decisions)};
+    Recipe recipe =
+        i % 4 == 0 ? GoOnOtherwise(run, moment, random) : Mutate(run, moment, other, random);
+    const absl::StatusOr<Recipe> again = ParseRecipe("it", FormatRecipe(recipe));
+    ASSERT_TRUE(again.ok()) << again.status() << "\n" << FormatRecipe(recipe);
+    // Not *again and recipe: what a fault has and does not need is not said.
+    EXPECT_EQ(FormatRecipe(*again), FormatRecipe(recipe));
+    EXPECT_TRUE(ValidateSettings(SettingsOf(recipe)).ok()) << FormatRecipe(recipe);
+    run.recipe = std::move(recipe);
+    if (i % 100 == 0) run = Make(run.recipe);
+  }
+}
+
+TEST(Mutation, OfASwarmWithoutAttacksHasNone) {
+  Random random(5);
+  Recipe recipe;
+  recipe.attacks = false;
+  const MadeRun run{recipe, {}, 5 * kSecond, 1'000};
+  for (int i = 0; i < 2'000; ++i) {
+    const RunSettings settings = SettingsOf(Mutate(run, {kSecond, 100}, run, random));
+    for (size_t kind = kFirstAttack; kind < kFaultKinds; ++kind) {
+      ASSERT_EQ(settings.nemesis.shares[kind], 0u);
+    }
+  }
+}
+
+TEST(Knobs, SetWhatTheyGet) {
+  for (const Knob& knob : AllKnobs()) {
+    RunSettings run = DrawSettings(1, Profile::kEverything);
+    for (const uint64_t value : {knob.least, knob.most}) {
+      knob.set(value, &run);
+      EXPECT_EQ(knob.get(run), value) << knob.name;
+    }
+    EXPECT_EQ(FindKnob(knob.name), &knob);
+  }
+}
+
+}  // namespace
+}  // namespace raftkv::sim
