@@ -131,8 +131,8 @@ Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* d
       operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
       calm_network_(cluster->network().options()),
       core_random_(random.Split("core")) {
-  for (Random* random : {&random_, &disk_random_, &lie_random_, &attack_random_, &core_random_}) {
-    decisions_->Own(random);
+  for (Random* stream : {&random_, &disk_random_, &lie_random_, &attack_random_, &core_random_}) {
+    decisions_->Own(stream);
   }
 }
 
