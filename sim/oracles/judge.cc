@@ -42,7 +42,7 @@ constexpr OracleInfo kOracles[] = {
     {Oracle::kConvergence, "I21", "convergence",
      "When all faults are over all members come to the same log, state and configuration."},
     {Oracle::kStability, "I22", "stability",
-     "Where campaigns are asked for first, nobody begins one without the consent of a quorum."},
+     "Only voters campaign, and where they ask first, nobody without the consent of a quorum."},
     {Oracle::kCrashFree, "I24", "crash-free", "No check of the code's own logic fails."},
     {Oracle::kReplicaIdentity, "I26", "replica identity",
      "Nodes that have applied the same index hold the same state."},
