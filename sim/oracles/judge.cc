@@ -42,7 +42,7 @@ constexpr OracleInfo kOracles[] = {
     {Oracle::kConvergence, "I21", "convergence",
      "When all faults are over all members come to the same log, state and configuration."},
     {Oracle::kStability, "I22", "stability",
-     "Where campaigns are asked for first, nobody begins one without the consent of a quorum; and a "
+     "Only voters campaign, and where they ask first, nobody without the consent of a quorum; a "
      "healthy cluster keeps its leader."},
     {Oracle::kBounds, "I23", "bounds",
      "Who has nothing to do sends heartbeats and their answers, and little else."},

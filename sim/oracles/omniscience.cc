@@ -302,6 +302,15 @@ void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
 // Only a campaign that a leader has asked for begins without a pre-vote, and that begins as a
 // follower.
 void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
+  const auto campaigns = [](raft::RoleName role) {
+    return role == raft::RoleName::kPreCandidate || role == raft::RoleName::kCandidate;
+  };
+  if (campaigns(raft.role()) && !campaigns(node.before->role) &&
+      !raft::IsVoter(raft.conf(), raft.id()) && !raft::IsVoter(node.before->conf, raft.id())) {
+    judge_->Fail(Oracle::kStability,
+                 absl::StrCat("node ", raft.id(), " campaigns and is no voter of ",
+                              raft::DescribeConfiguration(raft.conf())));
+  }
   const bool begins = raft.role() == raft::RoleName::kCandidate &&
                       node.before->role == raft::RoleName::kPreCandidate;
   if (!begins) return;
