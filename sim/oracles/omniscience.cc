@@ -288,8 +288,11 @@ void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
   // Both are functions of the state, and many turns leave it as it was.
   if (node.moved || !node.sound.has_value() || !node.sound->IsOf(raft)) {
     if (const absl::string_view broken = raft::BrokenInvariant(raft); !broken.empty()) fail(broken);
-    if (!node.sound.has_value()) node.sound.emplace();
-    node.sound->Take(raft);
+    if (node.sound.has_value()) {
+      node.sound->Take(raft);
+    } else {
+      node.sound.emplace(raft);
+    }
   }
   if (!node.moved) return;
   if (const absl::string_view broken = node.before->steps.Broken(raft); !broken.empty()) {

@@ -126,6 +126,7 @@ class Omniscience final : public Witness {
       return {peer.next, peer.sent_commit, peer.inflights.count(), peer.state};
     }
 
+    explicit Sound(const raft::Raft& raft) { Take(raft); }
     void Take(const raft::Raft& raft);
     bool IsOf(const raft::Raft& raft) const;
 

@@ -18,7 +18,7 @@ std::vector<Surveyor::Reached> Survey(const RunSettings& settings, uint64_t* has
 }
 
 TEST(Surveyor, TheRunIsTheSameWithoutIt) {
-  for (const uint64_t seed : {3, 4, 5}) {
+  for (const uint64_t seed : {3u, 4u, 5u}) {
     const RunSettings settings = DrawSettings(seed, Profile::kEverything);
     uint64_t hash = 0;
     (void)Survey(settings, &hash);
@@ -39,8 +39,9 @@ TEST(Surveyor, NotesEachStateOnceAndTheSameAgain) {
     EXPECT_EQ(first[i].time, second[i].time);
     EXPECT_EQ(first[i].decisions, second[i].decisions);
     EXPECT_TRUE(states.insert(first[i].state).second) << "twice";
-    if (i > 0) EXPECT_GE(first[i].time, first[i - 1].time);
-    if (i > 0) EXPECT_GE(first[i].decisions, first[i - 1].decisions);
+    if (i == 0) continue;
+    EXPECT_GE(first[i].time, first[i - 1].time);
+    EXPECT_GE(first[i].decisions, first[i - 1].decisions);
   }
 }
 

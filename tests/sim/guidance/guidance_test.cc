@@ -42,7 +42,7 @@ uint64_t Highest(Guide* guide, int runs) {
 
 // Step 9 is reached by one seed in 16 million.
 TEST(Guide, ComesToAStateThatChanceAloneDoesNotFind) {
-  for (const uint64_t first_seed : {1, 1'000'000}) {
+  for (const uint64_t first_seed : {1u, 1'000'000u}) {
     GuideOptions options;
     options.first_seed = first_seed;
     Guide guided(options);
