@@ -1,6 +1,10 @@
 #include "cmd/sim/child.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,6 +58,58 @@ std::string HowItEnded(int status, const std::string& said) {
   const std::string text =
       absl::StrReplaceAll(absl::StripAsciiWhitespace(said.substr(0, 2'000)), {{"\n", " | "}});
   return absl::StrCat("the process ", how, text.empty() ? "" : ": ", text);
+}
+
+bool ChildServer::Start(const Serve& serve) {
+  // A socket, because writing to one whose reader is gone need not be a signal.
+  int requests[2], answers[2], said[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, requests) != 0) return false;
+  if (pipe2(answers, O_CLOEXEC) != 0) return false;
+  if (pipe2(said, O_CLOEXEC) != 0) return false;
+  process_ = fork();
+  if (process_ < 0) return false;
+  if (process_ == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(said[1], STDERR_FILENO);
+    close(requests[1]);
+    close(answers[0]);
+    serve(requests[0], answers[1]);
+    _exit(0);
+  }
+  close(requests[0]);
+  close(answers[1]);
+  close(said[1]);
+  requests_ = requests[1];
+  answers_ = answers[0];
+  said_ = said[0];
+  return true;
+}
+
+void ChildServer::Send(absl::string_view request) {
+  while (!request.empty()) {
+    const ssize_t count = send(requests_, request.data(), request.size(), MSG_NOSIGNAL);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return;
+    request.remove_prefix(static_cast<size_t>(count));
+  }
+}
+
+std::string ChildServer::Epitaph() {
+  const int status = WaitFor(process_);
+  process_ = -1;
+  return HowItEnded(status, Drain(said_));
+}
+
+void ChildServer::End() {
+  if (process_ >= 0) {
+    kill(process_, SIGKILL);
+    WaitFor(process_);
+  }
+  for (int* fd : {&requests_, &answers_, &said_}) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+  }
+  process_ = -1;
 }
 
 SharedCount::SharedCount()

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -21,6 +22,41 @@ std::string Drain(int fd);
 int WaitFor(pid_t process);
 // "the process ended by signal 6 (Aborted): " and what it said last.
 std::string HowItEnded(int status, const std::string& said);
+
+// A process that answers requests: a copy of this one that serves until there are no more, or
+// becomes another program. It ends with its parent.
+class ChildServer {
+ public:
+  // Called in the child, which ends when it returns. Its stderr is what it has said last, should it
+  // end by itself.
+  using Serve = std::function<void(int requests, int answers)>;
+
+  ChildServer() = default;
+  ~ChildServer() { End(); }
+  ChildServer(const ChildServer&) = delete;
+  ChildServer& operator=(const ChildServer&) = delete;
+
+  // False when the system has no more processes or pipes to give. Only while it does not run.
+  bool Start(const Serve& serve);
+  bool runs() const { return process_ >= 0; }
+  // To be polled for reading.
+  int fd() const { return answers_; }
+
+  // That the child is gone is noticed when its answer is read.
+  void Send(absl::string_view request);
+  // Adds what there is of its answers; false when it is gone.
+  bool Read(std::string* into) { return ReadSome(answers_, into); }
+  // Of a child that is gone: waits for its end, and tells of it.
+  std::string Epitaph();
+  // Ends it, if it runs.
+  void End();
+
+ private:
+  pid_t process_ = -1;
+  int requests_ = -1;  // we write
+  int answers_ = -1;   // we read
+  int said_ = -1;      // its stderr
+};
 
 // A number that a child shares with us: what it was when the child died is there.
 class SharedCount {

@@ -1,15 +1,10 @@
 #include "cmd/sim/explore.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <deque>
@@ -154,94 +149,47 @@ std::optional<Ran> Unpack(const std::string& bytes) {
 class Runner {
  public:
   explicit Runner(bool count_states) : count_states_(count_states) {}
-  ~Runner() { End(); }
-  Runner(const Runner&) = delete;
-  Runner& operator=(const Runner&) = delete;
 
   bool busy() const { return run_.has_value(); }
   uint64_t run() const { return *run_; }
-  int fd() const { return answers_; }
+  int fd() const { return child_.fd(); }
 
   // False when the system has no more to give.
   bool Run(uint64_t run, const Recipe& recipe) {
-    if (process_ < 0 && !Start()) return false;
+    if (!child_.runs() && !child_.Start([this](int requests, int answers) {
+          ServeRecipes(requests, answers, count_states_);
+        })) {
+      return false;
+    }
     run_ = run;
     std::string request;
     AddFramed(FormatRecipe(recipe), &request);
-    for (size_t sent = 0; sent < request.size();) {
-      const ssize_t count =
-          send(requests_, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
-      if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) break;  // noticed when the answer is read
-      sent += static_cast<size_t>(count);
-    }
+    child_.Send(request);
     return true;
   }
 
   // When there is something to read: what came of the run, once it is whole.
   std::optional<Ran> Read() {
-    if (ReadSome(answers_, &buffer_)) {
-      const std::optional<std::string> answer = TakeFramed(&buffer_);
-      if (!answer.has_value()) return std::nullopt;
-      run_.reset();
-      if (std::optional<Ran> ran = Unpack(*answer)) return ran;
-      return Died("the process gave no result");
-    }
-    const int status = WaitFor(process_);
-    process_ = -1;
-    return Died(HowItEnded(status, Drain(said_)));
+    if (!child_.Read(&buffer_)) return Died(child_.Epitaph());
+    const std::optional<std::string> answer = TakeFramed(&buffer_);
+    if (!answer.has_value()) return std::nullopt;
+    run_.reset();
+    if (std::optional<Ran> ran = Unpack(*answer)) return ran;
+    return Died("the process gave no result");
   }
 
  private:
   Ran Died(const std::string& how) {
     Ran ran;
     SetCrashFreeViolation(how, &ran.result);
-    End();
+    child_.End();
+    run_.reset();
+    buffer_.clear();
     return ran;
   }
 
-  bool Start() {
-    int requests[2], answers[2], said[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, requests) != 0) return false;
-    if (pipe2(answers, O_CLOEXEC) != 0 || pipe2(said, O_CLOEXEC) != 0) return false;
-    process_ = fork();
-    if (process_ < 0) return false;
-    if (process_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      dup2(said[1], STDERR_FILENO);
-      close(requests[1]);
-      close(answers[0]);
-      ServeRecipes(requests[0], answers[1], count_states_);
-      _exit(0);
-    }
-    close(requests[0]);
-    close(answers[1]);
-    close(said[1]);
-    requests_ = requests[1];
-    answers_ = answers[0];
-    said_ = said[0];
-    return true;
-  }
-
-  void End() {
-    if (process_ >= 0) {
-      kill(process_, SIGKILL);
-      WaitFor(process_);
-    }
-    for (int* fd : {&requests_, &answers_, &said_}) {
-      if (*fd >= 0) close(*fd);
-      *fd = -1;
-    }
-    process_ = -1;
-    run_.reset();
-    buffer_.clear();
-  }
-
   bool count_states_;
-  pid_t process_ = -1;
-  int requests_ = -1;
-  int answers_ = -1;
-  int said_ = -1;
+  ChildServer child_;
   std::optional<uint64_t> run_;
   std::string buffer_;
 };

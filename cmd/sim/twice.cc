@@ -68,10 +68,7 @@ std::string TellBoth(uint64_t seed, uint64_t at, Worker* first, const std::vecto
 }  // namespace
 
 Worker::Kind SecondProcess(const std::string& program) {
-  // Without its cache, whose blocks it would not fill.
-  return {{program, "worker"},
-          {"GLIBC_TUNABLES=glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"},
-          nullptr};
+  return {{program, "worker"}, {absl::StrCat(kFillMemory, "=1")}, nullptr};
 }
 
 SeedResult CompareTwo(const SeedResult& one, Worker* first, const SeedResult& other,

@@ -6,6 +6,9 @@
 
 namespace raftkv::sim {
 
+// In the environment: memory is filled (cmd/sim/memory.cc).
+inline constexpr char kFillMemory[] = "RAFTKV_SIM_FILL_MEMORY";
+
 // What an executed second process gets beside its own addresses: memory that nobody has written to
 // is filled with other bytes there.
 Worker::Kind SecondProcess(const std::string& program);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -167,48 +166,15 @@ void ServeSeeds(int requests, int answers, const Simulator& simulate) {
 // --- The parent
 
 void Worker::End() {
-  if (process_ >= 0) {
-    kill(process_, SIGKILL);
-    WaitFor(process_);
-  }
-  for (int* fd : {&requests_, &answers_, &said_}) {
-    if (*fd >= 0) close(*fd);
-    *fd = -1;
-  }
-  process_ = -1;
+  child_.End();
   seed_.reset();
   buffer_.clear();
 }
 
-bool Worker::Start() {
-  // A socket, because writing to one whose reader is gone need not be a signal.
-  int requests[2], answers[2], said[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, requests) != 0) return false;
-  if (pipe2(answers, O_CLOEXEC) != 0) return false;
-  if (pipe2(said, O_CLOEXEC) != 0) return false;
-  process_ = fork();
-  if (process_ < 0) return false;
-  if (process_ == 0) {
-    close(requests[1]);
-    close(answers[0]);
-    BeChild(requests[0], answers[1], said[1]);
-  }
-  close(requests[0]);
-  close(answers[1]);
-  close(said[1]);
-  requests_ = requests[1];
-  answers_ = answers[0];
-  said_ = said[0];
-  return true;
-}
-
-// It ends when the parent closes its end of the requests, or dies.
-void Worker::BeChild(int requests, int answers, int said) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  dup2(said, STDERR_FILENO);
+// In the child.
+void Worker::Serve(int requests, int answers) {
   if (kind_.program.empty()) {
-    ServeSeeds(requests, answers, kind_.simulate ? kind_.simulate : SimulateHere);
-    _exit(0);
+    return ServeSeeds(requests, answers, kind_.simulate ? kind_.simulate : SimulateHere);
   }
   dup2(requests, STDIN_FILENO);
   dup2(answers, STDOUT_FILENO);
@@ -221,17 +187,12 @@ void Worker::BeChild(int requests, int answers, int said) {
   _exit(127);
 }
 
-// A child that is gone is noticed when its answer is read.
 bool Worker::Ask(const std::string& request) {
-  if (process_ < 0 && !Start()) return false;
-  const std::string line = request + "\n";
-  size_t sent = 0;
-  while (sent < line.size()) {
-    const ssize_t count = send(requests_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) break;
-    sent += static_cast<size_t>(count);
+  if (!child_.runs() &&
+      !child_.Start([this](int requests, int answers) { Serve(requests, answers); })) {
+    return false;
   }
+  child_.Send(request + "\n");
   return true;
 }
 
@@ -241,7 +202,7 @@ bool Worker::Run(uint64_t seed, bool record) {
 }
 
 std::optional<SeedResult> Worker::Read() {
-  if (!ReadSome(answers_, &buffer_)) return Epitaph("");
+  if (!child_.Read(&buffer_)) return Epitaph("");
   const size_t end = buffer_.find('\n');
   if (end == std::string::npos) return std::nullopt;
   absl::StatusOr<ResultLine> line = ParseResultLine(buffer_.substr(0, end));
@@ -256,13 +217,7 @@ std::optional<SeedResult> Worker::Read() {
 SeedResult Worker::Epitaph(const std::string& instead) {
   SeedResult result;
   result.seed = *seed_;
-  if (instead.empty()) {
-    const int status = WaitFor(process_);
-    process_ = -1;
-    SetCrashFreeViolation(HowItEnded(status, Drain(said_)), &result);
-  } else {
-    SetCrashFreeViolation(instead, &result);
-  }
+  SetCrashFreeViolation(instead.empty() ? child_.Epitaph() : instead, &result);
   End();
   return result;
 }
@@ -270,13 +225,13 @@ SeedResult Worker::Epitaph(const std::string& instead) {
 std::optional<std::string> Worker::Answer() {
   std::string answer;
   while (answer.empty() || answer.back() != '\n') {
-    if (!ReadSome(answers_, &answer)) return std::nullopt;
+    if (!child_.Read(&answer)) return std::nullopt;
   }
   return answer;
 }
 
 std::optional<std::vector<Step>> Worker::Steps() {
-  if (process_ < 0 || !Ask("steps")) return std::nullopt;
+  if (!child_.runs() || !Ask("steps")) return std::nullopt;
   const std::optional<std::string> answer = Answer();
   if (!answer.has_value()) return std::nullopt;
   const nlohmann::ordered_json json = nlohmann::ordered_json::parse(*answer, nullptr, false);

@@ -12,14 +12,13 @@
 //                               seed once more, and the trace around a step
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "cmd/sim/child.h"
 #include "cmd/sim/seed_result.h"
 #include "sim/run/run.h"
 
@@ -63,7 +62,6 @@ class Worker {
 
   explicit Worker(Profile profile) : profile_(profile) {}
   Worker(Profile profile, Kind kind) : profile_(profile), kind_(std::move(kind)) {}
-  ~Worker() { End(); }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -73,7 +71,7 @@ class Worker {
   bool busy() const { return seed_.has_value(); }
 
   // To be polled for reading while busy.
-  int fd() const { return answers_; }
+  int fd() const { return child_.fd(); }
   // Reads what there is; the result once it is whole. A process that ended instead gives a
   // violation of "crash-free", with what it said last.
   std::optional<SeedResult> Read();
@@ -86,18 +84,14 @@ class Worker {
   void End();
 
  private:
-  bool Start();
-  [[noreturn]] void BeChild(int requests, int answers, int said);
+  void Serve(int requests, int answers);
   bool Ask(const std::string& request);
   std::optional<std::string> Answer();
   SeedResult Epitaph(const std::string& instead);
 
   Profile profile_;
   Kind kind_;
-  pid_t process_ = -1;
-  int requests_ = -1;  // we write
-  int answers_ = -1;   // we read
-  int said_ = -1;      // its stderr
+  ChildServer child_;
   std::optional<uint64_t> seed_;
   std::string buffer_;
 };

@@ -41,7 +41,8 @@ struct AbstractNode {
   // Changes of the configuration that are in its log and that it has not applied.
   enum class Pending : uint8_t { kNone, kOne, kMore };
   enum class Snapshot : uint8_t { kNone, kTaking, kSending, kInstalling };
-  // What is on its way to this node.
+  // What is on its way to this node. Of the whole cluster only whether there is any counts, and not
+  // of entries and append answers, which there always are (HashOfCodes).
   enum Message : uint8_t {
     kVote = 1,          // also a pre-vote
     kVoteAnswer = 2,    // the same
@@ -68,7 +69,8 @@ struct AbstractNode {
   friend bool operator==(const AbstractNode&, const AbstractNode&) = default;
 };
 
-// Of a node that is down only `member`, of one that is repairing also `messages`, counts.
+// The node in bits. Of one that is down or repairing its disk there is nothing but `member` and, if
+// it repairs, `messages`.
 uint32_t CodeOf(const AbstractNode& node);
 
 // The same for every order of the nodes. `joint`: the newest configuration is.

@@ -33,7 +33,8 @@ uint64_t Decisions::Changed(absl::string_view aspect, uint64_t answer) {
   ++at_changed_;
   next_changed_ = at_changed_ < changed_.size() ? changed_[at_changed_].number : kNever;
   if (aspect == "takes" || aspect == "take" || aspect == "its double takes" || aspect == "after" ||
-      aspect == "missed after") {
+      aspect == "missed after" || aspect == "is sent again after" ||
+      aspect == "is heard of after") {
     // From nothing to sixteen times as long.
     return answer * how.Below(64) / 4;
   }

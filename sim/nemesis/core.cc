@@ -8,6 +8,7 @@
 // cut off. A deaf one asks for votes again and again; only pre-vote and check-quorum together keep
 // a cluster from following it.
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -43,29 +44,14 @@ bool IsOfLinks(Fault fault) {
          fault == Fault::kClog;
 }
 
-constexpr uint64_t kLefts = static_cast<uint64_t>(Nemesis::Left::kPaused) + 1;
+constexpr absl::string_view kLefts[] = {
+    "as it is", "down", "cut off", "deaf", "mute", "with a disk that hangs", "paused",
+};
+static_assert(std::size(kLefts) == static_cast<size_t>(Nemesis::Left::kPaused) + 1);
 
 }  // namespace
 
-absl::string_view Name(Nemesis::Left left) {
-  switch (left) {
-    case Nemesis::Left::kThere:
-      return "as it is";
-    case Nemesis::Left::kDown:
-      return "down";
-    case Nemesis::Left::kCutOff:
-      return "cut off";
-    case Nemesis::Left::kDeaf:
-      return "deaf";
-    case Nemesis::Left::kMute:
-      return "mute";
-    case Nemesis::Left::kHanging:
-      return "with a disk that hangs";
-    case Nemesis::Left::kPaused:
-      return "paused";
-  }
-  return "";
-}
+absl::string_view Name(Nemesis::Left left) { return kLefts[static_cast<size_t>(left)]; }
 
 void Nemesis::Stop() {
   ended_ = true;
@@ -144,9 +130,9 @@ Nemesis::Left Nemesis::DecideLeft(raft::NodeId node, bool hurt_link) {
       decisions_->Name([node] { return absl::StrCat("node ", node, " outside"); }), "is left",
       static_cast<uint64_t>(usual), [&]() -> uint64_t {
         if (core_random_.Chance(1, 3)) return static_cast<uint64_t>(usual);
-        return core_random_.Below(kLefts);
+        return core_random_.Below(std::size(kLefts));
       }));
-  const Left left = static_cast<uint64_t>(drawn) < kLefts ? drawn : usual;
+  const Left left = static_cast<uint64_t>(drawn) < std::size(kLefts) ? drawn : usual;
   if (left == Left::kDown || left == Left::kCutOff || left == Left::kMute) return left;
   const raft::Options& raft = cluster_->settings().replica.raft;
   if (left == Left::kDeaf) return raft.pre_vote && raft.check_quorum ? left : Left::kCutOff;

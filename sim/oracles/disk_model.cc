@@ -344,7 +344,9 @@ std::string DiskModel::CompareLied(const raft::Recovered& found,
                                    const std::vector<Slot>& slots) const {
   const raft::HardState& hard = found.hard_state;
   const raft::Index at = found.snapshot.index;
-  const bool replaced = damaged_from_ && at > is_.snapshot;  // by a peer's
+  // By a peer's, which need not be newer than the last of its own: what it believed to have was
+  // older.
+  const bool replaced = damaged_from_.has_value();
   const bool was =
       std::find(watched_->hard.begin(), watched_->hard.end(), hard) != watched_->hard.end();
   if (!was && !Raised(hard) && !(job_ && job_->hard && *job_->hard == hard)) {

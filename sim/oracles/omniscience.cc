@@ -317,8 +317,9 @@ void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
   const bool begins = raft.role() == raft::RoleName::kCandidate &&
                       node.before->role == raft::RoleName::kPreCandidate;
   if (!begins) return;
+  const auto asked = node.consents.find(raft.term());
   const auto consents = [&](raft::NodeId id) {
-    return id == raft.id() || (node.asked_term == raft.term() && node.consents.contains(id));
+    return id == raft.id() || (asked != node.consents.end() && asked->second.contains(id));
   };
   if (Majority(node.before->conf, consents) || Majority(raft.conf(), consents)) return;
   judge_->Fail(Oracle::kStability,
@@ -615,10 +616,7 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
   } else if (const auto* response = std::get_if<raft::VoteResponse>(&message.body)) {
     // A granted pre-vote names the candidate's term, not its sender's.
     if (response->pre_vote && !response->rejected) {
-      Node& candidate = NodeOf(message.to);
-      if (message.term > candidate.asked_term) candidate.consents.clear();
-      candidate.asked_term = std::max(candidate.asked_term, message.term);
-      if (message.term == candidate.asked_term) candidate.consents.insert(raft.id());
+      NodeOf(message.to).consents[message.term].insert(raft.id());
       return;
     }
     if (!term_durable) fail("the term");

@@ -153,9 +153,9 @@ class Omniscience final : public Witness {
     raft::Index acknowledged = 0;
     std::map<raft::Term, raft::NodeId> granted;  // votes it has given, its own included
     std::set<std::pair<raft::Term, raft::NodeId>> forgotten_votes;  // given, and lied away
-    // Who has told it that a campaign for this term may succeed: the highest term it was told of.
-    raft::Term asked_term = 0;
-    std::set<raft::NodeId> consents;
+    // Who has told it that a campaign for a term may succeed. It may ask about a lower one again,
+    // when it has lost its power in between.
+    std::map<raft::Term, std::set<raft::NodeId>> consents;
   };
   struct Lineage {
     raft::Entry entry;

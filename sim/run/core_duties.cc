@@ -7,14 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
+#include "sim/picture/wording.h"
 
 namespace raftkv::sim {
 namespace {
 
 // Nobody else uses it.
 constexpr absl::string_view kKey = "core";
-
-constexpr absl::string_view kRoles[] = {"follower", "pre-candidate", "candidate", "leader"};
 
 }  // namespace
 
@@ -153,9 +152,9 @@ std::string CoreDuties::WhereEverybodyIs() const {
     }
     const raft::Raft& raft = process->replica()->raft();
     absl::StrAppend(&text, process->state() == Process::State::kPaused ? " (paused)" : "", ": ",
-                    kRoles[static_cast<size_t>(raft.role())], " in term ", raft.term(), ", leader ",
-                    raft.leader(), ", log ", raft.log().first(), " to ", raft.log().last(),
-                    ", committed ", raft.commit(), ", applied ", raft.applied(),
+                    Name(raft.role()), " in term ", raft.term(), ", leader ", raft.leader(),
+                    ", log ", raft.log().first(), " to ", raft.log().last(), ", committed ",
+                    raft.commit(), ", applied ", raft.applied(),
                     process->replica()->repairing() ? ", repairing" : "", "\n");
   }
   return text;

@@ -210,6 +210,19 @@ absl::Status ValidateSettings(const RunSettings& settings) {
     return Wrong(
         absl::StrCat("founders: ", cluster.founders, " nodes, want 1 to ", wire::kMaxMembers));
   }
+  if (cluster.founding_learners >= cluster.founders) {
+    return Wrong(absl::StrCat("founding-learners: ", cluster.founding_learners, " of ",
+                              cluster.founders, " founders, want one voter at least"));
+  }
+  constexpr uint64_t kCentury = uint64_t{100} * 366 * 86'400 * kSecond;
+  if (cluster.uptime_us > kCentury) return Wrong("uptime: more than a hundred years");
+  if (cluster.links.min_backoff_us == 0 ||
+      cluster.links.min_backoff_us > cluster.links.max_backoff_us) {
+    return Wrong("least-back-off: not from 1us to most-back-off");
+  }
+  if (cluster.links.hello_timeout_us == 0 || cluster.links.stall_timeout_us == 0) {
+    return Wrong("hello-timeout, stall-timeout: want 1us at least");
+  }
   if (cluster.disk.sector_bytes != 512 && cluster.disk.sector_bytes != 4'096) {
     return Wrong("sector-bytes: neither 512 nor 4096");
   }

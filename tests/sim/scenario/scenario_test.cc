@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sim/nemesis/fault_text.h"
 #include "sim/run/run.h"
@@ -95,6 +96,18 @@ TEST(ScenarioTest, IsReadAsItIsWritten) {
   EXPECT_EQ(FormatScenario(*scenario), kWritten);
   EXPECT_EQ(scenario->decisions(), 8u);
   EXPECT_EQ(scenario->settings.answers->at("disk 2 #2: takes"), 40'000u);
+}
+
+TEST(ScenarioTest, SettingsThatMakeNoClusterAreRefused) {
+  const auto parse = [](absl::string_view settings) {
+    return ParseScenario("s", absl::StrCat("raftkv scenario 1\nseed 1\n", settings)).status();
+  };
+  EXPECT_TRUE(parse("set founders 3\nset founding-learners 2\n").ok());
+  EXPECT_THAT(parse("set founders 3\nset founding-learners 3\n").message(),
+              testing::HasSubstr("want one voter at least"));
+  EXPECT_FALSE(parse("set founders 3\nset founding-learners 5\n").ok());
+  EXPECT_FALSE(parse("set least-back-off 2s\nset most-back-off 1s\n").ok());
+  EXPECT_FALSE(parse("set uptime 9999999999999s\n").ok());
 }
 
 TEST(ScenarioTest, AStoryOfSeveralLinesIsReadAsOne) {
