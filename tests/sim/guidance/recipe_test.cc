@@ -96,6 +96,19 @@ TEST(Recipe, ChanceTurnsWhereItSays) {
   }
 }
 
+TEST(Recipe, SettingsAreThoseItSets) {
+  Recipe recipe;
+  recipe.seed = 6;
+  recipe.knobs = {{"loss", 37}, {"window", 5}};
+  EXPECT_EQ(SettingsOf(recipe).cluster.network.loss_per_mille, 37u);
+  EXPECT_EQ(SettingsOf(recipe).cluster.replica.raft.max_inflight_messages, 5u);
+  // There is no room for one founder where more than that have no vote.
+  while (SettingsOf(recipe).cluster.founding_learners == 0) ++recipe.seed;
+  recipe.knobs["founders"] = 1;
+  EXPECT_EQ(SettingsOf(recipe).cluster.founders,
+            DrawSettings(recipe.seed, recipe.profile).cluster.founders);
+}
+
 TEST(Recipe, ADecisionComesOutOtherwise) {
   Recipe recipe;
   recipe.seed = 6;
@@ -129,6 +142,22 @@ TEST(Mutation, MakesRecipesThatCanBePlayedAndSaid) {
     EXPECT_TRUE(ValidateSettings(SettingsOf(recipe)).ok()) << FormatRecipe(recipe);
     run.recipe = std::move(recipe);
     if (i % 100 == 0) run = Make(run.recipe);
+  }
+}
+
+TEST(Mutation, GoesOnOtherwiseFromAboutTheMoment) {
+  Random random(5);
+  Recipe recipe;
+  recipe.turns = {{kSecond, 1}, {4 * kSecond, 2}};
+  recipe.changed = {{50, 1}, {900, 2}};
+  const MadeRun run{recipe, {}, 5 * kSecond, 1'000};
+  for (int i = 0; i < 100; ++i) {
+    const Recipe on = GoOnOtherwise(run, {3 * kSecond, 100}, random);
+    ASSERT_EQ(on.turns.size(), 2u) << "what comes behind the new one is gone";
+    EXPECT_EQ(on.turns[0].at, kSecond);
+    EXPECT_GE(on.turns[1].at, 2'500 * kMillisecond);
+    EXPECT_LE(on.turns[1].at, 3 * kSecond);
+    EXPECT_EQ(on.changed, (std::vector<ChangedDecision>{{50, 1}}));
   }
 }
 
