@@ -34,7 +34,7 @@ struct Options {
   // A snapshot is sent to each follower, and our own is written and read back, at this pace (0: as
   // fast as it goes); our own faster when the log grows faster. What is due within a tick is done
   // at once.
-  uint64_t snapshot_bytes_per_s = 20 << 20;
+  uint64_t snapshot_bytes_per_s = 10 << 20;
   // The disk is read through for rot at this pace, at most one step of 256 KiB in a tick (0: not at
   // all), and then again after a pause. A start reads everything, so the first pass waits, too.
   uint64_t scrub_bytes_per_s = 4 << 20;
