@@ -150,6 +150,12 @@ std::vector<NodeId> AllMembers(const ConfState& conf) {
   return ids;
 }
 
+size_t MemberCount(const ConfState& conf) {
+  size_t count = conf.voters.size() + conf.learners.size();
+  for (const NodeId id : conf.voters_outgoing) count += !Contains(conf.voters, id);
+  return count;
+}
+
 absl::string_view ConfStateFault(const ConfState& conf) {
   for (const std::vector<NodeId>* ids :
        {&conf.voters, &conf.voters_outgoing, &conf.learners, &conf.learners_next}) {

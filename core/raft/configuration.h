@@ -37,6 +37,7 @@ bool IsLearner(const ConfState& conf, NodeId id);  // and not a voter of the out
 bool IsMember(const ConfState& conf, NodeId id);
 std::vector<NodeId> AllVoters(const ConfState& conf);   // both halves, sorted
 std::vector<NodeId> AllMembers(const ConfState& conf);  // voters and learners, sorted
+size_t MemberCount(const ConfState& conf);              // of AllMembers
 
 // Empty when every list is sorted, without duplicates and node 0, and the lists do not contradict
 // each other; else what is wrong.

@@ -79,7 +79,7 @@ absl::string_view BrokenLeadership(const Raft& raft) {
       return "Progress is kept for members only (thesis, section 4.1).";
     if (const absl::string_view broken = BrokenProgress(raft, peer); !broken.empty()) return broken;
   }
-  if (rows != AllMembers(raft.conf()).size())
+  if (rows != MemberCount(raft.conf()))
     return "Progress is kept for every member (thesis, section 4.1).";
   const NodeId target = raft.transfer_target();
   if (target != kNoNode && (target == raft.id() || !IsVoter(raft.conf(), target)))
@@ -134,8 +134,9 @@ absl::string_view StepInvariants::Broken(const Raft& after) const {
     return "A leader never overwrites or deletes its entries (paper, section 5.3).";
   if (after.conf() != conf_) return {};  // a member removed and added again begins anew
   for (const Acknowledged& before : acknowledged_) {
-    const Progress& peer = *after.progress()->Find(before.id);
-    if (peer.match < before.match && peer.losses == before.losses)
+    const Progress* peer = after.progress()->Find(before.id);
+    if (peer == nullptr) return "Progress is kept for every member (thesis, section 4.1).";
+    if (peer->match < before.match && peer->losses == before.losses)
       return "What a follower has acknowledged and not lost stays acknowledged (paper, section "
              "5.3).";
   }

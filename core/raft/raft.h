@@ -123,6 +123,9 @@ class Raft {
   NodeId vote() const { return hard_.vote; }
   HardState hard_state() const { return hard_; }
   NodeId leader() const { return leader_; }  // kNoNode when unknown
+  // Ticks since it heard its leader, voted or campaigned; since it last asked who hears it, if it
+  // leads.
+  uint32_t election_elapsed() const { return election_elapsed_; }
   RoleName role() const { return static_cast<RoleName>(role_.index()); }
   bool is_leader() const { return role() == RoleName::kLeader; }
   Index commit() const { return commit_; }

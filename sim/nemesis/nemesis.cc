@@ -334,7 +334,7 @@ std::optional<FaultCommand> Nemesis::Draw(Fault fault, Random& random) {
 bool Nemesis::DrawMembership(Random& random, FaultCommand* command) {
   const raft::ConfState& conf = omniscience_->newest_conf();
   command->nodes = {PickUp(random)};
-  const size_t members = raft::AllMembers(conf).size();
+  const size_t members = raft::MemberCount(conf);
   // Only where some are exchanged for others do two majorities differ: learners come first.
   const bool more_learners = settings_.joint && members < settings_.most_members &&
                              conf.learners.size() < 2 && random.Chance(1, 2);

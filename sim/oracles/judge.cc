@@ -42,8 +42,9 @@ constexpr OracleInfo kOracles[] = {
     {Oracle::kConvergence, "I21", "convergence",
      "When all faults are over all members come to the same log, state and configuration."},
     {Oracle::kStability, "I22", "stability",
-     "Only voters campaign, and where they ask first, nobody without the consent of a quorum; a "
-     "healthy cluster keeps its leader."},
+     "Only voters campaign, not while they hear a leader, and where they ask first, nobody without "
+     "the consent of a quorum; who hears a leader votes for nobody else; a healthy cluster keeps "
+     "its leader."},
     {Oracle::kBounds, "I23", "bounds",
      "Who has nothing to do sends heartbeats and their answers, and little else."},
     {Oracle::kCrashFree, "I24", "crash-free", "No check of the code's own logic fails."},

@@ -162,6 +162,8 @@ void Omniscience::BeforeTurn(const replica::Replica& replica) {
   } else if (node.moved) {
     node.before->Take(raft);
   }
+  node.leader = raft.leader();
+  node.silence = raft.election_elapsed();
 }
 
 Omniscience::Before::Before(const raft::Raft& raft) : steps(raft) { TakeRest(raft); }
@@ -239,6 +241,7 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckNode(raft, node);
   CheckElection(raft, node);
   CheckConsent(raft, node);
+  CheckLoyalty(raft, node);
   CheckCommit(raft, node, work);
   CheckApplied(replica, node, work);
   CheckIdentity(replica, node);
@@ -302,13 +305,18 @@ void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
 
 // --- Elections: I1, I4, I22
 
+namespace {
+
+bool Campaigns(raft::RoleName role) {
+  return role == raft::RoleName::kPreCandidate || role == raft::RoleName::kCandidate;
+}
+
+}  // namespace
+
 // Only a campaign that a leader has asked for begins without a pre-vote, and that begins as a
 // follower.
 void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
-  const auto campaigns = [](raft::RoleName role) {
-    return role == raft::RoleName::kPreCandidate || role == raft::RoleName::kCandidate;
-  };
-  if (campaigns(raft.role()) && !campaigns(node.before->role) &&
+  if (Campaigns(raft.role()) && !Campaigns(node.before->role) &&
       !raft::IsVoter(raft.conf(), raft.id()) && !raft::IsVoter(node.before->conf, raft.id())) {
     judge_->Fail(Oracle::kStability,
                  absl::StrCat("node ", raft.id(), " campaigns and is no voter of ",
@@ -326,6 +334,34 @@ void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
                absl::StrCat("node ", raft.id(), " campaigns in term ", raft.term(),
                             " without the pre-votes of a quorum of ",
                             raft::DescribeConfiguration(raft.conf())));
+}
+
+// Who hears a leader votes for nobody else, and campaigns only after an election timeout in which
+// it has listened in vain: what passed while its process was stopped is none (thesis, section
+// 4.2.3). Leadership that is handed over is the exception to both.
+void Omniscience::CheckLoyalty(const raft::Raft& raft, const Node& node) {
+  constexpr uint32_t kTicksInATurn = 2;
+  if (node.silence + kTicksInATurn >= raft.options().election_ticks) return;
+  const Before& before = *node.before;
+  const auto fail = [&](absl::string_view does) {
+    judge_->Fail(Oracle::kStability,
+                 absl::StrCat("node ", raft.id(), " ", does, " in term ", raft.term(), ", ",
+                              node.silence, " ticks after it last heard of a leader (node ",
+                              node.leader, ", term ", before.hard.term, "), voted or campaigned; ",
+                              "its election timeout is ", raft.options().election_ticks));
+  };
+  const bool asked =
+      raft.role() == raft::RoleName::kCandidate && node.asked.contains(raft.term() - 1);
+  if (before.role == raft::RoleName::kFollower && Campaigns(raft.role()) && !asked) {
+    fail("campaigns");
+  }
+  if (!raft.options().check_quorum || node.leader == raft::kNoNode ||
+      raft.term() == before.hard.term || raft.vote() == raft::kNoNode || raft.vote() == raft.id()) {
+    return;
+  }
+  const Node* candidate = FindNode(raft.vote());
+  if (candidate != nullptr && candidate->transfers.contains(raft.term())) return;
+  fail(absl::StrCat("votes for node ", raft.vote()));
 }
 
 void Omniscience::CheckElection(const raft::Raft& raft, const Node& node) {
@@ -611,6 +647,7 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
   };
   if (const auto* request = std::get_if<raft::VoteRequest>(&message.body)) {
     if (request->pre_vote) return;
+    if (request->transfer) node.transfers.insert(message.term);
     if (!vote_durable(raft.id())) fail("its own vote");
     NoteVote(raft.id(), node, message.term, raft.id());
   } else if (const auto* response = std::get_if<raft::VoteResponse>(&message.body)) {
@@ -639,6 +676,8 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
   } else if (std::holds_alternative<raft::AppendRequest>(message.body) ||
              std::holds_alternative<raft::Heartbeat>(message.body)) {
     if (disk.VoteIn(message.term) != raft.id()) fail("the vote that made it leader");
+  } else if (std::holds_alternative<raft::TimeoutNow>(message.body)) {
+    NodeOf(message.to).asked.insert(message.term);
   }
 }
 

@@ -145,6 +145,13 @@ class Omniscience final : public Witness {
     std::optional<Sound> sound;       // with `before`: of what BrokenInvariant was asked about last
     raft::Index compared_commit = 0;  // its log agrees with the ghost up to here
     raft::Index applied = 0;          // by what it reported
+    // When its turn began: whom it followed, and the ticks since it heard of a leader.
+    raft::NodeId leader = raft::kNoNode;
+    uint32_t silence = 0;
+    // The terms in which a leader has asked it to campaign at once, and those of its campaigns that
+    // say so.
+    std::set<raft::Term> asked;
+    std::set<raft::Term> transfers;
     std::optional<raft::Index> digest_at;
     std::optional<replica::Members> members;  // at that index, and their hash
     uint64_t members_hash = 0;
@@ -177,6 +184,7 @@ class Omniscience final : public Witness {
   void CheckNode(const raft::Raft& raft, Node& node);
   void CheckElection(const raft::Raft& raft, const Node& node);
   void CheckConsent(const raft::Raft& raft, const Node& node);
+  void CheckLoyalty(const raft::Raft& raft, const Node& node);
   void CheckCommit(const raft::Raft& raft, Node& node, const replica::Work& work);
   void CheckFirstCommit(const raft::Raft& raft, const Node& node, const replica::Work& work);
   void CheckApplied(const replica::Replica& replica, Node& node, const replica::Work& work);

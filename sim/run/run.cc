@@ -353,7 +353,7 @@ void Simulation::Rest() {
   const raft::NodeId leader = leading.id();
   const raft::Term term = leading.term();
   const std::vector<raft::NodeId> nodes = cluster_.InUse();
-  if (raft::AllMembers(leading.conf()).size() != nodes.size()) return;
+  if (raft::MemberCount(leading.conf()) != nodes.size()) return;
   const replica::Options& replica = settings_.cluster.replica;
   const uint64_t beats = 3 * replica.raft.election_ticks / replica.raft.heartbeat_ticks;
   const uint64_t sent = cluster_.network().counters().sent;
