@@ -330,12 +330,15 @@ absl::Status FaultAtlas::JudgeEntries(const Change& change) const {
       return change.Refuse("would forget entry ", index, ", which no majority of the others has");
     }
   }
-  // What it has lost already, and would not even know any more.
+  // What it has lost already, and would not even know any more: entries from `lost` on, of which
+  // only the last promise is known. Whoever has that has them all.
+  raft::Index lost = before.snapshot + 1;
+  while (before.intact.contains(lost)) ++lost;
   const auto keeps = [&](const Holding& other) {
     return other.Has(before.promised, before.promised_term);
   };
-  if (!knows && !keeps(before) && !change.AtLeast(Majority(), keeps) && !dead(before.promised)) {
-    return change.Refuse("would forget that it has lost entry ", before.promised);
+  if (!knows && lost <= before.promised && !change.AtLeast(Majority(), keeps) && !dead(lost)) {
+    return change.Refuse("would forget that it has lost entry ", lost);
   }
   if (before.snapshot <= after.snapshot) return absl::OkStatus();
   // An older one, and the log behind it: what is missing comes with the entries of the others. No

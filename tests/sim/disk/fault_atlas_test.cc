@@ -262,6 +262,17 @@ TEST_F(FaultAtlasTest, ALossIsNotForgotten) {
   EXPECT_TRUE(absl::StrContains(status.message(), "would forget that it has lost entry")) << status;
 }
 
+// That what is behind it has been replaced by a later leader says nothing about the lost entry.
+TEST_F(FaultAtlasTest, ALossBeforeWhatIsDeadIsNotForgotten) {
+  WriteAll(2, {2, 1});
+  disks_.at(3)->Remember();
+  Write(1, 3, {2, 1});  // committed, by nodes 1 and 3
+  Write(3, 4, {2, 1});
+  Write(1, 4, {3, 1});
+  Inject(3, BitRot{{Segment(3), 2 * 512, 512}, 20'000});  // the first of its last life
+  EXPECT_EQ(MayInject(3, Amnesia()).message(), "node 3 would forget that it has lost entry 3");
+}
+
 TEST_F(FaultAtlasTest, WhoKnowsNobodyToAskDoesNotStart) {
   Found(1);
   WriteAll(5, {2, 1});
