@@ -921,22 +921,30 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
 // log and in what nodes forward, so somebody forwards it, as a node with a newer client port would.
 // It is there at once: whether it is under way is then a matter of logs, and nobody has to guess.
 void Nemesis::AskForJoint(const FaultCommand& command) {
-  raft::MembershipChange change;
-  change.transition = raft::MembershipChange::Transition::kJointImplicit;
+  std::vector<raft::MemberChange> changes;
   for (size_t i = 1; i + 1 < command.words.size(); i += 2) {
     raft::MemberChange member;
     member.kind = command.words[i] == "PROMOTE" ? raft::MemberChange::Kind::kAddVoter
                                                 : raft::MemberChange::Kind::kRemove;
-    if (absl::SimpleAtoi(command.words[i + 1], &member.node)) change.changes.push_back(member);
+    if (absl::SimpleAtoi(command.words[i + 1], &member.node)) changes.push_back(member);
   }
-  Process* leader = cluster_->Find(command.nodes[0]);
+  ForwardJoint(command.nodes[0], std::move(changes));
+}
+
+bool Nemesis::ForwardJoint(raft::NodeId to, std::vector<raft::MemberChange> changes) {
+  Process* leader = cluster_->Find(to);
   const std::vector<raft::NodeId> members = raft::AllMembers(omniscience_->newest_conf());
   const auto other = std::find_if(members.begin(), members.end(),
-                                  [&](raft::NodeId node) { return node != command.nodes[0]; });
-  if (leader == nullptr || leader->state() != Process::State::kUp || other == members.end()) return;
+                                  [to](raft::NodeId node) { return node != to; });
+  if (leader == nullptr || leader->state() != Process::State::kUp || other == members.end()) {
+    return false;
+  }
   // Nothing is forwarded to who leads no term.
-  if (leader->replica()->repairing() || !leader->replica()->raft().is_leader()) return;
-  Remark(absl::StrCat("node ", *other, " forwards: ", absl::StrJoin(command.words, " ")));
+  if (leader->replica()->repairing() || !leader->replica()->raft().is_leader()) return false;
+  raft::MembershipChange change;
+  change.transition = raft::MembershipChange::Transition::kJointImplicit;
+  change.changes = std::move(changes);
+  Remark(absl::StrCat("node ", *other, " forwards a joint change to node ", to));
   wire::PeerMessage message;
   message.envelope.from = *other;
   message.envelope.from_incarnation = message.envelope.to_incarnation = kIncarnation;
@@ -947,6 +955,7 @@ void Nemesis::AskForJoint(const FaultCommand& command) {
   std::string frame;
   wire::PeerEncoder().AppendTo(message, &frame);
   leader->ReceiveFrame(frame);
+  return true;
 }
 
 void Nemesis::Ask(const FaultCommand& command) {

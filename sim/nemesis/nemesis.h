@@ -189,6 +189,9 @@ class Nemesis {
   // Now, unless it has ended. What is not possible (a node that is not there, or in no state for
   // it) is not done.
   void Do(const FaultCommand& command);
+  // Has a joint change forwarded to the leader, as a node with a newer client port would. False:
+  // nobody else is there who could, or it does not lead.
+  bool ForwardJoint(raft::NodeId leader, std::vector<raft::MemberChange> changes);
   // What it has drawn and done so far, and what its script had a time for.
   const std::vector<CuedFault>& done() const { return record_; }
 

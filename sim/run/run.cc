@@ -96,6 +96,7 @@ class Simulation {
   void FinishOperations();
   void Converge();
   std::string WhyNotConverged();
+  void GoThroughJoint();
   void Rest();
   void JudgeHistory(RunReport* report);
   RunCounters Count() const;
@@ -141,6 +142,7 @@ RunReport Simulation::Run() {
   RunFor(settings_.calm);
   FinishOperations();
   Converge();
+  GoThroughJoint();
   Rest();
 
   RunReport report;
@@ -342,6 +344,26 @@ std::string Simulation::WhyNotConverged() {
     }
   }
   return {};
+}
+
+// A joint configuration is left by itself as soon as it is in force: here nothing else is asked for
+// that could bring it on. (Both halves are what the configuration was.)
+void Simulation::GoThroughJoint() {
+  if (judge_.failed()) return;
+  const raft::NodeId leader = cluster_.Leader()->id();
+  const raft::Index before = omniscience_.newest_conf_index();
+  const raft::MemberChange stays{raft::MemberChange::Kind::kUpdate, leader};
+  if (!raft::IsVoter(omniscience_.newest_conf(), leader)) return;
+  if (!nemesis_.ForwardJoint(leader, {stays})) return;
+  // If the leader is lost the change may be, too; if it is there, the next one leaves it.
+  RunUntil(CoreDuties::kTimeouts * ElectionTimeout() + CoreDuties::kForDisks, [&] {
+    return omniscience_.newest_conf_index() > before && !raft::IsJoint(omniscience_.newest_conf());
+  });
+  if (judge_.failed() || !raft::IsJoint(omniscience_.newest_conf())) return Converge();
+  judge_.Fail(Oracle::kConvergence,
+              absl::StrCat("nobody leaves the joint configuration of entry ",
+                           omniscience_.newest_conf_index(), ": ",
+                           raft::DescribeConfiguration(omniscience_.newest_conf())));
 }
 
 // Everybody has everything and nobody asks for anything: the leader stays, and there is little to
