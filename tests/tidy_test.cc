@@ -27,6 +27,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace raftkv {
@@ -926,6 +927,66 @@ TEST(Tree, KeepsTheRules) {
     EXPECT_TRUE(used.contains(&exception))
         << exception.path << " needs its exception no more: take it away";
   }
+}
+
+// Types that a file defines in a namespace with a name: as "raftkv::sim::Trace". House style puts
+// each on a line that begins with nothing else.
+std::vector<std::string> TypesOf(absl::string_view text) {
+  std::vector<std::string> types;
+  std::vector<absl::string_view> within;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::StartsWith(line, "}  // namespace")) {
+      if (!within.empty()) within.pop_back();
+    } else if (absl::ConsumePrefix(&line, "namespace ")) {
+      if (absl::ConsumeSuffix(&line, "{")) within.push_back(absl::StripAsciiWhitespace(line));
+    } else if (absl::EndsWith(line, "{")) {
+      const bool type =
+          absl::ConsumePrefix(&line, "struct ") || absl::ConsumePrefix(&line, "class ") ||
+          absl::ConsumePrefix(&line, "union ") || absl::ConsumePrefix(&line, "enum class ");
+      const absl::string_view name = line.substr(0, line.find_first_of(" :{"));
+      const bool inside = absl::StartsWith(line.substr(name.size()), "::");
+      const bool hidden =
+          within.empty() || std::count(within.begin(), within.end(), absl::string_view()) > 0;
+      if (type && !inside && !hidden) {
+        types.push_back(absl::StrCat(absl::StrJoin(within, "::"), "::", name));
+      }
+    }
+  }
+  return types;
+}
+
+TEST(Types, AreFoundWhereTheyAreDefined) {
+  EXPECT_THAT(
+      TypesOf("namespace raftkv {\n"
+              "class Declared;\n"
+              "struct One {\n  struct Inner {\n  };\n};\n"
+              "namespace sim {\n"
+              "class Two final : public One {\n};\n"
+              "struct Two::Inner {\n};\n"
+              "enum class Three : int { kA };\n"
+              "enum class Four : int {\n  kA,\n};\n"
+              "namespace {\nstruct Hidden {\n};\n}  // namespace\n"
+              "}  // namespace sim\n"
+              "template <typename T>\nstruct Five {\n};\n"
+              "}  // namespace raftkv\n"),
+      testing::ElementsAre("raftkv::One", "raftkv::sim::Two", "raftkv::sim::Four", "raftkv::Five"));
+}
+
+// Two types of one name make one program that means either by it, as the linker likes: nothing
+// warns of it, and it works until an inline function of the one meets an object of the other.
+TEST(Tree, DefinesEveryTypeOnce) {
+  std::map<std::string, std::string> first;
+  for (const std::string& path : Tree()) {
+    if (!IsSource(path) || InFolder(path, "tests") || InFolder(path, "fuzz") ||
+        InFolder(path, "bench")) {
+      continue;
+    }
+    for (const std::string& type : TypesOf(*ReadFile(path))) {
+      const auto [it, is_new] = first.emplace(type, path);
+      EXPECT_TRUE(is_new) << type << " is defined in " << it->second << " and in " << path;
+    }
+  }
+  EXPECT_GT(first.size(), 300u);
 }
 
 }  // namespace

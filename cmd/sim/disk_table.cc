@@ -135,7 +135,7 @@ DiskTableResult PrintFault(TableFault fault, bool marks, const DiskTableArgument
 DiskTableResult PrintSuite(FaultSuite suite, uint64_t count, const DiskTableArguments& arguments) {
   const RandomFaults faults(suite, arguments.nodes, arguments.entries);
   const auto name = [&faults](uint64_t seed) {
-    const Trial trial = faults.Plan(seed);
+    const FaultTrial trial = faults.Plan(seed);
     return Played{absl::StrCat(seed, " (", trial.faults, ")"),
                   trial.recoverable ? Ending::kRecovered : Ending::kWaiting, /*may_recover=*/true};
   };

@@ -17,7 +17,7 @@ uint64_t SizeOf(SimDisk& disk, absl::string_view name) {
   return file.ok() ? *(*file)->Size() : 0;
 }
 
-bool Inflict(raft::NodeId node, const DiskFault& fault, Scene* scene, Trial* trial) {
+bool Inflict(raft::NodeId node, const DiskFault& fault, Scene* scene, FaultTrial* trial) {
   if (!scene->disks.at(node)->Inject(fault)) return false;
   scene->damaged.insert(node);
   absl::StrAppend(&trial->faults, trial->faults.empty() ? "" : "; ", "node ", node, " ",
@@ -71,24 +71,24 @@ RandomFaults::RandomFaults(FaultSuite suite, uint32_t nodes, uint32_t entries)
       with_marks_({nodes, entries, /*marks=*/true}),
       without_marks_({nodes, entries, /*marks=*/false}) {}
 
-Trial RandomFaults::Try(uint64_t seed, const Trace::Sink& told) const {
+FaultTrial RandomFaults::Try(uint64_t seed, const Trace::Sink& told) const {
   Scene scene;
-  Trial trial;
+  FaultTrial trial;
   const Specimen& specimen = Prepare(seed, &scene, &trial);
   trial.verdict = Play(specimen, std::move(scene), told);
   return trial;
 }
 
-Trial RandomFaults::Plan(uint64_t seed) const {
+FaultTrial RandomFaults::Plan(uint64_t seed) const {
   Scene scene;
-  Trial trial;
+  FaultTrial trial;
   Prepare(seed, &scene, &trial);
   return trial;
 }
 
-const Specimen& RandomFaults::Prepare(uint64_t seed, Scene* prepared, Trial* plan) const {
+const Specimen& RandomFaults::Prepare(uint64_t seed, Scene* prepared, FaultTrial* plan) const {
   Scene& scene = *prepared;
-  Trial& trial = *plan;
+  FaultTrial& trial = *plan;
   Random random = Random::Stream(seed, Name(suite_));
   const bool marks = random.Chance(1, 2);
   const Specimen& specimen = marks ? with_marks_ : without_marks_;
@@ -123,7 +123,7 @@ const Specimen& RandomFaults::Prepare(uint64_t seed, Scene* prepared, Trial* pla
 }
 
 void RandomFaults::DamageRecords(const Specimen& specimen, Random random, Scene* scene,
-                                 Trial* trial) const {
+                                 FaultTrial* trial) const {
   const uint32_t nodes = specimen.options().nodes;
   const uint32_t entries = specimen.options().entries;
   // A minority lags: what is committed is on the others.
@@ -151,7 +151,7 @@ void RandomFaults::DamageRecords(const Specimen& specimen, Random random, Scene*
   trial->recoverable = std::find(intact.begin(), intact.end(), false) == intact.end();
 }
 
-void RandomFaults::DamageSnapshots(Random random, Scene* scene, Trial* trial) const {
+void RandomFaults::DamageSnapshots(Random random, Scene* scene, FaultTrial* trial) const {
   const auto nodes = static_cast<uint32_t>(scene->disks.size());
   const raft::NodeId spared = random.Between(1, nodes);
   for (raft::NodeId node = 1; node <= nodes; ++node) {
@@ -165,7 +165,7 @@ void RandomFaults::DamageSnapshots(Random random, Scene* scene, Trial* trial) co
   trial->recoverable = true;
 }
 
-void RandomFaults::DamageFile(Random random, Scene* scene, Trial* trial) const {
+void RandomFaults::DamageFile(Random random, Scene* scene, FaultTrial* trial) const {
   const raft::NodeId node = random.Between(1, scene->disks.size());
   SimDisk& disk = *scene->disks.at(node);
   const std::vector<std::string> files = *disk.List();

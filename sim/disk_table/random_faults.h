@@ -20,7 +20,7 @@ enum class FaultSuite : uint8_t {
 };
 absl::string_view Name(FaultSuite suite);  // "records", "snapshots", "files"
 
-struct Trial {
+struct FaultTrial {
   SceneVerdict verdict;
   // Each committed entry, and the snapshot, is intact on a node, and a majority has term and vote.
   bool recoverable = false;
@@ -32,15 +32,16 @@ class RandomFaults {
   RandomFaults(FaultSuite suite, uint32_t nodes, uint32_t entries);
 
   // Deterministic.
-  Trial Try(uint64_t seed, const Trace::Sink& told = nullptr) const;
+  FaultTrial Try(uint64_t seed, const Trace::Sink& told = nullptr) const;
   // As Try, without a verdict: nothing is played.
-  Trial Plan(uint64_t seed) const;
+  FaultTrial Plan(uint64_t seed) const;
 
  private:
-  const Specimen& Prepare(uint64_t seed, Scene* scene, Trial* trial) const;
-  void DamageRecords(const Specimen& specimen, Random random, Scene* scene, Trial* trial) const;
-  void DamageSnapshots(Random random, Scene* scene, Trial* trial) const;
-  void DamageFile(Random random, Scene* scene, Trial* trial) const;
+  const Specimen& Prepare(uint64_t seed, Scene* scene, FaultTrial* trial) const;
+  void DamageRecords(const Specimen& specimen, Random random, Scene* scene,
+                     FaultTrial* trial) const;
+  void DamageSnapshots(Random random, Scene* scene, FaultTrial* trial) const;
+  void DamageFile(Random random, Scene* scene, FaultTrial* trial) const;
 
   FaultSuite suite_;
   Specimen with_marks_;

@@ -51,7 +51,7 @@ TEST_P(RandomFaultsTest, RecoverWhatCanBeRecovered) {
   const RandomFaults faults(GetParam(), 3, 2);
   uint64_t damaged = 0;
   for (uint64_t seed = 0; seed < 50; ++seed) {
-    const Trial trial = faults.Try(seed);
+    const FaultTrial trial = faults.Try(seed);
     damaged += trial.faults.empty() ? 0u : 1u;
     EXPECT_NE(trial.verdict.ending, Ending::kUnsafe)
         << seed << " (" << trial.faults << "): " << trial.verdict.why;
