@@ -929,6 +929,16 @@ void Nemesis::AskForJoint(const FaultCommand& command) {
     if (absl::SimpleAtoi(command.words[i + 1], &member.node)) changes.push_back(member);
   }
   ForwardJoint(command.nodes[0], std::move(changes));
+  // Somebody is impatient, and asks whoever believes to lead for another change (of nothing) while
+  // this one is on its way.
+  for (const Time later : {1, 10, 100, 400}) {
+    cluster_->scheduler().After(later * kMillisecond, Actor::kScript, [this] {
+      if (ended_ || stopped_) return;
+      for (const raft::NodeId node : cluster_->InUse()) {
+        ForwardJoint(node, {{raft::MemberChange::Kind::kUpdate, node}});
+      }
+    });
+  }
 }
 
 bool Nemesis::ForwardJoint(raft::NodeId to, std::vector<raft::MemberChange> changes) {

@@ -242,6 +242,7 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckElection(raft, node);
   CheckConsent(raft, node);
   CheckLoyalty(raft, node);
+  CheckOneChange(raft, node);
   CheckCommit(raft, node, work);
   CheckApplied(replica, node, work);
   CheckIdentity(replica, node);
@@ -544,6 +545,28 @@ const raft::ConfState& Omniscience::ConfAt(raft::Index index) const {
 
 void Omniscience::FollowMembership(raft::Index index, const raft::ConfState& conf) {
   if (index > confs_.rbegin()->first && conf != newest_conf()) confs_[index] = conf;
+}
+
+// A leader appends a change of the configuration only when all others in its log are applied, also
+// those that it has from leaders before it: so there is never more than one that others may not
+// know of, and the configurations that are in force share quorums.
+void Omniscience::CheckOneChange(const raft::Raft& raft, const Node& node) {
+  if (!node.moved || !raft.is_leader()) return;
+  const raft::Log& log = raft.log();
+  const auto is_change = [&log](raft::Index index) {
+    return log.At(index).type == raft::EntryType::kMembership;
+  };
+  for (raft::Index i = std::max(node.before->log.last(), log.base()) + 1; i <= log.last(); ++i) {
+    if (!is_change(i)) continue;
+    for (raft::Index j = std::max(raft.applied(), log.base()) + 1; j < i; ++j) {
+      if (!is_change(j)) continue;
+      return judge_->Fail(
+          Oracle::kMembership,
+          absl::StrCat("leader ", raft.id(), " of term ", raft.term(), " appends ",
+                       DescribeEntry(log.At(i)), " and has not applied ",
+                       DescribeEntry(log.At(j)), " (applied up to ", raft.applied(), ")"));
+    }
+  }
 }
 
 void Omniscience::CheckMembership(raft::NodeId node, raft::Index index,

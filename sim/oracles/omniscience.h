@@ -188,6 +188,7 @@ class Omniscience final : public Witness {
   void CheckCommit(const raft::Raft& raft, Node& node, const replica::Work& work);
   void CheckFirstCommit(const raft::Raft& raft, const Node& node, const replica::Work& work);
   void CheckApplied(const replica::Replica& replica, Node& node, const replica::Work& work);
+  void CheckOneChange(const raft::Raft& raft, const Node& node);
   void CheckMembership(raft::NodeId node, raft::Index index, const raft::ConfState& conf);
   void CheckSnapshot(raft::NodeId node, const replica::SnapshotTaken& taken);
   void CheckIdentity(const replica::Replica& replica, Node& node);
