@@ -135,7 +135,7 @@ void Nemesis::InitialiseOver(raft::NodeId node) {
   const absl::Status status =
       cluster_->InitialiseAgain(node, /*as_founder=*/false, kSecondIncarnation);
   Say(absl::StrCat("node ", node, " is to be initialised over what is there: ", status.ToString()));
-  omniscience_->InitialisedOver(node, status);
+  omniscience_->InitialisedOver(node, /*has_identity=*/!wiped_.contains(node), status);
 }
 
 // --- The operator

@@ -280,10 +280,19 @@ void Omniscience::Initialised(raft::NodeId node, uint64_t incarnation, bool alon
   life.alone = alone;
 }
 
-void Omniscience::InitialisedOver(raft::NodeId node, const absl::Status& status) {
-  if (!status.ok()) return;
-  judge_->Fail(Oracle::kRecovery, absl::StrCat("the data directory of node ", node,
-                                               " is initialised over what is in it"));
+// What is said about it is what people go by: a directory that is in use is left alone, one that
+// has lost its identity is kept and looked at.
+void Omniscience::InitialisedOver(raft::NodeId node, bool has_identity,
+                                  const absl::Status& status) {
+  const auto fail = [&](const auto&... what) {
+    judge_->Fail(Oracle::kRecovery,
+                 absl::StrCat("the data directory of node ", node, " is ", what...));
+  };
+  if (status.ok()) return fail("initialised over what is in it");
+  const absl::StatusCode code =
+      has_identity ? absl::StatusCode::kAlreadyExists : absl::StatusCode::kFailedPrecondition;
+  if (status.code() == code) return;
+  fail("not initialised, but for the wrong reason: ", status.ToString());
 }
 
 void Omniscience::StartedAfterWipe(raft::NodeId node, SecondLife& life,

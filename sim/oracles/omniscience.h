@@ -77,8 +77,9 @@ class Omniscience final : public Witness {
   // node that it was. What it does is not done by that one. `alone`: it knows of nobody, and has
   // nothing to say.
   void Initialised(raft::NodeId node, uint64_t incarnation, bool alone);
-  // Somebody has tried to do that to a directory with something in it.
-  void InitialisedOver(raft::NodeId node, const absl::Status& status);
+  // Somebody has tried to do that to a directory with something in it, its identity or all but
+  // that.
+  void InitialisedOver(raft::NodeId node, bool has_identity, const absl::Status& status);
   // Somebody else is there instead of a node that was wiped.
   void Replaced() { See(RareState::kWipedReplaced); }
 

@@ -128,10 +128,16 @@ TEST_F(WipedTest, WhatWasNotWipedIsNoSecondLife) {
 }
 
 TEST_F(WipedTest, ADirectoryWithSomethingInItIsNotInitialised) {
-  omniscience_->InitialisedOver(kLost, absl::AlreadyExistsError("in use"));
+  omniscience_->InitialisedOver(kLost, true, absl::AlreadyExistsError("in use"));
+  omniscience_->InitialisedOver(kLost, false, absl::FailedPreconditionError("a log"));
   ExpectNothing();
-  omniscience_->InitialisedOver(kLost, absl::OkStatus());
+  omniscience_->InitialisedOver(kLost, true, absl::OkStatus());
   ExpectViolation(Oracle::kRecovery, "initialised over what is in it");
+}
+
+TEST_F(WipedTest, WhyItIsNotInitialisedIsSaid) {
+  omniscience_->InitialisedOver(kLost, true, absl::FailedPreconditionError("a log"));
+  ExpectViolation(Oracle::kRecovery, "for the wrong reason");
 }
 
 TEST_F(WipedTest, ItRefusesWhatIsMeantForTheNodeItWas) {
