@@ -124,6 +124,28 @@ void Cluster::Retire(raft::NodeId node) {
   if (processes_.at(node)->state() != Process::State::kDown) Die(node, Process::Death::kKilled);
 }
 
+void Cluster::Wipe(raft::NodeId node) {
+  Process& process = *processes_.at(node);
+  RAFTKV_CHECK(process.state() == Process::State::kDown);
+  process.disk().Wipe();
+  without_directory_.insert(node);
+}
+
+bool Cluster::LoseIdentity(raft::NodeId node) {
+  Process& process = *processes_.at(node);
+  RAFTKV_CHECK(process.state() == Process::State::kDown);
+  if (!process.disk().Inject(MissingFile{"identity"})) return false;
+  without_directory_.insert(node);
+  return true;
+}
+
+absl::Status Cluster::InitialiseAgain(raft::NodeId node, bool as_founder, uint64_t incarnation) {
+  absl::Status status = processes_.at(node)->InitialiseAgain(
+      as_founder ? Founding() : storage::Founding(), incarnation);
+  if (status.ok()) without_directory_.erase(node);
+  return status;
+}
+
 Process* Cluster::Find(raft::NodeId node) {
   const auto it = processes_.find(node);
   return it == processes_.end() ? nullptr : it->second.get();
@@ -169,7 +191,8 @@ void Cluster::Restart(raft::NodeId node, Time delay, bool die_in_recovery) {
   scheduler_->After(delay, Actor::kNode, [this, node, die_in_recovery] {
     Process& process = *processes_.at(node);
     if (process.state() != Process::State::kDown || retired_.contains(node)) return;
-    if (!process.Start(die_in_recovery)) Restart(node, settings_.restart_delay, false);
+    if (process.Start(die_in_recovery) || without_directory_.contains(node)) return;
+    Restart(node, settings_.restart_delay, false);
   });
 }
 

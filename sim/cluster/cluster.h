@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,16 @@ class Cluster final : public Outlet {
   raft::NodeId NextJoiner() const { return last_node_ + 1; }  // what it would be called
   // Switched off for good.
   void Retire(raft::NodeId node);
+  // What becomes of the data directory of a node that is down. The process finds out when it is
+  // started, and is not tried again by itself.
+  void Wipe(raft::NodeId node);  // everything is gone
+  // The name of the file with its identity is gone. False: it was not there.
+  bool LoseIdentity(raft::NodeId node);
+  // As `raftkv init` with --join, or as a founder, under the same id: as a life of its own, of this
+  // incarnation. Its error when it refuses.
+  absl::Status InitialiseAgain(raft::NodeId node, bool as_founder, uint64_t incarnation);
+  // False: from now on power losses take all that was not synced, and leave nothing torn.
+  void set_may_tear(bool may_tear) { may_tear_ = may_tear; }
 
   // Null when there is no such node.
   Process* Find(raft::NodeId node);
@@ -99,6 +110,7 @@ class Cluster final : public Outlet {
   void CloseClient(replica::ClientId client) override;
   void PauseClient(replica::ClientId client, bool paused) override;
   void Exited(raft::NodeId node, const absl::Status& reason) override;
+  bool MayTear() const override { return may_tear_; }
   void Reopened(raft::NodeId node) override;
 
  private:
@@ -114,6 +126,8 @@ class Cluster final : public Outlet {
   Random random_;
   std::map<raft::NodeId, std::unique_ptr<Process>> processes_;
   std::map<raft::NodeId, Time> retired_;
+  std::set<raft::NodeId> without_directory_;  // or it is not one that a process can open
+  bool may_tear_ = true;
   raft::NodeId last_node_ = 0;
   uint64_t exits_ = 0;
   Network network_;

@@ -119,7 +119,10 @@ class FaultAtlas::Change {
 
  private:
   const Holding& Look(Other& other) const {
-    if (other.found == nullptr) other.found = atlas_.Survey(*other.disk->DurableImage());
+    if (other.found == nullptr) {
+      other.found =
+          other.disk == nullptr ? SurveyWiped() : atlas_.Survey(*other.disk->DurableImage());
+    }
     return *other.found;
   }
 
@@ -196,6 +199,17 @@ FaultAtlas::Found FaultAtlas::Survey(SimDisk& disk) const {
   return found;
 }
 
+FaultAtlas::Found FaultAtlas::SurveyMember(raft::NodeId node) const {
+  const SimDisk* disk = members_.at(node);
+  return disk == nullptr ? SurveyWiped() : Survey(*disk->Clone());
+}
+
+FaultAtlas::Found FaultAtlas::SurveyWiped() {
+  auto nothing = std::make_shared<Holding>();
+  nothing->starts = absl::NotFoundError("its disk was wiped");
+  return nothing;
+}
+
 FaultAtlas::Holding FaultAtlas::Recover(SimDisk& disk, const MisdirectedRead* lie) const {
   Holding holding;
   MakeReadable(disk);
@@ -211,6 +225,7 @@ FaultAtlas::Holding FaultAtlas::Recover(SimDisk& disk, const MisdirectedRead* li
   holding.snapshot = snapshot ? found.snapshot.meta.index : 0;
   holding.snapshot_term = found.snapshot.meta.term;
   holding.conf = found.snapshot.meta.conf;
+  holding.commit = found.commit;
   holding.whole = !found.suspicion && !found.damage && snapshot;
   holding.promised = found.snapshot.meta.index;
   holding.promised_term = found.snapshot.meta.term;
@@ -242,6 +257,7 @@ absl::Status FaultAtlas::Starts(SimDisk& disk, const storage::Options& options) 
 }
 
 absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault, Node then) const {
+  if (members_.at(node) == nullptr) return SurveyWiped()->starts;
   const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
   if (!after->Inject(fault)) {
     return absl::FailedPreconditionError(absl::StrCat(Describe(fault), " would have no effect"));
@@ -249,6 +265,11 @@ absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault, No
   const Found left = Survey(*after);
   if (then == Node::kMustStart && !left->starts.ok()) return left->starts;
   return Judge(node, *Survey(*members_.at(node)->Clone()), *left);
+}
+
+absl::Status FaultAtlas::MayWipe(raft::NodeId node) const {
+  if (members_.at(node) == nullptr) return absl::FailedPreconditionError("it was wiped already");
+  return Judge(node, *SurveyMember(node), *SurveyWiped());
 }
 
 absl::Status FaultAtlas::MayForget(raft::NodeId node) const {
@@ -278,15 +299,20 @@ absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& li
 }
 
 absl::Status FaultAtlas::IsWhole(raft::NodeId node) const {
-  const Found found = Survey(*members_.at(node)->Clone());
+  const Found found = SurveyMember(node);
   if (!found->starts.ok()) return found->starts;
   if (!found->whole) return absl::FailedPreconditionError("it has lost something");
   return absl::OkStatus();
 }
 
 raft::Index FaultAtlas::LastChange(raft::NodeId node) const {
-  const Found found = Survey(*members_.at(node)->Clone());
+  const Found found = SurveyMember(node);
   return found->changes.empty() ? 0 : *found->changes.rbegin();
+}
+
+raft::Index FaultAtlas::KnownCommitted(raft::NodeId node) const {
+  const SimDisk* disk = members_.at(node);
+  return disk == nullptr ? 0 : Survey(*disk->DurableImage())->commit;
 }
 
 bool FaultAtlas::MayTear(const std::vector<raft::NodeId>& nodes) const {

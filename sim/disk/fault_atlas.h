@@ -41,6 +41,11 @@
 //      promises, itself included. A suspicion may be about more than there ever was (no bound but
 //      the node's term is left), and when a majority holds such ones the cluster waits for ever.
 //
+// A member that was wiped is lost for good: it has no copy, it promises nothing, it neither starts
+// nor is elected, whoever else may run under its id. That is no promise that is broken: it is kept
+// by silence, so what it acknowledged and voted still counts where it was counted, and only what
+// it would be needed for is asked (1, 2 and 7). Whether nobody speaks for it is for the oracles.
+//
 // Only what is certain to survive a crash counts of the others: what they would lose with their
 // power is no copy, and lies of their disks that are not out yet count as if they were. What is
 // under way in the network is not looked at: 4 and 5 hold for answers that were sent to others
@@ -81,6 +86,7 @@ class FaultAtlas {
     raft::Index snapshot = 0;  // 0 if its bytes are not all there
     raft::Term snapshot_term = 0;
     raft::ConfState conf;  // of the snapshot
+    raft::Index commit = 0;
     std::map<raft::Index, raft::Term> intact;
     std::set<raft::Index> changes;  // of the configuration, among them
     raft::Index promised = 0;       // last entry promised, and its term
@@ -93,7 +99,7 @@ class FaultAtlas {
   using Found = std::shared_ptr<const Holding>;
 
  public:
-  using Disks = std::map<raft::NodeId, const SimDisk*>;
+  using Disks = std::map<raft::NodeId, const SimDisk*>;  // null: it was wiped
 
   // What recoveries have found, for the next atlas of the same cluster: a disk that nobody has
   // written to since is not read once more (SimDisk::UnchangedSince).
@@ -118,6 +124,8 @@ class FaultAtlas {
   enum class Node : uint8_t { kMayFail, kMustStart };
   absl::Status MayInject(raft::NodeId node, const DiskFault& fault,
                          Node then = Node::kMayFail) const;
+  // Whether the member may lose everything, for good.
+  absl::Status MayWipe(raft::NodeId node) const;
   // Whether the node's disk may lose, now, what it only pretends to have.
   absl::Status MayForget(raft::NodeId node) const;
   // The same for a moment that is not now: whether `kept`, what would be certain to be there
@@ -133,6 +141,8 @@ class FaultAtlas {
   absl::Status IsWhole(raft::NodeId node) const;
   // Of the last change of the configuration that is on the member's disk; 0 if there is none.
   raft::Index LastChange(raft::NodeId node) const;
+  // Up to where the member knows, when it has lost its power, that entries are committed.
+  raft::Index KnownCommitted(raft::NodeId node) const;
   // Whether a power loss of these nodes may leave torn sectors that are neither old nor new
   // (SimDisk::Tearing): not if it hits a majority, because then no one can tell which of the torn
   // records were acknowledged.
@@ -143,6 +153,9 @@ class FaultAtlas {
 
   // `disk` is used up.
   Found Survey(SimDisk& disk) const;
+  // Of the member, as it is; not of one that was wiped.
+  Found SurveyMember(raft::NodeId node) const;
+  static Found SurveyWiped();
   // The same without a memory. `lie`, if there is one, is armed for the recovery.
   Holding Recover(SimDisk& disk, const MisdirectedRead* lie) const;
   absl::Status Judge(raft::NodeId node, const Holding& before, const Holding& after) const;

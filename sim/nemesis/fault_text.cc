@@ -39,6 +39,7 @@ constexpr absl::string_view kVerbs[] = {
     "misdirected-reads",
     "stale-files",
     "amnesia",
+    "wipe",
     "leader-in-minority",
     "one-way-leader",
     "withheld-answers",
@@ -109,6 +110,9 @@ std::string FormatFault(const FaultCommand& command) {
   const NumberNames names = NumbersOf(command.fault);
   if (!names.number.empty()) absl::StrAppend(&text, " ", names.number, " ", command.number);
   if (!names.draw.empty()) absl::StrAppend(&text, " ", names.draw, " ", command.draw);
+  if (command.fault == Fault::kWipe) {
+    absl::StrAppend(&text, " ", Name(static_cast<WipeForm>(command.number)));
+  }
   if (command.back) absl::StrAppend(&text, " back");
   if (Lasts(command.fault)) absl::StrAppend(&text, " for ", FormatTime(command.lasts));
   if (command.again) absl::StrAppend(&text, " again");
@@ -165,6 +169,16 @@ absl::StatusOr<FaultCommand> ParseFault(absl::string_view text) {
     return command;
   }
   const NumberNames names = NumbersOf(command.fault);
+  if (command.fault == Fault::kWipe) {
+    size_t form = 0;
+    while (form < kWipeForms &&
+           (at == words.size() || Name(static_cast<WipeForm>(form)) != words[at])) {
+      ++form;
+    }
+    if (form == kWipeForms) return wrong("what is wiped, and what is done about it, is missing");
+    command.number = form;
+    ++at;
+  }
   bool has_number = names.number.empty(), has_draw = names.draw.empty();
   bool has_lasts = !Lasts(command.fault);
   for (; at < words.size(); ++at) {

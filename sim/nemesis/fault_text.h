@@ -11,6 +11,9 @@
 //   clock-jump 2 by 3400               milliseconds; back: the other way
 //   rot 2 draw 77 for 300ms            read-errors, lost-writes, misdirected-writes,
 //                                      misdirected-reads, stale-files, amnesia: the same
+//   wipe 2 empty for 300ms             all is gone. joiner, founder: and it is initialised as one;
+//                                      no-identity: that alone is gone; in-use: nothing is. To
+//                                      initialise these two is tried, and must be refused
 //   leader-in-minority 1 1>2 2>1 for 1s    one-way-leader: the same. The leader, then the links
 //   withheld-answers 1 2 3 for 1s      what these nodes answer to the first of them
 //   figure-8 1 2 after-ms 20 for 1s    the leader, and the one follower that hears of its entries

@@ -44,6 +44,7 @@ constexpr absl::string_view kNames[] = {
     "misdirected reads",
     "stale files",
     "amnesia",
+    "wipes",
     "leaders in a minority",
     "one-way leaders",
     "withheld answers",
@@ -123,15 +124,18 @@ Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* d
       random_(random),
       disk_random_(random.Split("disk faults")),
       lie_random_(random.Split("lies")),
+      wipe_random_(random.Split("wipes")),
       attack_random_(random.Split("attacks")),
       faults_{0, kFirstDiskFault, settings.between, &random_},
       disk_faults_{kFirstDiskFault, kFirstLie, settings.between_disk_faults, &disk_random_},
-      lies_{kFirstLie, kFirstAttack, settings.between_lies, &lie_random_},
+      lies_{kFirstLie, kFirstWipe, settings.between_lies, &lie_random_},
+      wipes_{kFirstWipe, kFirstAttack, settings.between_wipes, &wipe_random_},
       attacks_{kFirstAttack, kFaultKinds, settings.between_attacks, &attack_random_},
       operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
       calm_network_(cluster->network().options()),
       core_random_(random.Split("core")) {
-  for (Random* stream : {&random_, &disk_random_, &lie_random_, &attack_random_, &core_random_}) {
+  for (Random* stream :
+       {&random_, &disk_random_, &lie_random_, &wipe_random_, &attack_random_, &core_random_}) {
     decisions_->Own(stream);
   }
 }
@@ -164,6 +168,7 @@ void Nemesis::DrawAll() {
   Next(faults_);
   Next(disk_faults_);
   Next(lies_);
+  Next(wipes_);
   Next(attacks_);
 }
 
@@ -319,8 +324,17 @@ std::optional<FaultCommand> Nemesis::Draw(Fault fault, Random& random) {
       return command;
     }
     case Fault::kMembership:
-      if (operator_.busy() || !DrawMembership(random, &command)) return std::nullopt;
+      if (operator_.busy() || Replacing()) return std::nullopt;
+      if (!DrawMembership(random, &command)) return std::nullopt;
       return command;
+    case Fault::kWipe: {
+      static constexpr WipeForm kForms[] = {
+          WipeForm::kEmpty,   WipeForm::kEmpty,      WipeForm::kJoiner, WipeForm::kJoiner,
+          WipeForm::kFounder, WipeForm::kNoIdentity, WipeForm::kInUse};
+      command.nodes = {victim};
+      command.number = static_cast<uint64_t>(kForms[random.Below(std::size(kForms))]);
+      return command;
+    }
     default:
       if (HasDraw(fault)) {
         command.nodes = {victim};
@@ -440,6 +454,9 @@ void Nemesis::Do(const FaultCommand& command) {
       case Fault::kStaleFiles:
       case Fault::kAmnesia:
         Lie(command);
+        break;
+      case Fault::kWipe:
+        Wipe(command);
         break;
       default:
         Disk(command, victim);
@@ -637,6 +654,7 @@ void Nemesis::Disk(const FaultCommand& command, Process* process) {
           command.lasts, [process] { return process->disk().counters().operations; },
           [process] { process->disk_thread().set_slowness(1); });
     case Fault::kSyncError:
+      if (Bereaved()) return;  // the platter may be torn where it failed
       Say(absl::StrCat("lets a sync of node ", node, " fail"));
       process->disk().InjectFault(SimDisk::Operation::kSync, command.number);
       return Hold(
@@ -680,16 +698,19 @@ void Nemesis::Hang(raft::NodeId node, Time lasts) {
 std::unique_ptr<FaultAtlas> Nemesis::AtlasFor(raft::NodeId node) {
   const raft::ConfState& conf = omniscience_->newest_conf();
   if (raft::IsJoint(conf) || conf.voters.empty() || !raft::IsMember(conf, node)) return nullptr;
+  const auto disk_of = [this](raft::NodeId id) -> const SimDisk* {
+    return wiped_.contains(id) ? nullptr : &cluster_->Find(id)->disk();
+  };
   for (const raft::NodeId voter : conf.voters) {
     if (voter != node && Misled(voter)) return nullptr;
   }
   FaultAtlas::Disks voters;
-  for (const raft::NodeId voter : conf.voters) voters[voter] = &cluster_->Find(voter)->disk();
+  for (const raft::NodeId voter : conf.voters) voters[voter] = disk_of(voter);
   // What a learner loses is nobody's last copy, once it is asked as if it were one more voter.
-  voters.try_emplace(node, &cluster_->Find(node)->disk());
+  voters.try_emplace(node, disk_of(node));
   FaultAtlas::Disks bystanders;
   for (const raft::NodeId other : cluster_->InUse()) {
-    if (!voters.contains(other)) bystanders[other] = &cluster_->Find(other)->disk();
+    if (!voters.contains(other)) bystanders[other] = disk_of(other);
   }
   return std::make_unique<FaultAtlas>(std::move(voters), cluster_->settings().storage,
                                       std::move(bystanders), &atlas_memory_);
@@ -706,6 +727,7 @@ bool Nemesis::Misled(raft::NodeId node) {
 
 // The process is killed first and started again behind it, so that what is damaged is read.
 void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw) {
+  if (Bereaved()) return;
   Random random(draw);
   const DiskFault spoilt = PickDamage(fault, cluster_->Find(node)->disk(), random);
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
@@ -727,7 +749,7 @@ void Nemesis::Lie(const FaultCommand& command) {
   Process* process = cluster_->Find(victim);
   // One lie at a time, so that the oracles know what it may have taken; and none for a node that is
   // still finding out what it has.
-  if (process->state() != Process::State::kUp || liars_.contains(victim) ||
+  if (process->state() != Process::State::kUp || liars_.contains(victim) || Bereaved() ||
       omniscience_->DiskInDoubt(victim) || process->replica()->repairing() ||
       process->replica()->raft().term() == 0) {
     return;
@@ -782,7 +804,7 @@ void Nemesis::LieAboutWrites(Fault fault, raft::NodeId node, Time lasts) {
 bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
   absl::Status allowed = absl::FailedPreconditionError("the members change");
-  if (atlas != nullptr) {
+  if (atlas != nullptr && !Bereaved()) {
     allowed = atlas->MayForget(node, kept, left, FaultAtlas::Node::kMustStart);
   }
   Say(absl::StrCat(
@@ -842,7 +864,8 @@ void Nemesis::LieToARecovery(raft::NodeId node, Time down) {
        [this, node] {
          Process* process = cluster_->Find(node);
          const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
-         const bool possible = !ended_ && atlas != nullptr && !cluster_->retired(node) &&
+         const bool possible = !ended_ && atlas != nullptr && !Bereaved() &&
+                               !cluster_->retired(node) &&
                                process->state() == Process::State::kDown;
          if (possible) {
            // One of all the reads that there would be.
@@ -895,7 +918,9 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
   }
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
   absl::Status allowed = absl::FailedPreconditionError("the members change");
-  if (atlas != nullptr) allowed = atlas->MayInject(node, old, FaultAtlas::Node::kMustStart);
+  if (atlas != nullptr && !Bereaved()) {
+    allowed = atlas->MayInject(node, old, FaultAtlas::Node::kMustStart);
+  }
   Say(absl::StrCat("node ", node, " is down; ", Describe(old),
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
   if (allowed.ok()) {
@@ -970,6 +995,8 @@ bool Nemesis::ForwardJoint(raft::NodeId to, std::vector<raft::MemberChange> chan
 
 void Nemesis::Ask(const FaultCommand& command) {
   if (operator_.busy()) return;
+  // Nobody takes members away where one is missing already.
+  if (command.fault == Fault::kMembership && Replacing()) return;
   const std::vector<std::string>& words = command.words;
   if (words[0] == "JOINT") return AskForJoint(command);
   const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
@@ -1023,6 +1050,7 @@ void Nemesis::SweepUp() {
 
 void Nemesis::End() {
   ended_ = true;
+  healed_ = true;
   Say("is done");
   for (const auto& [node, process] : cluster_->processes()) process->AwaitMoment({}, nullptr);
   while (!active_.empty()) TakeBack(active_.begin()->first);

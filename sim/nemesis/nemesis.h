@@ -54,6 +54,7 @@ enum class Fault : uint8_t {
   kMisdirectedReads,   // one that returns the bytes of another place
   kStaleFiles,         // one that is back as it was a while ago
   kAmnesia,            // the same for the whole disk
+  kWipe,               // all that a node had is gone, and its operator does something about it
 
   // Attacks: they aim at one weakness, and count only if they come to what they are named for.
   kLeaderInMinority,  // the leader is cut off with too few, and goes on taking writes
@@ -76,6 +77,20 @@ inline constexpr size_t kFirstAttack = static_cast<size_t>(Fault::kLeaderInMinor
 inline constexpr size_t kFirstDiskFault = static_cast<size_t>(Fault::kRot);
 // From here on, disks that lie: chosen apart from both.
 inline constexpr size_t kFirstLie = static_cast<size_t>(Fault::kLostWrites);
+// From here on, disks that are wiped: chosen apart from all others.
+inline constexpr size_t kFirstWipe = static_cast<size_t>(Fault::kWipe);
+
+// What is left of a data directory, and what its operator does before the process is started.
+enum class WipeForm : uint8_t {
+  kEmpty,       // nothing; nothing: it must not start
+  kJoiner,      // nothing; it is initialised as a new node under its old id: it must take no part
+  kFounder,     // nothing; it is initialised as the founder that it may once have been, with other
+                // incarnation: nobody may listen to it
+  kNoIdentity,  // all but its identity; to initialise it must be refused, and it must not start
+  kInUse,       // all of it; to initialise it must be refused, and it goes on
+};
+inline constexpr size_t kWipeForms = static_cast<size_t>(WipeForm::kInUse) + 1;
+absl::string_view Name(WipeForm form);  // as scenarios call it: "no-identity"
 
 // Rot and lies: details of which are drawn when they happen.
 bool HasDraw(Fault fault);
@@ -94,7 +109,7 @@ struct FaultCommand {
   Time lasts = 0;  // a node that goes down is started again after this
   // slow nodes, restarts: milliseconds of each; slow disks: so many times; sync errors: after so
   // many syncs; clock jumps: milliseconds, and back in time with `back`; transfers: to this node;
-  // storms: so many of 1000 lost
+  // storms: so many of 1000 lost; wipes: their form
   uint64_t number = 0;
   bool back = false;
   // power losses, kills: it loses power once more while it recovers
@@ -118,7 +133,8 @@ struct NemesisSettings {
   std::array<uint32_t, kFaultKinds> shares = {};  // 0: not in this run
   Delay between;                                  // from one fault to the next
   Delay between_disk_faults;                      // the same for kFirstDiskFault to kFirstLie
-  Delay between_lies;                             // the same for kFirstLie to kFirstAttack
+  Delay between_lies;                             // the same for kFirstLie to kFirstWipe
+  Delay between_wipes;                            // the same for kFirstWipe to kFirstAttack
   Delay between_attacks;                          // the same for those from kFirstAttack on
   Delay lasts;
   uint32_t at_leader_percent = 50;
@@ -184,6 +200,9 @@ class Nemesis {
     kHanging,  // its disk does not answer
     kPaused,
   };
+  // What the operator has not done yet about a node that was wiped, in words; empty: nothing. Each
+  // is removed and switched off, and a new node has come instead.
+  std::string NotReplaced();
   // For those who tell of it, by node.
   const std::map<raft::NodeId, Left>& left() const { return left_; }
   // Now, unless it has ended. What is not possible (a node that is not there, or in no state for
@@ -267,6 +286,29 @@ class Nemesis {
   void Remember(Fault fault, raft::NodeId node, Time lasts);
   void BringBack(raft::NodeId node, uint32_t tries);
   void EndLie(raft::NodeId node);
+  // wipe.cc
+  // A node whose disk was wiped, and what is done about it.
+  struct Wiped {
+    WipeForm form = WipeForm::kEmpty;
+    bool voted = false;  // so will who comes instead
+    Time noticed = 0;
+    bool settled = false;                  // all members know that it is none
+    raft::NodeId instead = raft::kNoNode;  // when it is there
+    bool replaced = false;
+  };
+  void Wipe(const FaultCommand& command);
+  absl::Status MayWipe(raft::NodeId node, WipeForm form);
+  void StartWiped(raft::NodeId node, WipeForm form);
+  void InitialiseOver(raft::NodeId node);
+  // Some member may still need to hear that a wiped one is gone: until then no more than that is
+  // lost for good, and nothing that only all of them could tell about.
+  bool Bereaved() const;
+  bool Replacing() const;
+  void ReplaceWiped();
+  // Some node that is still to be replaced goes on.
+  bool Replace(raft::NodeId node, Wiped& wiped);
+  void AskAboutWiped(std::vector<std::string> words);
+
   void Ask(const FaultCommand& command);
   void AskForJoint(const FaultCommand& command);
 
@@ -302,10 +344,12 @@ class Nemesis {
   Random random_;
   Random disk_random_;
   Random lie_random_;
+  Random wipe_random_;
   Random attack_random_;
   Course faults_;
   Course disk_faults_;
   Course lies_;
+  Course wipes_;
   Course attacks_;
   Operator operator_;
   NetworkOptions calm_network_;
@@ -322,6 +366,8 @@ class Nemesis {
   bool change_in_doubt_ = false;
   uint64_t forwarded_ = 0;  // joint changes
   bool stopped_ = false;
+  bool healed_ = false;
+  std::map<raft::NodeId, Wiped> wiped_;
   Random core_random_;
   std::map<raft::NodeId, Left> left_;
 };

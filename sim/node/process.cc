@@ -56,6 +56,15 @@ absl::Status Process::Initialise(const storage::Founding& founding) {
   return storage::Storage::Init(disk_, settings_.identity, founding);
 }
 
+absl::Status Process::InitialiseAgain(const storage::Founding& founding, uint64_t incarnation) {
+  RAFTKV_CHECK(state_ == State::kDown);
+  storage::Identity identity = settings_.identity;
+  identity.incarnation = incarnation;
+  const absl::Status status = storage::Storage::Init(disk_, identity, founding);
+  disk_.ProcessCrash();  // whoever does it is a process of its own
+  return status;
+}
+
 bool Process::Start(bool die_in_recovery) {
   RAFTKV_CHECK(state_ == State::kDown);
   ++life_;
@@ -86,6 +95,7 @@ bool Process::Start(bool die_in_recovery) {
     return false;
   }
   storage_ = *std::move(opened);
+  settings_.replica.incarnation = storage_->identity().incarnation;
   unreadable_before_ = disk_.counters().unreadable;
   misreads_before_ = Misreads();
   storage::Recovered found = storage_->TakeRecovered();
@@ -176,7 +186,8 @@ uint64_t Process::LuckOfDeath(absl::string_view name) {
 
 void Process::LosePower(uint64_t luck) {
   Random chance = Random::Stream(luck, "sectors");
-  disk_.Crash(chance, luck == 0 ? SimDisk::Tearing::kNothingKept : SimDisk::Tearing::kAny);
+  const bool tears = luck != 0 && outlet_->MayTear();
+  disk_.Crash(chance, tears ? SimDisk::Tearing::kAny : SimDisk::Tearing::kNothingKept);
 }
 
 void Process::Forget() {
@@ -236,8 +247,13 @@ void Process::ReceiveFrame(absl::string_view frame) {
   frame_reader_.Feed(frame);
   absl::string_view body;
   RAFTKV_CHECK(frame_reader_.Next(&body));  // the network does not change bytes
-  if (state_ == State::kUp) return Turn([body](replica::Replica& r) { r.ReceivePeer(body); });
-  Receive([bytes = std::string(body)](replica::Replica& replica) { replica.ReceivePeer(bytes); });
+  if (state_ == State::kUp) return Turn([this, body](replica::Replica& r) { Hear(r, body); });
+  Receive([this, bytes = std::string(body)](replica::Replica& replica) { Hear(replica, bytes); });
+}
+
+void Process::Hear(replica::Replica& replica, absl::string_view body) {
+  if (!replica.repairing()) witness_->Hears(replica, body, links_.has_value());
+  replica.ReceivePeer(body);
 }
 
 void Process::PeerUnreachable(raft::NodeId peer) {
@@ -278,7 +294,7 @@ void Process::PeerBytes(uint64_t connection, std::string bytes) {
     for (const std::string& body : bodies) {
       if (life != life_) return;
       outlet_->BodyArrived(id(), body);
-      Turn([&body](replica::Replica& replica) { replica.ReceivePeer(body); });
+      Turn([this, &body](replica::Replica& replica) { Hear(replica, body); });
     }
   });
 }

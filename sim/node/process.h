@@ -59,6 +59,9 @@ class Process final : public Streams::Host {
 
   // Makes the data directory, as `raftkv init` does.
   absl::Status Initialise(const storage::Founding& founding);
+  // The same again, by an operator who believes that nothing is there: as another incarnation of
+  // this node. From kDown. An error when the directory is not one that may be initialised.
+  absl::Status InitialiseAgain(const storage::Founding& founding, uint64_t incarnation);
 
   // From kDown. With `die_in_recovery` the power fails somewhere in the recovery, if the recovery
   // is long enough; the result is then false and the node is down again.
@@ -125,6 +128,7 @@ class Process final : public Streams::Host {
   void Receive(Give&& input);
   template <typename Give>
   void Turn(const Give& input);
+  void Hear(replica::Replica& replica, absl::string_view body);
   void CarryOut(replica::Work& work);  // takes it out of there
   // The same for what is about its connections: they are not the replica's business.
   void OnLinks(Input input);

@@ -30,6 +30,9 @@ class Outlet {
   virtual void PauseClient(replica::ClientId client, bool paused) = 0;
   // The process ended by itself, because its disk failed.
   virtual void Exited(raft::NodeId node, const absl::Status& reason) = 0;
+  // Whether a power loss may leave sectors that were not synced, whole or torn. Otherwise all of
+  // them are as they were.
+  virtual bool MayTear() const { return true; }
   // The process has begun anew by itself, with what a repair has left on its disk: its connections
   // are gone.
   virtual void Reopened(raft::NodeId node) = 0;
@@ -56,6 +59,11 @@ class Witness {
   // One input is about to be given / has been given, and its work taken.
   virtual void BeforeTurn(const replica::Replica& replica) = 0;
   virtual void AfterTurn(const replica::Replica& replica, const replica::Work& work) = 0;
+
+  // In between, if the input is a message of another node: the node is about to be given it.
+  // `connected`: by a connection, both ends of which have said who they are.
+  virtual void Hears(const replica::Replica& /*replica*/, absl::string_view /*body*/,
+                     bool /*connected*/) {}
 
   // At the instant at which the job's effects are on the disk, before the node hears of it.
   virtual void JobDone(raft::NodeId node, const replica::Job& job,

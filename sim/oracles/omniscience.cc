@@ -43,6 +43,9 @@ Omniscience::Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotM
 // --- The life of a node
 
 void Omniscience::Damaged(const replica::Replica& replica) {
+  if (SecondLife* life = FindSecondLife(replica.raft().id())) {
+    return StartedAfterWipe(replica.raft().id(), *life, nullptr);
+  }
   NodeOf(replica.raft().id()).disk.Damage(replica.raft().commit());
 }
 
@@ -79,7 +82,7 @@ void Omniscience::CheckForgotten(raft::NodeId id, Node& node) {
     const raft::Entry& entry = ghost_[index - 1].entry;
     const auto held = [&](raft::NodeId other) {
       const Node* at = FindNode(other);
-      return other != id && at != nullptr &&
+      return other != id && at != nullptr && !wiped_.contains(other) &&
              (at->disk.MayHold(index, entry.term) || at->disk.Promises(index, entry.term));
     };
     if (Majority(newest_conf(), held)) return;
@@ -100,6 +103,9 @@ void Omniscience::CheckForgotten(raft::NodeId id, Node& node) {
 
 void Omniscience::Recovered(const replica::Replica& replica, const raft::Recovered& recovered) {
   const raft::Raft& raft = replica.raft();
+  if (SecondLife* life = FindSecondLife(raft.id())) {
+    return StartedAfterWipe(raft.id(), *life, &recovered);
+  }
   Node& node = NodeOf(raft.id());
   const bool in_doubt = node.disk.InDoubt();
   const std::string wrong = node.disk.Recover(recovered);
@@ -133,6 +139,10 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
 }
 
 void Omniscience::RecoveryRefused(raft::NodeId node, const absl::Status& reason) {
+  if (const SecondLife* life = FindSecondLife(node); life != nullptr && life->incarnation == 0) {
+    if (judging_) See(RareState::kWiped);
+    return;
+  }
   judge_->Fail(Oracle::kRecovery,
                absl::StrCat("node ", node, " does not start again: ", reason.ToString()));
 }
@@ -153,7 +163,14 @@ void Omniscience::FollowTurn(const replica::Work& work) {
 
 void Omniscience::BeforeTurn(const replica::Replica& replica) {
   if (!judging_) return;
+  heard_ = {};
   const raft::Raft& raft = replica.raft();
+  if (SecondLife* life = FindSecondLife(raft.id())) {
+    life->hard = raft.hard_state();
+    life->last = raft.log().last();
+    life->commit = raft.commit();
+    return;
+  }
   Node& node = NodeOf(raft.id());
   // Nothing happens to a node between its turns: AfterTurn has compared, or Recovered knows.
   if (!node.before.has_value()) {
@@ -231,6 +248,9 @@ bool Omniscience::Sound::IsOf(const raft::Raft& raft) const {
 void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work& work) {
   if (!judging_) return FollowTurn(work);
   const raft::Raft& raft = replica.raft();
+  if (SecondLife* life = FindSecondLife(raft.id())) {
+    return CheckSecondLife(replica, *life, work, heard_);
+  }
   Node& node = NodeOf(raft.id());
   for (const replica::Event& event : work.events) {
     const auto* dropped = std::get_if<replica::SuspicionDropped>(&event);
@@ -244,16 +264,142 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckLoyalty(raft, node);
   CheckOneChange(raft, node);
   CheckCommit(raft, node, work);
+  CheckHeard(raft.id(), work, heard_);
   CheckApplied(replica, node, work);
   CheckIdentity(replica, node);
   CheckPromises(raft, node);
-  CheckFrames(raft, node, work);
+  CheckFrames(replica, node, work);
   CheckProgress(raft, node, work);
   SeeRareStates(raft, node);
   NoteJobs(raft, node, work);
 }
 
 void Omniscience::Died(raft::NodeId node, bool /*lost_power*/) { NodeOf(node).before.reset(); }
+
+// --- Disks that are wiped: I16, I28
+
+void Omniscience::Initialised(raft::NodeId node, uint64_t incarnation, bool alone) {
+  SecondLife& life = wiped_.at(node);
+  life.incarnation = incarnation;
+  life.alone = alone;
+}
+
+// What is said about it is what people go by: a directory that is in use is left alone, one that
+// has lost its identity is kept and looked at.
+void Omniscience::InitialisedOver(raft::NodeId node, bool has_identity,
+                                  const absl::Status& status) {
+  const auto fail = [&](const auto&... what) {
+    judge_->Fail(Oracle::kRecovery,
+                 absl::StrCat("the data directory of node ", node, " is ", what...));
+  };
+  if (status.ok()) return fail("initialised over what is in it");
+  const absl::StatusCode code =
+      has_identity ? absl::StatusCode::kAlreadyExists : absl::StatusCode::kFailedPrecondition;
+  if (status.code() == code) return;
+  fail("not initialised, but for the wrong reason: ", status.ToString());
+}
+
+void Omniscience::StartedAfterWipe(raft::NodeId node, SecondLife& life,
+                                   const raft::Recovered* recovered) {
+  if (!judging_) return;
+  if (life.incarnation == 0) {
+    return judge_->Fail(Oracle::kRecovery,
+                        absl::StrCat("node ", node, " has lost its data directory and starts"));
+  }
+  See(RareState::kWiped);
+  const bool as_made = recovered != nullptr && recovered->entries.empty() &&
+                       recovered->snapshot.index == 0 && recovered->hard_state == raft::HardState();
+  if (life.alone && !life.talked_to && !as_made) {
+    judge_->Fail(Oracle::kRecovery, absl::StrCat("node ", node, ", initialised as incarnation ",
+                                                 life.incarnation, ", finds what it never had"));
+  }
+}
+
+// What a message says about itself is looked at here once more, beside the code that refuses it.
+void Omniscience::Hears(const replica::Replica& replica, absl::string_view body, bool connected) {
+  if (!judging_ || wiped_.empty() || !wire::DecodePeer(body, &decoded_).ok()) return;
+  const wire::Envelope& envelope = decoded_.envelope;
+  if (envelope.to != replica.raft().id()) return;  // that is why it must be refused
+  heard_.from = envelope.from;
+  heard_.connected = connected;
+  if (const SecondLife* life = FindSecondLife(replica.raft().id())) {
+    heard_.unaware = envelope.to_incarnation == 0;
+    heard_.for_old = !heard_.unaware && envelope.to_incarnation != life->incarnation;
+    heard_.incarnation = envelope.to_incarnation;
+  }
+  const SecondLife* sender = FindSecondLife(envelope.from);
+  if (sender == nullptr || envelope.from_incarnation != sender->incarnation) return;
+  const replica::Member* known = replica.members().Find(envelope.from);
+  if (known == nullptr || known->incarnation == sender->incarnation || heard_.for_old) return;
+  heard_.from_new = true;
+  heard_.incarnation = known->incarnation;
+}
+
+namespace {
+
+bool Refuses(const replica::Work& work) {
+  return std::any_of(work.events.begin(), work.events.end(), [](const replica::Event& event) {
+    return std::holds_alternative<replica::PeerRefused>(event);
+  });
+}
+
+}  // namespace
+
+// The hello at its beginning says who is meant, and both ends have to look at it.
+void Omniscience::FailConnection(raft::NodeId node, const Heard& heard) {
+  judge_->Fail(Oracle::kAddressing,
+               absl::StrCat("nodes ", heard.from, " and ", node,
+                            " have a connection, and one of them was wiped and is not the "
+                            "incarnation ",
+                            heard.incarnation, " that the other one knows"));
+}
+
+void Omniscience::CheckHeard(raft::NodeId node, const replica::Work& work, const Heard& heard) {
+  if (!heard.from_new) return;
+  if (heard.connected) FailConnection(node, heard);
+  if (Refuses(work)) return;
+  judge_->Fail(Oracle::kAddressing,
+               absl::StrCat("node ", node, " listens to incarnation ",
+                            wiped_.at(heard.from).incarnation, " of node ", heard.from,
+                            ", which was wiped, as if it were incarnation ", heard.incarnation));
+}
+
+// The node that it was keeps its promises by saying nothing: whoever says something for it, or acts
+// on what was meant for it, breaks them.
+void Omniscience::CheckSecondLife(const replica::Replica& replica, SecondLife& life,
+                                  const replica::Work& work, const Heard& heard) {
+  const raft::Raft& raft = replica.raft();
+  const auto fail = [&](const auto&... what) {
+    judge_->Fail(Oracle::kAddressing,
+                 absl::StrCat("node ", raft.id(), ", which was wiped and is incarnation ",
+                              life.incarnation, " now, ", what...));
+  };
+  if (heard.for_old) {
+    See(RareState::kHeardForOld);
+    if (heard.connected) FailConnection(raft.id(), heard);
+    if (!Refuses(work)) {
+      return fail("takes what node ", heard.from, " sends incarnation ", heard.incarnation);
+    }
+  }
+  if (raft.is_leader()) return fail("leads term ", raft.term());
+  for (const replica::Work::Frame& frame : work.frames) {
+    const absl::Status decoded =
+        wire::DecodePeer(absl::string_view(frame.bytes).substr(wire::kFrameHeaderSize), &decoded_);
+    if (decoded.ok() && decoded_.envelope.from_incarnation == life.incarnation) continue;
+    return fail("speaks for incarnation ", decoded_.envelope.from_incarnation);
+  }
+  life.talked_to = life.talked_to || heard.unaware;
+  if (!life.alone || life.talked_to) return;
+  if (!work.frames.empty()) {
+    return fail("knows nobody and sends node ", work.frames.front().to, " something");
+  }
+  if (raft.hard_state() != life.hard || raft.log().last() != life.last ||
+      raft.commit() != life.commit) {
+    fail("goes from term ", life.hard.term, ", vote ", life.hard.vote, ", log up to ", life.last,
+         " to term ", raft.term(), ", vote ", raft.vote(), ", log up to ", raft.log().last(),
+         " although nobody has talked to it");
+  }
+}
 
 // --- Rare states
 
@@ -517,6 +663,7 @@ void Omniscience::CheckApplied(const replica::Replica& replica, Node& node,
     } else if (const auto* taken = std::get_if<replica::SnapshotTaken>(&event)) {
       CheckSnapshot(id, *taken);
     } else if (const auto* refused = std::get_if<replica::PeerRefused>(&event)) {
+      if (heard_.from_new && heard_.from == refused->from) continue;
       if (misaddressed_[id] > 0) {
         --misaddressed_[id];
         continue;
@@ -639,7 +786,9 @@ void Omniscience::CheckPromises(const raft::Raft& raft, const Node& node) {
                                                " and now has entries up to ", raft.log().last()));
 }
 
-void Omniscience::CheckFrames(const raft::Raft& raft, Node& node, const replica::Work& work) {
+void Omniscience::CheckFrames(const replica::Replica& replica, Node& node,
+                              const replica::Work& work) {
+  const raft::Raft& raft = replica.raft();
   for (const replica::Work::Frame& frame : work.frames) {
     const absl::Status decoded =
         wire::DecodePeer(absl::string_view(frame.bytes).substr(wire::kFrameHeaderSize), &decoded_);
@@ -649,9 +798,26 @@ void Omniscience::CheckFrames(const raft::Raft& raft, Node& node, const replica:
                                 " sends a frame that does not decode: ", decoded.message()));
       return;
     }
+    CheckEnvelope(replica, decoded_.envelope, work);
     const auto* core = std::get_if<raft::Message>(&decoded_.body);
     if (core != nullptr) CheckClaims(raft, node, *core);
   }
+}
+
+// Nobody else can tell whom a message is from and for.
+void Omniscience::CheckEnvelope(const replica::Replica& replica, const wire::Envelope& envelope,
+                                const replica::Work& work) {
+  const auto fail = [&](absl::string_view which, uint64_t said, uint64_t is) {
+    judge_->Fail(Oracle::kAddressing,
+                 absl::StrCat("node ", replica.raft().id(), " sends node ", envelope.to,
+                              " something ", which, " incarnation ", said, ", which is ", is));
+  };
+  const uint64_t own = replica.options().incarnation;
+  if (envelope.from_incarnation != own) fail("from its", envelope.from_incarnation, own);
+  if (work.members_changed) return;  // it may have been sent before or behind that
+  const replica::Member* to = replica.members().Find(envelope.to);
+  const uint64_t known = to == nullptr ? 0 : to->incarnation;
+  if (envelope.to_incarnation != known) fail("for its", envelope.to_incarnation, known);
 }
 
 void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Message& message) {
@@ -820,7 +986,7 @@ void Omniscience::CheckLogMatching(raft::NodeId id, const DiskModel& disk,
 
 void Omniscience::JobDone(raft::NodeId id, const replica::Job& job,
                           const replica::JobResult& result) {
-  if (!judging_) return;
+  if (!judging_ || FindSecondLife(id) != nullptr) return;
   Node& node = NodeOf(id);
   if (job.is_persist()) {
     if (result.status.ok()) {

@@ -53,6 +53,7 @@ class Omniscience final : public Witness {
   void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
+  void Hears(const replica::Replica& replica, absl::string_view body, bool connected) override;
   void JobDone(raft::NodeId node, const replica::Job& job,
                const replica::JobResult& result) override;
   void Died(raft::NodeId node, bool lost_power) override;
@@ -66,6 +67,21 @@ class Omniscience final : public Witness {
   void DiskLied(raft::NodeId node) { NodeOf(node).disk.Lied(); }
   void DiskMisread(raft::NodeId node) { NodeOf(node).disk.Misread(); }
   void DiskRolledBack(raft::NodeId node);
+
+  // --- Disks that are wiped ---
+  // The node, which is down, has lost all it had, or who it is. It must not start. What it has
+  // promised until now counts as before, because it will never say anything else: what is known
+  // of it and of its disk stays as it is for ever.
+  void DiskWiped(raft::NodeId node) { wiped_.emplace(node, SecondLife()); }
+  // There is now a data directory again, of another incarnation: it may start, and is not the
+  // node that it was. What it does is not done by that one. `alone`: it knows of nobody, and has
+  // nothing to say.
+  void Initialised(raft::NodeId node, uint64_t incarnation, bool alone);
+  // Somebody has tried to do that to a directory with something in it, its identity or all but
+  // that.
+  void InitialisedOver(raft::NodeId node, bool has_identity, const absl::Status& status);
+  // Somebody else is there instead of a node that was wiped.
+  void Replaced() { See(RareState::kWipedReplaced); }
 
   // A frame that is meant for another node is about to reach this one, which may refuse it.
   void Misaddressed(raft::NodeId node) { ++misaddressed_[node]; }
@@ -164,6 +180,24 @@ class Omniscience final : public Witness {
     // when it has lost its power in between.
     std::map<raft::Term, std::set<raft::NodeId>> consents;
   };
+  // Of a node that was wiped.
+  struct SecondLife {
+    uint64_t incarnation = 0;  // 0: there is none
+    bool alone = false;        // see Initialised
+    bool talked_to = false;    // by somebody who does not know which incarnation it talks to
+    raft::HardState hard;      // before the turn under way
+    raft::Index last = 0;
+    raft::Index commit = 0;
+  };
+  // What the turn under way was given.
+  struct Heard {
+    bool for_old = false;    // meant for the node that the receiver was before it was wiped
+    bool from_new = false;   // by a node that was wiped, to one that knows the one it was
+    bool connected = false;  // see Witness
+    bool unaware = false;    // its sender does not say for which incarnation it is
+    raft::NodeId from = raft::kNoNode;
+    uint64_t incarnation = 0;  // for_old: that one; from_new: the one the receiver knows
+  };
   struct Lineage {
     raft::Entry entry;
     uint64_t hash;
@@ -180,6 +214,16 @@ class Omniscience final : public Witness {
   void SeeRareStates(const raft::Raft& raft, const Node& node);
   void SeeElection(const raft::Raft& raft);
 
+  // Null when the node lives its first life.
+  SecondLife* FindSecondLife(raft::NodeId node) {
+    if (wiped_.empty()) return nullptr;
+    const auto it = wiped_.find(node);
+    return it == wiped_.end() ? nullptr : &it->second;
+  }
+  void StartedAfterWipe(raft::NodeId node, SecondLife& life, const raft::Recovered* recovered);
+  void CheckSecondLife(const replica::Replica& replica, SecondLife& life, const replica::Work& work,
+                       const Heard& heard);
+
   // One oracle each; names as in judge.h.
   void CheckNode(const raft::Raft& raft, Node& node);
   void CheckElection(const raft::Raft& raft, const Node& node);
@@ -189,11 +233,15 @@ class Omniscience final : public Witness {
   void CheckFirstCommit(const raft::Raft& raft, const Node& node, const replica::Work& work);
   void CheckApplied(const replica::Replica& replica, Node& node, const replica::Work& work);
   void CheckOneChange(const raft::Raft& raft, const Node& node);
+  void FailConnection(raft::NodeId node, const Heard& heard);
+  void CheckHeard(raft::NodeId node, const replica::Work& work, const Heard& heard);
   void CheckMembership(raft::NodeId node, raft::Index index, const raft::ConfState& conf);
   void CheckSnapshot(raft::NodeId node, const replica::SnapshotTaken& taken);
   void CheckIdentity(const replica::Replica& replica, Node& node);
   void CheckPromises(const raft::Raft& raft, const Node& node);
-  void CheckFrames(const raft::Raft& raft, Node& node, const replica::Work& work);
+  void CheckFrames(const replica::Replica& replica, Node& node, const replica::Work& work);
+  void CheckEnvelope(const replica::Replica& replica, const wire::Envelope& envelope,
+                     const replica::Work& work);
   void CheckClaims(const raft::Raft& raft, Node& node, const raft::Message& message);
   void NoteVote(raft::NodeId voter, Node& node, raft::Term term, raft::NodeId candidate);
   void CheckProgress(const raft::Raft& raft, const Node& node, const replica::Work& work);
@@ -237,6 +285,8 @@ class Omniscience final : public Witness {
   std::map<raft::Index, raft::ConfState> confs_;  // by the index that made them
   std::vector<Digest> digests_;                   // by index
   std::map<raft::NodeId, uint64_t> misaddressed_;
+  std::map<raft::NodeId, SecondLife> wiped_;
+  Heard heard_;
   std::map<raft::Index, std::pair<uint64_t, uint64_t>> snapshots_;  // size and digest
   // Room that is used again from turn to turn.
   wire::PeerMessage decoded_;

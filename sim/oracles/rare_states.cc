@@ -16,6 +16,9 @@ constexpr absl::string_view kNames[] = {
     "leaders that are no members",
     "elections with losses promised",
     "joint configurations",
+    "nodes wiped",
+    "messages for a wiped node refused",
+    "wiped nodes replaced",
 };
 static_assert(std::size(kNames) == kRareStates);
 

@@ -21,8 +21,11 @@ enum class RareState : uint8_t {
   kLeaderNoMember,         // a leader is no member of its own configuration any more
   kElectedWithLosses,      // an election while some disk has lost what its node still promises
   kJoint,                  // a leader decides by two configurations at once
+  kWiped,                  // a node is started again that has lost all it had, or who it is
+  kHeardForOld,    // a node that was initialised again refuses what is meant for the one it was
+  kWipedReplaced,  // it is no member any more, and a new one is there instead
 };
-inline constexpr size_t kRareStates = static_cast<size_t>(RareState::kJoint) + 1;
+inline constexpr size_t kRareStates = static_cast<size_t>(RareState::kWipedReplaced) + 1;
 
 absl::string_view Name(RareState state);
 

@@ -281,6 +281,10 @@ void Camera::Ended(raft::NodeId node, const absl::Status& reason, bool disk_fail
 
 void Camera::BeforeTurn(const replica::Replica& replica) { next_->BeforeTurn(replica); }
 
+void Camera::Hears(const replica::Replica& replica, absl::string_view body, bool connected) {
+  next_->Hears(replica, body, connected);
+}
+
 void Camera::AfterTurn(const replica::Replica& replica, const replica::Work& work) {
   const raft::NodeId id = replica.raft().id();
   NodeChange change = Look(replica.raft(), RunState::kUp);

@@ -324,6 +324,7 @@ void Simulation::Converge() {
 std::string Simulation::WhyNotConverged() {
   Process* leader = cluster_.Leader();
   if (leader == nullptr) return "nobody leads";
+  if (std::string missing = nemesis_.NotReplaced(); !missing.empty()) return missing;
   const raft::Raft& leading = leader->replica()->raft();
   const raft::ConfState& conf = leading.conf();
   if (raft::IsJoint(conf)) return "the configuration is still joint";
@@ -385,7 +386,7 @@ void Simulation::Rest() {
   // it anew; and where two heartbeats nearly make an election timeout, a fast clock is enough.
   const Nemesis::Counters& faults = nemesis_.counters();
   const bool rot = replica.scrub_bytes_per_s != 0 &&
-                   std::any_of(faults.begin() + kFirstDiskFault, faults.begin() + kFirstAttack,
+                   std::any_of(faults.begin() + kFirstDiskFault, faults.begin() + kFirstWipe,
                                [](uint64_t count) { return count > 0; });
   const bool tight = replica.raft.election_ticks < 3 * replica.raft.heartbeat_ticks;
   const Process* now = cluster_.Leader();

@@ -55,6 +55,9 @@ bool Allowed(Profile profile, Fault fault) {
     case Fault::kRestartStorms:
     case Fault::kRollingRestarts:
       return profile == Profile::kEverything || profile == Profile::kCrashes;
+    case Fault::kWipe:
+      return profile == Profile::kEverything || profile == Profile::kCrashes ||
+             profile == Profile::kMembership || profile == Profile::kDisk;
     case Fault::kTransfer:
     case Fault::kMembership:
       return profile == Profile::kEverything || profile == Profile::kMembership;
@@ -266,7 +269,7 @@ void DrawDiskFaults(Random random, RunSettings* run) {
 }
 
 void DrawLies(Random random, RunSettings* run) {
-  for (size_t kind = kFirstLie; kind < kFirstAttack; ++kind) {
+  for (size_t kind = kFirstLie; kind < kFirstWipe; ++kind) {
     const auto fault = static_cast<Fault>(kind);
     // Rarer still: what a lie takes is judged by reading all disks.
     const bool drawn = random.Chance(run->profile == Profile::kDisk ? 3 : 1, 5);
@@ -274,6 +277,17 @@ void DrawLies(Random random, RunSettings* run) {
   }
   run->nemesis.between_lies = {Delay::Shape::kExponential, 100 * kMillisecond,
                                random.Between(300, 2'000) * kMillisecond};
+}
+
+void DrawWipes(Random random, RunSettings* run) {
+  // Rarer where there is everything else: what is lost for good keeps other faults away until
+  // somebody else is there instead.
+  const bool drawn = random.Chance(run->profile == Profile::kEverything ? 3 : 6, 15);
+  const Time most = random.Between(500, 4'000) * kMillisecond;
+  if (drawn && Allowed(run->profile, Fault::kWipe)) {
+    run->nemesis.shares[kFirstWipe] = Weight(Fault::kWipe);
+  }
+  run->nemesis.between_wipes = {Delay::Shape::kExponential, 300 * kMillisecond, most};
 }
 
 void DrawAttacks(Random random, RunSettings* run) {
@@ -340,6 +354,7 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   run.nemesis.joint = random.Split("joint").Chance(1, 2);
   DrawDiskFaults(random.Split("disk faults"), &run);
   DrawLies(random.Split("lies"), &run);
+  DrawWipes(random.Split("wipes"), &run);
   DrawAttacks(random.Split("attacks"), &run);
   DrawStreams(random.Split("streams"), &run);
   Random clocks = random.Split("clocks");

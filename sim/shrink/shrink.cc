@@ -42,7 +42,7 @@ std::vector<Gentler> GentlerSettings() {
     const auto fault = static_cast<Fault>(kind);
     all.insert(fault);
     if (kind >= kFirstAttack) attacks.insert(fault);
-    if (kind >= kFirstLie && kind < kFirstAttack) lies.insert(fault);
+    if (kind >= kFirstLie && kind < kFirstWipe) lies.insert(fault);
     if (kind >= kFirstDiskFault && kind < kFirstLie) disks.insert(fault);
     if (fault <= Fault::kStorm) links.insert(fault);
   }
@@ -104,6 +104,7 @@ std::vector<Gentler> GentlerSettings() {
     run->nemesis.between.spread *= 2;
     run->nemesis.between_disk_faults.spread *= 2;
     run->nemesis.between_lies.spread *= 2;
+    run->nemesis.between_wipes.spread *= 2;
     run->nemesis.between_attacks.spread *= 2;
     return true;
   });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -58,7 +59,9 @@ class FaultAtlasTest : public ::testing::Test {
 
   FaultAtlas Atlas(FaultAtlas::Memory* memory = nullptr) const {
     std::map<raft::NodeId, const SimDisk*> members;
-    for (const auto& [node, disk] : disks_) members[node] = disk.get();
+    for (const auto& [node, disk] : disks_) {
+      members[node] = wiped_.contains(node) ? nullptr : disk.get();
+    }
     return FaultAtlas(members, options_, {}, memory);
   }
   // Whoever remembers what there was before must not say anything else.
@@ -84,6 +87,7 @@ class FaultAtlasTest : public ::testing::Test {
   storage::Options options_;
   raft::EntryType type_ = raft::EntryType::kCommand;  // of what is written
   std::map<raft::NodeId, std::unique_ptr<SimDisk>> disks_;
+  std::set<raft::NodeId> wiped_;
   FaultAtlas::Memory memory_;
 };
 
@@ -390,6 +394,78 @@ TEST_F(FaultAtlasTest, TheLastChangeOfTheConfigurationIsKnown) {
   Write(1, 6, {2, 1});
   EXPECT_EQ(Atlas().LastChange(1), 4u);
   EXPECT_EQ(Atlas().LastChange(2), 0u);
+}
+
+TEST_F(FaultAtlasTest, WhatIsWipedMustBeOnSomebodyElsesDisk) {
+  WriteAll(5, {2, 1});
+  EXPECT_TRUE(Atlas().MayWipe(3).ok()) << Atlas().MayWipe(3);
+  // Nobody else has entry 6, and nobody has promised it: it is not committed.
+  Write(3, 6, {2, 1});
+  EXPECT_TRUE(Atlas().MayWipe(3).ok()) << Atlas().MayWipe(3);
+  // Node 2 has lost its copy and knows it: the one of node 3 is the last.
+  Write(2, 6, {2, 1});
+  Inject(2, Garbage{{Segment(2), 6 * 512, 512}});
+  EXPECT_FALSE(Atlas().MayWipe(3).ok());
+}
+
+// Its promises are kept by its silence, so they are nobody's business; its voice in a majority is.
+TEST_F(FaultAtlasTest, AVoteIsKeptBySilence) {
+  WriteAll(3, {2, 1});
+  Write(2, 3, {3, 2});
+  Write(3, 3, {3, 2});
+  EXPECT_TRUE(Atlas().MayWipe(3).ok()) << "forgotten, it would elect node 1 in term 3";
+  wiped_ = {3};
+  EXPECT_EQ(Atlas().MayWipe(2).message(), "node 2 is needed for a majority that starts");
+  EXPECT_FALSE(Atlas().MayWipe(3).ok()) << "twice";
+}
+
+TEST_F(FaultAtlasTest, WhoWasWipedIsNoHelpEver) {
+  WriteAll(5, {2, 1});
+  const auto rot = [this](raft::NodeId node) {
+    return BitRot{{Segment(node), 3 * 512, 512}, 20'000};
+  };
+  ASSERT_TRUE(MayInject(1, rot(1)).ok());
+  wiped_ = {3};
+  EXPECT_TRUE(MayInject(1, rot(1)).ok()) << "node 2 has it: " << MayInject(1, rot(1));
+  Inject(2, rot(2));
+  EXPECT_TRUE(absl::StrContains(MayInject(1, rot(1)).message(), "has the last copy of entry"));
+  EXPECT_FALSE(MayInject(3, rot(3)).ok()) << "there is nothing that could rot";
+  EXPECT_TRUE(absl::IsNotFound(Atlas().IsWhole(3)));
+  EXPECT_EQ(Atlas().LastChange(3), 0u);
+  EXPECT_EQ(Atlas().KnownCommitted(3), 0u);
+}
+
+// Somebody must be left whom all that are left elect.
+TEST_F(FaultAtlasTest, AWipeLeavesSomebodyWhoCanLead) {
+  WriteAll(5, {2, 1});
+  // What node 2 has lost is of no known end, so it votes for nobody of its term.
+  Inject(2, BitRot{{Segment(2), 512}, 20'000});
+  EXPECT_EQ(Atlas().MayWipe(3).message(), "node 3 would leave nobody whom a majority can elect");
+}
+
+// An entry that is forgotten must be on a majority of the others, and one of them is lost.
+TEST_F(FaultAtlasTest, LiesAndWipesDoNotMeetInOneEntry) {
+  WriteAll(3, {2, 1});
+  disks_.at(3)->Remember();
+  WriteAll(5, {2, 1});
+  ASSERT_TRUE(MayInject(3, Amnesia()).ok());
+  wiped_ = {2};
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget entry 4, which no majority of the others has");
+}
+
+TEST_F(FaultAtlasTest, WhatIsKnownToBeCommittedIsOnTheDisk) {
+  WriteAll(3, {2, 1});
+  EXPECT_EQ(Atlas().KnownCommitted(1), 1u) << "what it was founded with";
+  const auto opened = storage::Storage::Open(*disks_.at(1), options_);
+  ASSERT_TRUE(opened.ok());
+  raft::PersistJob append;
+  append.writes_log = true;
+  append.keep_through = 3;
+  append.commit = 3;
+  append.entries.push_back({2, 4, {}, raft::EntryType::kCommand});
+  ASSERT_TRUE((*opened)->Persist(append).ok());
+  EXPECT_EQ(Atlas().KnownCommitted(1), 3u);
 }
 
 TEST_F(FaultAtlasTest, AMajorityMustNotTear) {
