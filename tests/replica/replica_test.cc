@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/wire/frame.h"
+#include "storage/snapshot_store.h"
 #include "tests/replica/replica_cluster.h"
 
 namespace raftkv::replica {
@@ -501,6 +502,24 @@ TEST_F(SnapshotSendingTest, ABrokenLinkResumesBehindWhatIsThere) {
     EXPECT_EQ(least, before) << "it never began anew";
     EXPECT_LT(run_ms, (Size() - before) * 1'000 / 20'000 + 600);
   }
+}
+
+// The snapshot rots while it is being sent: the transfer ends there, and nothing goes out in place
+// of what cannot be read.
+TEST_F(SnapshotSendingTest, AChunkThatCannotBeReadEndsTheTransfer) {
+  Lag([](Options& options) { options.snapshot_bytes_per_s = 20'000; });
+  cluster_->Start(lagging_);
+  cluster_->Run(1'000);
+  const uint64_t before = Written();
+  ASSERT_GT(before, 15'000u);
+  ASSERT_LT(before, Size() / 2);
+  const std::string name = storage::SnapshotName(
+      (*cluster_)[leader_].raft().offered_snapshot().index, storage::SnapshotSource::kLocal);
+  ASSERT_TRUE(cluster_->nodes.at(leader_).disk->Corrupt(name, Size() * 3 / 4, 4));
+  cluster_->Run(Size() * 1'000 / 20'000);
+  EXPECT_FALSE(Installed());
+  EXPECT_LT(Written(), Size() * 3 / 4);
+  EXPECT_EQ(Count<PeerRefused>(node()), 0u) << "all that was sent can be read";
 }
 
 TEST(ReplicaTest, EverybodyCrashesAndNothingIsLost) {
