@@ -146,7 +146,10 @@ std::string Cluster::Ask(uint64_t id, const std::vector<std::string>& words, int
           return false;
         }
         answer = Show(client->Call(words));
-        return !absl::StartsWith(answer, "-NOTAPPLIED") && !absl::StartsWith(answer, "-UNKNOWN");
+        // A node that opens its repaired directory lets go of its clients: that says nothing,
+        // either.
+        return answer != kNoReply && !absl::StartsWith(answer, "-NOTAPPLIED") &&
+               !absl::StartsWith(answer, "-UNKNOWN");
       },
       seconds);
   return answer;

@@ -123,7 +123,7 @@ std::optional<wire::RespValue> RedisClient::NextReply(int timeout_ms) {
 }
 
 std::string Show(const std::optional<wire::RespValue>& value) {
-  if (!value) return "(no reply)";
+  if (!value) return std::string(kNoReply);
   using Type = wire::RespValue::Type;
   switch (value->type) {
     case Type::kNull:

@@ -55,6 +55,8 @@ class RedisClient {
   wire::RespReplyReader reader_;
 };
 
+// What Show says when there is no answer: the connection is gone, or it took too long.
+inline constexpr absl::string_view kNoReply = "(no reply)";
 // A reply as redis-cli would show it, roughly: for comparisons in tests.
 std::string Show(const std::optional<wire::RespValue>& value);
 
