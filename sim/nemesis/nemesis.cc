@@ -966,11 +966,29 @@ void Nemesis::AskForJoint(const FaultCommand& command) {
   }
 }
 
+namespace {
+
+std::string DescribeChanges(const std::vector<raft::MemberChange>& changes) {
+  std::string text;
+  for (const raft::MemberChange& change : changes) {
+    const bool promotes = change.kind == raft::MemberChange::Kind::kAddVoter;
+    const bool removes = change.kind == raft::MemberChange::Kind::kRemove;
+    absl::StrAppend(&text,
+                    promotes  ? " promote "
+                    : removes ? " remove "
+                              : " leave as it is ",
+                    change.node);
+  }
+  return text;
+}
+
+}  // namespace
+
 bool Nemesis::ForwardJoint(raft::NodeId to, std::vector<raft::MemberChange> changes) {
   Process* leader = cluster_->Find(to);
   const std::vector<raft::NodeId> members = raft::AllMembers(omniscience_->newest_conf());
-  const auto other = std::find_if(members.begin(), members.end(),
-                                  [to](raft::NodeId node) { return node != to; });
+  const auto other =
+      std::find_if(members.begin(), members.end(), [to](raft::NodeId node) { return node != to; });
   if (leader == nullptr || leader->state() != Process::State::kUp || other == members.end()) {
     return false;
   }
@@ -979,7 +997,8 @@ bool Nemesis::ForwardJoint(raft::NodeId to, std::vector<raft::MemberChange> chan
   raft::MembershipChange change;
   change.transition = raft::MembershipChange::Transition::kJointImplicit;
   change.changes = std::move(changes);
-  Remark(absl::StrCat("node ", *other, " forwards a joint change to node ", to));
+  Remark(absl::StrCat("node ", *other, " forwards to node ", to,
+                      ", as a joint change:", DescribeChanges(change.changes)));
   wire::PeerMessage message;
   message.envelope.from = *other;
   message.envelope.from_incarnation = message.envelope.to_incarnation = kIncarnation;
@@ -1007,13 +1026,19 @@ void Nemesis::Ask(const FaultCommand& command) {
                cluster_->retired(added))) {
     return;
   }
-  const raft::NodeId to = command.nodes[0];
-  Remark(absl::StrCat("operator asks node ", to, ": ", absl::StrJoin(words, " ")));
-  operator_.Ask(to, words, [this, fault = command.fault](bool ok, const std::string& text) {
-    Remark(absl::StrCat("operator is told: ", ok ? "done" : text));
+  AskOf(command.nodes[0], words, [this, fault = command.fault](bool ok, bool in_doubt) {
     if (ok) Count(fault);
+    if (in_doubt && fault == Fault::kMembership) change_in_doubt_ = true;
+  });
+}
+
+void Nemesis::AskOf(raft::NodeId node, const std::vector<std::string>& words,
+                    const std::function<void(bool ok, bool in_doubt)>& told) {
+  Remark(absl::StrCat("operator asks node ", node, ": ", absl::StrJoin(words, " ")));
+  operator_.Ask(node, words, [this, told](bool ok, const std::string& text) {
+    Remark(absl::StrCat("operator is told: ", ok ? "done" : text));
     const bool refused = absl::StartsWith(text, "NOTAPPLIED ") || absl::StartsWith(text, "ERR ");
-    if (!ok && !refused && fault == Fault::kMembership) change_in_doubt_ = true;
+    told(ok, !ok && !refused);
   });
 }
 

@@ -307,9 +307,12 @@ class Nemesis {
   void ReplaceWiped();
   // Some node that is still to be replaced goes on.
   bool Replace(raft::NodeId node, Wiped& wiped);
-  void AskAboutWiped(std::vector<std::string> words);
+  void AskAboutWiped(const std::vector<std::string>& words);
 
   void Ask(const FaultCommand& command);
+  // `told` hears whether it is done, and whether nobody knows.
+  void AskOf(raft::NodeId node, const std::vector<std::string>& words,
+             const std::function<void(bool ok, bool in_doubt)>& told);
   void AskForJoint(const FaultCommand& command);
 
   // Attacks (attacks.cc).

@@ -15,9 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
 #include "sim/nemesis/nemesis.h"
 
@@ -82,12 +80,15 @@ void Nemesis::Wipe(const FaultCommand& command) {
   const raft::NodeId node = command.nodes[0];
   const auto form = static_cast<WipeForm>(command.number);
   if (wiped_.contains(node) || liars_.contains(node)) return;
-  const auto restart = [this, node] { cluster_->Restart(node, 0, /*die_in_recovery=*/false); };
+  // Nothing is lost: it only was down.
+  const auto come_back = [&] {
+    Hold(Fault::kWipe, {absl::StrCat("node ", node, " is down"), {node}, {}}, command.lasts,
+         nullptr, [this, node] { cluster_->Restart(node, 0, /*die_in_recovery=*/false); });
+  };
   if (form == WipeForm::kInUse) {
     cluster_->Die(node, Process::Death::kKilled);
     InitialiseOver(node);
-    return Hold(Fault::kWipe, {absl::StrCat("node ", node, " is down"), {node}, {}}, command.lasts,
-                nullptr, restart);
+    return come_back();
   }
   if (const absl::Status allowed = MayWipe(node, form); !allowed.ok()) {
     return Say(absl::StrCat("node ", node, " is not wiped: ", allowed.message()));
@@ -97,8 +98,7 @@ void Nemesis::Wipe(const FaultCommand& command) {
   if (form != WipeForm::kNoIdentity) {
     cluster_->Wipe(node);
   } else if (!cluster_->LoseIdentity(node)) {
-    return Hold(Fault::kWipe, {absl::StrCat("node ", node, " is down"), {node}, {}}, command.lasts,
-                nullptr, restart);
+    return come_back();
   }
   omniscience_->DiskWiped(node);
   Count(Fault::kWipe);
@@ -190,15 +190,11 @@ bool Nemesis::Replace(raft::NodeId node, Wiped& wiped) {
   return false;
 }
 
-void Nemesis::AskAboutWiped(std::vector<std::string> words) {
-  Process* leader = cluster_->Leader();
+void Nemesis::AskAboutWiped(const std::vector<std::string>& words) {
+  const Process* leader = cluster_->Leader();
   if (leader == nullptr) return;
-  Remark(absl::StrCat("operator asks node ", leader->id(), ": ", absl::StrJoin(words, " ")));
-  operator_.Ask(leader->id(), std::move(words), [this](bool ok, const std::string& text) {
-    Remark(absl::StrCat("operator is told: ", ok ? "done" : text));
-    const bool refused = absl::StartsWith(text, "NOTAPPLIED ") || absl::StartsWith(text, "ERR ");
-    if (!ok && !refused) change_in_doubt_ = true;
-  });
+  AskOf(leader->id(), words,
+        [this](bool /*ok*/, bool in_doubt) { change_in_doubt_ = change_in_doubt_ || in_doubt; });
 }
 
 std::string Nemesis::NotReplaced() {

@@ -583,6 +583,7 @@ TEST(Configuration, WhateverIsAskedTheResultIsWellFormed) {
     ASSERT_EQ(ConfStateFault(update.conf), "") << DescribeConfiguration(update.conf);
     ASSERT_FALSE(update.conf.voters.empty());
     for (const NodeId id : update.fresh) ASSERT_TRUE(IsMember(update.conf, id));
+    ASSERT_EQ(MemberCount(update.conf), AllMembers(update.conf).size());
     for (const NodeId id : AllMembers(update.conf)) {
       const bool fresh = std::count(update.fresh.begin(), update.fresh.end(), id) > 0;
       ASSERT_TRUE(fresh || IsMember(conf, id)) << "somebody new of whom nothing is said";

@@ -50,6 +50,8 @@ std::vector<Break> Breaks() {
        [](const raft::Raft& raft) { FollowerOf(raft).next = FollowerOf(raft).match; }},
       {"What a follower has acknowledged and not lost stays acknowledged", true,
        [](const raft::Raft& raft) { --FollowerOf(raft).match; }},
+      {"Progress is kept for every member", true,
+       [](const raft::Raft& raft) { Spoil(*raft.progress()).Remove(FollowerOf(raft).id); }},
       {"The configuration is well-formed", false,
        [](const raft::Raft& raft) { Spoil(raft.conf()).auto_leave = true; }},
       {"A snapshot holds only what is applied", false,
