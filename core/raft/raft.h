@@ -126,6 +126,7 @@ class Raft {
   // Ticks since it heard its leader, voted or campaigned; since it last asked who hears it, if it
   // leads.
   uint32_t election_elapsed() const { return election_elapsed_; }
+  uint64_t ticks() const { return now_; }  // that have passed, those skipped included
   RoleName role() const { return static_cast<RoleName>(role_.index()); }
   bool is_leader() const { return role() == RoleName::kLeader; }
   Index commit() const { return commit_; }
@@ -138,6 +139,9 @@ class Raft {
   bool ticket_out() const { return ticket_out_; }
   bool log_refused() const { return log_refused_; }  // see PersistedWithoutLog
   bool committed_in_term() const { return log_.Has(commit_, hard_.term); }
+  // A leader with lease reads: a quorum was loyal to it so lately that nobody else leads yet, as
+  // long as clocks keep what ReadMode::kLease asks of them.
+  bool holds_lease() const;
   const ProgressTable* progress() const;  // null unless leader
   NodeId transfer_target() const;         // kNoNode when no transfer is under way
   const SnapshotMeta& offered_snapshot() const { return offer_; }

@@ -15,7 +15,9 @@ Outcome Raft::RequestRead(uint64_t context) {
 Outcome Raft::On(const Message& message, const ReadIndexRequest& request) {
   const Outcome outcome =
       leading() == nullptr ? Outcome::kNotLeader : LeaderRead(message.from, request.context);
-  if (outcome != Outcome::kOk)
+  // Who has never heard of a term has none to answer in: it is taken for the node that it was
+  // before its disk was wiped, by somebody who followed that one.
+  if (outcome != Outcome::kOk && hard_.term > 0)
     Send(message.from, ReadIndexResponse{.context = request.context, .rejected = true});
   return outcome;
 }
@@ -37,14 +39,19 @@ Outcome Raft::LeaderRead(NodeId from, uint64_t context) {
   return Outcome::kOk;
 }
 
+bool Raft::holds_lease() const {
+  const Leader* leader = leading();
+  return options_.read_mode == ReadMode::kLease && leader != nullptr && leader->reads.has_lease &&
+         leader->transfer_target == kNoNode && !leader->offered_leadership &&
+         now_ - leader->reads.lease_start + options_.lease_drift_ticks < options_.election_ticks;
+}
+
 // Gives every waiting read its index and its round, once the commit index is known to be current: a
 // new leader learns that only with the first entry of its own term (thesis, section 6.4, step 1).
 void Raft::StartWaitingReads(Leader& leader) {
   ReadQueue& reads = leader.reads;
   if (reads.waiting.empty() || !committed_in_term()) return;
-  if (options_.read_mode == ReadMode::kLease && reads.has_lease &&
-      leader.transfer_target == kNoNode && !leader.offered_leadership &&
-      now_ - reads.lease_start + options_.lease_drift_ticks < options_.election_ticks) {
+  if (holds_lease()) {
     for (const ReadQueue::Read& read : reads.waiting) AnswerRead(read.from, read.context, commit_);
     reads.waiting.clear();
     return;

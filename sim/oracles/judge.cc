@@ -22,10 +22,15 @@ constexpr OracleInfo kOracles[] = {
      "rewritten, leaders only append, and a node's indexes stand in their order."},
     {Oracle::kPromises, "I8", "promise memory",
      "No crash makes a node contradict a vote it gave or an entry it acknowledged."},
+    {Oracle::kRules, "figure 2", "rules",
+     "A node answers, heeds and does what Raft tells it to, at once."},
     {Oracle::kPersistBeforeSend, "I9", "persist before send",
-     "What a message asserts (term, vote, log up to an index) is on its sender's disk."},
+     "What a message asserts (term, vote, log up to an index), and what a node applies, is on its "
+     "disk."},
     {Oracle::kProgress, "I10", "progress",
-     "What a leader believes a follower has is on that follower's disk."},
+     "What a leader believes a follower has is on that follower's disk, and a follower "
+     "acknowledges "
+     "no more than it was told."},
     {Oracle::kMembership, "I13/I14", "membership",
      "All nodes agree on the configuration at an index, and consecutive ones share quorums."},
     {Oracle::kSnapshots, "I15", "snapshots", "Snapshots at the same index are equal bytes."},
@@ -43,8 +48,9 @@ constexpr OracleInfo kOracles[] = {
      "When all faults are over all members come to the same log, state and configuration."},
     {Oracle::kStability, "I22", "stability",
      "Only voters campaign, not while they hear a leader, and where they ask first, nobody without "
-     "the consent of a quorum; who hears a leader votes for nobody else; a healthy cluster keeps "
-     "its leader."},
+     "the consent of a quorum; who hears a leader votes for nobody else; nobody leads while "
+     "another "
+     "node has a lease; a healthy cluster keeps its leader."},
     {Oracle::kBounds, "I23", "bounds",
      "Who has nothing to do sends heartbeats and their answers, and little else."},
     {Oracle::kCrashFree, "I24", "crash-free", "No check of the code's own logic fails."},

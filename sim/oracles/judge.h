@@ -19,6 +19,7 @@ enum class Oracle : uint8_t {
   kCommitOnQuorum,
   kNodeInvariants,
   kPromises,
+  kRules,
   kPersistBeforeSend,
   kProgress,
   kMembership,

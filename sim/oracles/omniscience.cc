@@ -135,6 +135,7 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
   node.compared_commit = raft.log().base();
   node.applied = raft.applied();
   node.digest_at.reset();
+  node.rules.Restarted();
   CheckPromises(raft, node);
 }
 
@@ -181,6 +182,7 @@ void Omniscience::BeforeTurn(const replica::Replica& replica) {
   }
   node.leader = raft.leader();
   node.silence = raft.election_elapsed();
+  node.rules.BeforeTurn(raft);
 }
 
 Omniscience::Before::Before(const raft::Raft& raft) : steps(raft) { TakeRest(raft); }
@@ -262,6 +264,7 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckElection(raft, node);
   CheckConsent(raft, node);
   CheckLoyalty(raft, node);
+  CheckLease(raft);
   CheckOneChange(raft, node);
   CheckCommit(raft, node, work);
   CheckHeard(raft.id(), work, heard_);
@@ -269,6 +272,7 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckIdentity(replica, node);
   CheckPromises(raft, node);
   CheckFrames(replica, node, work);
+  CheckRules(replica, node, work);
   CheckProgress(raft, node, work);
   SeeRareStates(raft, node);
   NoteJobs(raft, node, work);
@@ -317,9 +321,13 @@ void Omniscience::StartedAfterWipe(raft::NodeId node, SecondLife& life,
 
 // What a message says about itself is looked at here once more, beside the code that refuses it.
 void Omniscience::Hears(const replica::Replica& replica, absl::string_view body, bool connected) {
-  if (!judging_ || wiped_.empty() || !wire::DecodePeer(body, &decoded_).ok()) return;
-  const wire::Envelope& envelope = decoded_.envelope;
+  if (!judging_ || !wire::DecodePeer(body, &heard_message_).ok()) return;
+  const wire::Envelope& envelope = heard_message_.envelope;
   if (envelope.to != replica.raft().id()) return;  // that is why it must be refused
+  if (const auto* message = std::get_if<raft::Message>(&heard_message_.body)) {
+    NodeOf(envelope.to).rules.Hears(*message);
+  }
+  if (wiped_.empty()) return;
   heard_.from = envelope.from;
   heard_.connected = connected;
   if (const SecondLife* life = FindSecondLife(replica.raft().id())) {
@@ -385,7 +393,8 @@ void Omniscience::CheckSecondLife(const replica::Replica& replica, SecondLife& l
   for (const replica::Work::Frame& frame : work.frames) {
     const absl::Status decoded =
         wire::DecodePeer(absl::string_view(frame.bytes).substr(wire::kFrameHeaderSize), &decoded_);
-    if (decoded.ok() && decoded_.envelope.from_incarnation == life.incarnation) continue;
+    if (!decoded.ok()) return fail("sends a frame that does not decode: ", decoded.message());
+    if (decoded_.envelope.from_incarnation == life.incarnation) continue;
     return fail("speaks for incarnation ", decoded_.envelope.from_incarnation);
   }
   life.talked_to = life.talked_to || heard.unaware;
@@ -509,6 +518,16 @@ void Omniscience::CheckLoyalty(const raft::Raft& raft, const Node& node) {
   const Node* candidate = FindNode(raft.vote());
   if (candidate != nullptr && candidate->transfers.contains(raft.term())) return;
   fail(absl::StrCat("votes for node ", raft.vote()));
+}
+
+// A lease is a claim that nobody else leads: reads are answered by it without asking anybody
+// (thesis, section 6.4.1).
+void Omniscience::CheckLease(const raft::Raft& raft) {
+  if (leaders_.empty() || leaders_.rbegin()->first <= raft.term() || !raft.holds_lease()) return;
+  const auto& [term, leader] = *leaders_.rbegin();
+  judge_->Fail(Oracle::kStability,
+               absl::StrCat("leader ", raft.id(), " of term ", raft.term(),
+                            " still has a lease, and node ", leader, " leads term ", term));
 }
 
 void Omniscience::CheckElection(const raft::Raft& raft, const Node& node) {
@@ -650,6 +669,13 @@ void Omniscience::CheckApplied(const replica::Replica& replica, Node& node,
                          committed.leader, " committed ", DescribeEntry(committed.entry)));
         return;
       }
+      // Or a crash leaves a node whose state is ahead of its log.
+      if (!node.disk.Holds(applied->index, applied->term)) {
+        judge_->Fail(Oracle::kPersistBeforeSend,
+                     absl::StrCat("node ", id, " applies ", At(applied->index, applied->term),
+                                  ", which is not on its disk"));
+        return;
+      }
     } else if (const auto* installed = std::get_if<replica::SnapshotInstalled>(&event)) {
       ++counters_.snapshots_installed;
       node.applied = installed->index;
@@ -710,8 +736,8 @@ void Omniscience::CheckOneChange(const raft::Raft& raft, const Node& node) {
       return judge_->Fail(
           Oracle::kMembership,
           absl::StrCat("leader ", raft.id(), " of term ", raft.term(), " appends ",
-                       DescribeEntry(log.At(i)), " and has not applied ",
-                       DescribeEntry(log.At(j)), " (applied up to ", raft.applied(), ")"));
+                       DescribeEntry(log.At(i)), " and has not applied ", DescribeEntry(log.At(j)),
+                       " (applied up to ", raft.applied(), ")"));
     }
   }
 }
@@ -800,7 +826,9 @@ void Omniscience::CheckFrames(const replica::Replica& replica, Node& node,
     }
     CheckEnvelope(replica, decoded_.envelope, work);
     const auto* core = std::get_if<raft::Message>(&decoded_.body);
-    if (core != nullptr) CheckClaims(raft, node, *core);
+    if (core == nullptr) continue;
+    CheckClaims(raft, node, *core);
+    node.rules.Says(*core);
   }
 }
 
@@ -852,6 +880,7 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
   } else if (const auto* append = std::get_if<raft::AppendResponse>(&message.body)) {
     if (!term_durable) fail("the term");
     if (append->rejected || append->index == 0) return;
+    CheckAcknowledgement(raft, message, append->index);
     // In a later term the log may have been replaced, whatever was said about it in this one.
     const bool same_term = disk.hard_state().term == message.term;
     if (same_term && disk.last() < append->index && disk.snapshot() < append->index) {
@@ -862,12 +891,37 @@ void Omniscience::CheckClaims(const raft::Raft& raft, Node& node, const raft::Me
       node.acknowledged_term = message.term;
       node.acknowledged = std::max(node.acknowledged, append->index);
     }
-  } else if (std::holds_alternative<raft::AppendRequest>(message.body) ||
-             std::holds_alternative<raft::Heartbeat>(message.body)) {
+  } else if (const auto* entries = std::get_if<raft::AppendRequest>(&message.body)) {
+    if (disk.VoteIn(message.term) != raft.id()) fail("the vote that made it leader");
+    NoteTold(node, message, entries->prev_index + entries->entries.size());
+  } else if (std::holds_alternative<raft::Heartbeat>(message.body)) {
     if (disk.VoteIn(message.term) != raft.id()) fail("the vote that made it leader");
   } else if (std::holds_alternative<raft::TimeoutNow>(message.body)) {
     NodeOf(message.to).asked.insert(message.term);
   }
+}
+
+void Omniscience::NoteTold(Node& leader, const raft::Message& message, raft::Index index) {
+  if (leader.told_term != message.term) {
+    leader.told_term = message.term;
+    leader.told.clear();
+  }
+  if (leader.told.size() <= message.to) leader.told.resize(message.to + 1);
+  leader.told[message.to] = std::max(leader.told[message.to], index);
+}
+
+// An acknowledgement says that two logs agree. Of what its leader has not spoken about, and what is
+// not committed, a node cannot know that (paper, section 5.3).
+void Omniscience::CheckAcknowledgement(const raft::Raft& raft, const raft::Message& message,
+                                       raft::Index index) {
+  const Node* leader = FindNode(message.to);
+  if (leader == nullptr || leader->told_term != message.term || index <= raft.commit()) return;
+  const raft::Index told = raft.id() < leader->told.size() ? leader->told[raft.id()] : 0;
+  if (index <= told) return;
+  judge_->Fail(Oracle::kProgress,
+               absl::StrCat("node ", raft.id(), " acknowledges entries up to ", index,
+                            " to the leader of term ", message.term, ", node ", message.to,
+                            ", which has told it of no more than ", told));
 }
 
 void Omniscience::NoteVote(raft::NodeId voter, Node& node, raft::Term term,
@@ -884,6 +938,18 @@ void Omniscience::NoteVote(raft::NodeId voter, Node& node, raft::Term term,
   judge_->Fail(Oracle::kPromises,
                absl::StrCat("node ", voter, " votes for node ", candidate, " in term ", term,
                             " and has voted for node ", it->second));
+}
+
+void Omniscience::CheckRules(const replica::Replica& replica, Node& node,
+                             const replica::Work& work) {
+  if (!replica.health().ok()) return;
+  const raft::Raft& raft = replica.raft();
+  const bool persists = std::any_of(
+      work.jobs.begin(), work.jobs.end(),
+      [](const replica::Job& job) { return std::holds_alternative<raft::PersistJob>(job.body); });
+  const std::string wrong = node.rules.AfterTurn(raft, Refuses(work), node.before->conf, persists);
+  if (wrong.empty()) return;
+  judge_->Fail(Oracle::kRules, absl::StrCat("node ", raft.id(), " ", wrong));
 }
 
 void Omniscience::CheckProgress(const raft::Raft& raft, const Node& node,

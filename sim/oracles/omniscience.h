@@ -23,6 +23,7 @@
 #include "sim/oracles/disk_model.h"
 #include "sim/oracles/judge.h"
 #include "sim/oracles/rare_states.h"
+#include "sim/oracles/rules.h"
 #include "sim/scheduler/trace.h"
 
 namespace raftkv::sim {
@@ -174,6 +175,11 @@ class Omniscience final : public Witness {
     // The highest index that it has acknowledged to the leader of this term.
     raft::Term acknowledged_term = 0;
     raft::Index acknowledged = 0;
+    // As the leader of a term, how far it has spoken about its log, to each node by number: as far
+    // as what it sent, or what that is said to follow.
+    raft::Term told_term = 0;
+    std::vector<raft::Index> told;
+    Rules rules;
     std::map<raft::Term, raft::NodeId> granted;  // votes it has given, its own included
     std::set<std::pair<raft::Term, raft::NodeId>> forgotten_votes;  // given, and lied away
     // Who has told it that a campaign for a term may succeed. It may ask about a lower one again,
@@ -229,6 +235,7 @@ class Omniscience final : public Witness {
   void CheckElection(const raft::Raft& raft, const Node& node);
   void CheckConsent(const raft::Raft& raft, const Node& node);
   void CheckLoyalty(const raft::Raft& raft, const Node& node);
+  void CheckLease(const raft::Raft& raft);
   void CheckCommit(const raft::Raft& raft, Node& node, const replica::Work& work);
   void CheckFirstCommit(const raft::Raft& raft, const Node& node, const replica::Work& work);
   void CheckApplied(const replica::Replica& replica, Node& node, const replica::Work& work);
@@ -243,8 +250,12 @@ class Omniscience final : public Witness {
   void CheckEnvelope(const replica::Replica& replica, const wire::Envelope& envelope,
                      const replica::Work& work);
   void CheckClaims(const raft::Raft& raft, Node& node, const raft::Message& message);
+  void CheckAcknowledgement(const raft::Raft& raft, const raft::Message& message,
+                            raft::Index index);
+  void NoteTold(Node& leader, const raft::Message& message, raft::Index index);
   void NoteVote(raft::NodeId voter, Node& node, raft::Term term, raft::NodeId candidate);
   void CheckProgress(const raft::Raft& raft, const Node& node, const replica::Work& work);
+  void CheckRules(const replica::Replica& replica, Node& node, const replica::Work& work);
   void NoteJobs(const raft::Raft& raft, Node& node, const replica::Work& work);
   // Appends the hashes of the entries to `hashes`, up to the first that is wrong.
   void CheckLogMatching(raft::NodeId id, const DiskModel& disk, const raft::PersistJob& job,
@@ -290,6 +301,7 @@ class Omniscience final : public Witness {
   std::map<raft::Index, std::pair<uint64_t, uint64_t>> snapshots_;  // size and digest
   // Room that is used again from turn to turn.
   wire::PeerMessage decoded_;
+  wire::PeerMessage heard_message_;  // of the turn under way
   std::vector<uint64_t> hashes_;
 };
 

@@ -59,6 +59,22 @@ TEST(Refusals, AForwardedTransferIsTheLeadersToDo) {
   EXPECT_EQ(Only<TimeoutNow>(leader.Sent()).size(), 1u);
 }
 
+TEST(Refusals, AReadThatANewNodeIsAskedForIsNotAnsweredInNoTerm) {
+  Solo node(FoundingDisk({1, 2, 3}));
+  ASSERT_EQ(node->term(), 0u);
+  EXPECT_EQ(node.Hear(2, 0, ReadIndexRequest{7}), Outcome::kNotLeader);
+  node.Settle();
+  EXPECT_TRUE(node.Sent().empty()) << "no receiver takes term 0 for a term";
+  ASSERT_EQ(node.Hear(3, 1, Heartbeat{}), Outcome::kOk);
+  node.Settle();
+  node.Sent();
+  EXPECT_EQ(node.Hear(2, 0, ReadIndexRequest{7}), Outcome::kNotLeader);
+  node.Settle();
+  const auto refused = Only<ReadIndexResponse>(node.Sent());
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_TRUE(As<ReadIndexResponse>(refused[0]).rejected);
+}
+
 TEST(Refusals, ForwardedProposalsThatCannotBeReadAreMalformed) {
   Solo leader(FoundingDisk({1, 2, 3}));
   EXPECT_EQ(leader.Hear(2, 0, ForwardedProposal{}), Outcome::kMalformed);

@@ -1,0 +1,278 @@
+#include "sim/oracles/rules.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "core/raft/configuration.h"
+
+namespace raftkv::sim {
+
+namespace {
+
+// A turn begins with the time that has passed: at most so many ticks, however long it was.
+constexpr uint32_t kTicksInATurn = 2;
+
+bool Campaigns(raft::RoleName role) {
+  return role == raft::RoleName::kPreCandidate || role == raft::RoleName::kCandidate;
+}
+
+// Its term is that of its sender, and counts (paper, figure 2, all servers).
+bool MovesTheTerm(const raft::Message& message) {
+  const auto* vote = std::get_if<raft::VoteResponse>(&message.body);
+  if (vote != nullptr) return !vote->pre_vote || vote->rejected;
+  return std::holds_alternative<raft::AppendRequest>(message.body) ||
+         std::holds_alternative<raft::AppendResponse>(message.body) ||
+         std::holds_alternative<raft::Heartbeat>(message.body) ||
+         std::holds_alternative<raft::HeartbeatResponse>(message.body);
+}
+
+}  // namespace
+
+void Rules::BeforeTurn(const raft::Raft& raft) {
+  heard_ = nullptr;
+  said_.clear();
+  answered_.clear();
+  answered_reads_.clear();
+  if (raft.term() != term_) reads_.clear();
+  term_ = raft.term();
+  role_ = raft.role();
+  silence_ = raft.election_elapsed();
+  ticks_ = raft.ticks();
+  last_ = raft.log().last();
+  offered_snapshot_ = raft.offered_snapshot().index;
+  transfer_target_ = raft.transfer_target();
+  rows_.clear();
+  if (raft.progress() == nullptr) return;
+  for (const raft::Progress& peer : *raft.progress()) {
+    rows_.push_back({peer.id, peer.next, peer.match, peer.state});
+  }
+}
+
+bool Rules::Led(const raft::Raft& raft) const {
+  return role_ == raft::RoleName::kLeader && raft.is_leader() && raft.term() == term_;
+}
+
+void Rules::Says(const raft::Message& message) {
+  if (const Answer answer = AnswerOf(message.body); answer != Answer::kNone) {
+    answered_.push_back({message.to, answer, 0});
+  }
+  if (const auto* read = std::get_if<raft::ReadIndexResponse>(&message.body)) {
+    answered_reads_.push_back({message.to, read->context});
+  }
+  const auto* request = std::get_if<raft::VoteRequest>(&message.body);
+  if (request != nullptr && !request->pre_vote && message.term == handed_over_ &&
+      !request->transfer) {
+    said_ = absl::StrCat("campaigns in term ", message.term,
+                         " because the leader asked it to, and does not tell node ", message.to,
+                         " so, which may be loyal to that leader");
+  }
+}
+
+Rules::Answer Rules::AnswerOf(const raft::MessageBody& body) {
+  if (std::holds_alternative<raft::AppendResponse>(body)) return Answer::kToAppend;
+  if (std::holds_alternative<raft::HeartbeatResponse>(body)) return Answer::kToHeartbeat;
+  if (std::holds_alternative<raft::VoteResponse>(body)) return Answer::kToVoteRequest;
+  return Answer::kNone;
+}
+
+void Rules::Owe(Answer answer) {
+  // One answer does for all: the last one says most.
+  for (const Debt& debt : debts_) {
+    if (debt.to == heard_->from && debt.answer == answer) return;
+  }
+  debts_.push_back({heard_->from, answer, 0});
+}
+
+std::string Rules::AfterTurn(const raft::Raft& raft, bool refused, const raft::ConfState& conf,
+                             bool persists) {
+  std::string wrong = std::move(said_);
+  if (wrong.empty() && heard_ != nullptr && !refused) {
+    const bool member =
+        raft::IsMember(conf, heard_->from) && raft::IsMember(raft.conf(), heard_->from);
+    if (heard_->term > raft.term() && member && MovesTheTerm(*heard_)) {
+      return absl::StrCat("hears of term ", heard_->term, " from node ", heard_->from,
+                          " and stays in term ", raft.term());
+    }
+    // Who is not known to be a member may be asked, but its answers count for nothing.
+    if (member || !std::holds_alternative<raft::VoteResponse>(heard_->body)) {
+      wrong = std::visit([&](const auto& body) { return Heeds(raft, body); }, heard_->body);
+    }
+  }
+  if (wrong.empty()) wrong = Campaign(raft);
+  if (wrong.empty()) wrong = Leadership(raft);
+  if (wrong.empty()) wrong = Debts(raft, persists);
+  if (wrong.empty()) wrong = Reads(raft, conf);
+  return wrong;
+}
+
+// --- What it heard
+
+std::string Rules::HeedsLeader(const raft::Raft& raft) const {
+  if (raft.role() != raft::RoleName::kFollower) return {};
+  if (heard_->term == raft.term()) {
+    if (raft.election_elapsed() == 0) return {};
+    return absl::StrCat("hears the leader of its term, node ", heard_->from,
+                        ", and its election timer goes on");
+  }
+  // A leader of an earlier term is none.
+  if (raft.term() != term_ || role_ != raft::RoleName::kFollower) return {};
+  if (raft.election_elapsed() >= silence_) return {};
+  return absl::StrCat("in term ", term_, " lets a leader of term ", heard_->term, ", node ",
+                      heard_->from, ", start its election timer again");
+}
+
+std::string Rules::Heeds(const raft::Raft& raft, const raft::AppendRequest& /*request*/) {
+  if (heard_->term == raft.term()) Owe(Answer::kToAppend);
+  return HeedsLeader(raft);
+}
+
+std::string Rules::Heeds(const raft::Raft& raft, const raft::Heartbeat& /*heartbeat*/) {
+  if (heard_->term == raft.term()) Owe(Answer::kToHeartbeat);
+  return HeedsLeader(raft);
+}
+
+std::string Rules::Heeds(const raft::Raft& raft, const raft::VoteRequest& request) {
+  // Of a higher term it may keep silent: it hears a leader.
+  if (heard_->term > raft.term()) return {};
+  Owe(Answer::kToVoteRequest);
+  // With lease reads a node gives no vote for a while after it has started.
+  if (request.pre_vote || heard_->term < raft.term() || raft.vote() != raft::kNoNode ||
+      raft.leader() != raft::kNoNode || raft.suspicion().has_value() ||
+      raft.options().read_mode == raft::ReadMode::kLease) {
+    return {};
+  }
+  const raft::Log& log = raft.log();
+  if (request.last_term < log.last_term() ||
+      (request.last_term == log.last_term() && request.last_index < log.last())) {
+    return {};
+  }
+  return absl::StrCat("has voted for nobody in term ", raft.term(), " and refuses node ",
+                      heard_->from, ", whose log (", request.last_index, ", term ",
+                      request.last_term, ") is as good as its own (", log.last(), ", term ",
+                      log.last_term(), ")");
+}
+
+// Or two nodes of different configurations refuse each other for ever.
+std::string Rules::Heeds(const raft::Raft& raft, const raft::VoteResponse& response) {
+  if (!response.rejected || raft.is_leader() || response.commit <= raft.commit() ||
+      !raft.log().Has(response.commit, response.commit_term)) {
+    return {};
+  }
+  return absl::StrCat("is refused a vote by node ", heard_->from, ", which has entry ",
+                      response.commit, " committed, has it, too, and still takes ", raft.commit(),
+                      " for the last that is committed");
+}
+
+std::string Rules::Heeds(const raft::Raft& raft, const raft::TimeoutNow& /*order*/) {
+  const bool may_be_time = silence_ + kTicksInATurn >= raft.options().election_ticks;
+  if (raft.role() != raft::RoleName::kCandidate || may_be_time) return {};
+  if (heard_->term < term_ && raft.term() == term_ + 1 && !Campaigns(role_)) {
+    return absl::StrCat("in term ", term_, " campaigns because a leader of term ", heard_->term,
+                        ", node ", heard_->from, ", asks it to");
+  }
+  if (raft.term() == heard_->term + 1 && raft.term() > term_) handed_over_ = raft.term();
+  return {};
+}
+
+std::string Rules::Heeds(const raft::Raft& raft, const raft::ReadIndexRequest& request) {
+  if (Led(raft)) reads_.push_back({heard_->from, request.context});
+  return {};
+}
+
+// --- What it did
+
+std::string Rules::Campaign(const raft::Raft& raft) const {
+  if (raft.is_leader() && !Led(raft) && raft.election_elapsed() > 0) {
+    return absl::StrCat("leads term ", raft.term(),
+                        " and gives the others less than an election timeout to answer");
+  }
+  if (!Campaigns(raft.role())) return {};
+  if (raft.installing_snapshot()) return "campaigns while it installs a snapshot";
+  const raft::Log& log = raft.log();
+  for (raft::Index i = std::max(raft.applied(), log.base()) + 1; i <= raft.commit(); ++i) {
+    if (log.At(i).type != raft::EntryType::kMembership) continue;
+    return absl::StrCat("campaigns in a configuration that is history: entry ", i,
+                        " is committed and not applied");
+  }
+  return {};
+}
+
+std::string Rules::Leadership(const raft::Raft& raft) {
+  if (raft.offered_snapshot().index < offered_snapshot_) {
+    return absl::StrCat("offers the snapshot of entry ", raft.offered_snapshot().index,
+                        " after that of entry ", offered_snapshot_);
+  }
+  const bool hands_over =
+      Led(raft) && transfer_target_ != raft::kNoNode && raft.transfer_target() == transfer_target_;
+  if (!hands_over) transfer_ticks_ = 0;
+  if (!Led(raft)) return {};
+  if (hands_over) {
+    transfer_ticks_ += std::min<uint64_t>(raft.ticks() - ticks_, kTicksInATurn);
+    if (transfer_ticks_ > raft.options().election_ticks + kTicksInATurn) {
+      return absl::StrCat("hands over to node ", transfer_target_, " for ", transfer_ticks_,
+                          " ticks; an election timeout is ", raft.options().election_ticks);
+    }
+    if (raft.log().last() > last_) {
+      return absl::StrCat("appends entry ", raft.log().last(), " while it hands over to node ",
+                          transfer_target_);
+    }
+  }
+  auto before = rows_.begin();
+  for (const raft::Progress& peer : *raft.progress()) {
+    while (before != rows_.end() && before->id < peer.id) ++before;
+    const bool known = before != rows_.end() && before->id == peer.id;
+    if (known && before->state == raft::ProgressState::kProbe &&
+        peer.state == raft::ProgressState::kProbe && peer.match == before->match &&
+        peer.next > before->next) {
+      return absl::StrCat("had come back to entry ", before->next, " in its search for where node ",
+                          peer.id, " agrees with it, and goes on at entry ", peer.next);
+    }
+    if (peer.id != raft.id() && peer.state == raft::ProgressState::kReplicate &&
+        peer.inflights.count() == 0 && peer.next <= raft.log().last()) {
+      return absl::StrCat("has told node ", peer.id, " nothing of entry ", peer.next,
+                          " and waits for nothing");
+    }
+  }
+  return {};
+}
+
+// An answer may wait for the write that is out, and for the next one, which it speaks of.
+std::string Rules::Debts(const raft::Raft& raft, bool persists) {
+  constexpr uint32_t kMostWrites = 2;
+  if (raft.log_refused()) {
+    std::erase_if(debts_, [](const Debt& debt) { return debt.answer == Answer::kToAppend; });
+  }
+  std::erase_if(debts_, [&](const Debt& debt) {
+    return std::any_of(answered_.begin(), answered_.end(), [&debt](const Debt& said) {
+      return said.to == debt.to && said.answer == debt.answer;
+    });
+  });
+  for (Debt& debt : debts_) {
+    if (persists) ++debt.writes;
+    if (raft.ticket_out() && debt.writes <= kMostWrites) continue;
+    const absl::string_view what = debt.answer == Answer::kToVoteRequest ? "request for a vote"
+                                   : debt.answer == Answer::kToAppend    ? "append"
+                                                                         : "heartbeat";
+    return absl::StrCat("does not answer the ", what, " of node ", debt.to);
+  }
+  return {};
+}
+
+std::string Rules::Reads(const raft::Raft& raft, const raft::ConfState& conf) {
+  std::erase_if(reads_, [&](const Read& read) {
+    return std::any_of(answered_reads_.begin(), answered_reads_.end(), [&read](const Read& said) {
+      return said.from == read.from && said.context == read.context;
+    });
+  });
+  if (Led(raft)) return {};
+  for (const Read& read : reads_) {
+    if (!raft::IsMember(conf, read.from) || !raft::IsMember(raft.conf(), read.from)) continue;
+    return absl::StrCat("leads term ", term_, " no more and has not told node ", read.from,
+                        " that its read ", read.context, " is not answered");
+  }
+  reads_.clear();
+  return {};
+}
+
+}  // namespace raftkv::sim
