@@ -6,7 +6,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "core/raft/check.h"
 #include "storage/checksum.h"
@@ -24,13 +23,10 @@ SlotFile MarksFile(const ClusterId& cluster) {
 }
 
 std::string EncodeMark(const Mark& mark) {
-  std::string payload;
-  PutU64(payload, mark.sequence);
-  PutU64(payload, mark.last_index);
-  PutU64(payload, mark.last_term);
-  PutU64(payload, mark.segment);
-  PutU64(payload, mark.end);
-  return payload;
+  SmallRecord<40> payload;
+  payload.U64(mark.sequence).U64(mark.last_index).U64(mark.last_term);
+  payload.U64(mark.segment).U64(mark.end);
+  return std::string(payload.view());
 }
 
 std::optional<Mark> DecodeMark(absl::string_view payload) {
@@ -116,7 +112,9 @@ void TermTable::Forget(raft::Index index) {
   runs_.erase(runs_.begin(), runs_.begin() + static_cast<ptrdiff_t>(dead));
 }
 
-std::string SegmentName(uint64_t segment) { return absl::StrFormat("%s%016x", kPrefix, segment); }
+std::string SegmentName(uint64_t segment) {
+  return absl::StrCat(kPrefix, absl::Hex(segment, absl::kZeroPad16));
+}
 
 std::optional<uint64_t> ParseSegmentName(absl::string_view name) {
   const absl::string_view bare = absl::StripSuffix(name, kTemporary);
