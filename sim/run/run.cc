@@ -37,10 +37,7 @@ class Simulation {
         judge_(&scheduler_),
         omniscience_(
             &judge_, &trace_, Cluster::FoundingSnapshot(settings.cluster),
-            [pairs = settings.workload.pairs](const kv::Store& store) {
-              return PairFault(store, pairs);
-            },
-            audience.oracles),
+            [](const kv::Store& store) { return PairFault(store); }, audience.oracles),
         camera_(MakeCamera()),
         cluster_(settings.cluster, &scheduler_, &decisions_, &trace_,
                  camera_ != nullptr ? static_cast<Witness*>(camera_.get()) : &omniscience_,
