@@ -16,22 +16,20 @@ namespace {
 constexpr int kFresh = 0xa5;
 constexpr int kGone = 0x5a;
 
-bool Fills() {
-  static const bool fills = std::getenv(raftkv::sim::kFillMemory) != nullptr;
-  return fills;
-}
+// Asked once, before main: every allocation passes here. What comes before that is not filled.
+const bool fills = std::getenv(raftkv::sim::kFillMemory) != nullptr;
 
 }  // namespace
 
 void* operator new(std::size_t bytes) {
   void* const block = std::malloc(bytes == 0 ? 1 : bytes);
   if (block == nullptr) std::abort();
-  if (Fills()) std::memset(block, kFresh, bytes);
+  if (fills) std::memset(block, kFresh, bytes);
   return block;
 }
 
 void operator delete(void* block) noexcept {
-  if (block != nullptr && Fills()) std::memset(block, kGone, malloc_usable_size(block));
+  if (fills && block != nullptr) std::memset(block, kGone, malloc_usable_size(block));
   std::free(block);
 }
 
