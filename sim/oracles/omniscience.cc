@@ -230,11 +230,15 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckGivenUp(raft.id(), node);
   node.moved = !node.before->IsOf(raft);
   CheckNode(raft, node);
-  CheckElection(raft, node);
-  CheckConsent(raft, node);
-  CheckLoyalty(raft, node);
-  CheckOneChange(raft, node);
-  CheckCommit(raft, node, work);
+  // These are about the way from `before` to now: a new role, term, vote or entry. If there is
+  // nothing of that they have nothing to judge.
+  if (node.moved) {
+    CheckElection(raft, node);
+    CheckConsent(raft, node);
+    CheckLoyalty(raft, node);
+    CheckOneChange(raft, node);
+  }
+  if (raft.commit() > node.compared_commit) CheckCommit(raft, node, work);
   CheckHeard(raft.id(), work, heard_);
   CheckApplied(replica, node, work);
   CheckIdentity(replica, node);
@@ -672,7 +676,7 @@ void Omniscience::FollowMembership(raft::Index index, const raft::ConfState& con
 // those that it has from leaders before it: so there is never more than one that others may not
 // know of, and the configurations that are in force share quorums.
 void Omniscience::CheckOneChange(const raft::Raft& raft, const Node& node) {
-  if (!node.moved || !raft.is_leader()) return;
+  if (!raft.is_leader()) return;
   const raft::Log& log = raft.log();
   const auto is_change = [&log](raft::Index index) {
     return log.At(index).type == raft::EntryType::kMembership;
