@@ -708,7 +708,7 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
     AppendFoot(buffer_, header.seed(), buffer_.size(), header.block_bytes, before);
   }
   RAFTKV_CHECK(buffer_.size() == content);
-  buffer_.replace(0, header.first_batch(), EncodeSegmentHeader(header));
+  WriteSegmentHeader(header, buffer_.data());
   ZeroAhead(content, header.segment_bytes);
 
   const std::string name = SegmentName(header.segment);
@@ -832,6 +832,7 @@ absl::Status Log::NoteDurable() {
 
 std::vector<LiveSegment> Log::live() const {
   std::vector<LiveSegment> live;
+  live.reserve(segments_.size());
   for (size_t i = 0; i < segments_.size(); ++i) {
     const Segment& segment = segments_[i];
     // Where the next one begins; the log may have been cut below it since.

@@ -42,7 +42,7 @@ uint64_t RoundUp(uint64_t bytes, uint64_t block) { return (bytes + block - 1) / 
 
 uint64_t SegmentHeader::seed() const { return FileSeed(owner.cluster, FileKind::kLog, segment); }
 
-std::string EncodeSegmentHeader(const SegmentHeader& header) {
+void WriteSegmentHeader(const SegmentHeader& header, char* zeros) {
   SmallRecord<kSegmentHeaderBytes - 8> said;
   said.Bytes(kSegmentMagic).U32(kSegmentVersion);
   said.U32(0);  // features
@@ -57,14 +57,16 @@ std::string EncodeSegmentHeader(const SegmentHeader& header) {
   said.U64(suspicion.index).U64(suspicion.term);
   said.U32(header.suspicion ? 1 : 0).U32(static_cast<uint32_t>(suspicion.evidence));
   RAFTKV_CHECK(said.view().size() == kSegmentHeaderBytes - 8);
-
-  std::string bytes;
-  bytes.reserve(2 * size_t{header.block_bytes});
   for (const uint64_t offset : {uint64_t{0}, uint64_t{header.block_bytes}}) {
-    bytes.append(said.view().data(), said.view().size());
-    PutU64(bytes, Checksum(said.view(), header.seed() + offset));
-    bytes.resize(offset + header.block_bytes, '\0');
+    SmallRecord<kSegmentHeaderBytes> copy;
+    copy.Bytes(said.view()).U64(Checksum(said.view(), header.seed() + offset));
+    copy.view().copy(zeros + offset, kSegmentHeaderBytes);
   }
+}
+
+std::string EncodeSegmentHeader(const SegmentHeader& header) {
+  std::string bytes(2 * size_t{header.block_bytes}, '\0');
+  WriteSegmentHeader(header, bytes.data());
   return bytes;
 }
 
