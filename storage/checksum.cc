@@ -8,12 +8,9 @@
 namespace raftkv::storage {
 
 uint64_t FileSeed(const ClusterId& cluster, FileKind kind, uint64_t number) {
-  std::string place;
-  PutU64(place, cluster.high);
-  PutU64(place, cluster.low);
-  PutU64(place, static_cast<uint64_t>(kind));
-  PutU64(place, number);
-  return Checksum(place, 0);
+  SmallRecord<32> place;
+  place.U64(cluster.high).U64(cluster.low).U64(static_cast<uint64_t>(kind)).U64(number);
+  return Checksum(place.view(), 0);
 }
 
 uint64_t Checksum(absl::string_view bytes, uint64_t seed) {

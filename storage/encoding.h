@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "core/raft/check.h"
 
 namespace raftkv::storage {
 
@@ -26,6 +27,39 @@ inline void PutU32(std::string& out, uint32_t value) {
   }
   out.append(bytes, sizeof(bytes));
 }
+
+// A record of at most kMost bytes, put together where it is: most records are small, and written
+// for every batch.
+template <size_t kMost>
+class SmallRecord {
+ public:
+  SmallRecord& U64(uint64_t value) { return Unsigned(value, 8); }
+  SmallRecord& U32(uint32_t value) { return Unsigned(value, 4); }
+  SmallRecord& Bytes(absl::string_view bytes) {
+    RAFTKV_CHECK(bytes.size() <= kMost - size_);
+    bytes.copy(bytes_ + size_, bytes.size());
+    size_ += bytes.size();
+    return *this;
+  }
+  // Zeros up to this size.
+  SmallRecord& ZerosTo(size_t size) {
+    RAFTKV_CHECK(size_ <= size && size <= kMost);
+    for (; size_ < size; ++size_) bytes_[size_] = '\0';
+    return *this;
+  }
+  absl::string_view view() const { return {bytes_, size_}; }
+
+ private:
+  SmallRecord& Unsigned(uint64_t value, size_t width) {
+    RAFTKV_CHECK(width <= kMost - size_);
+    for (size_t i = 0; i < width; ++i) bytes_[size_ + i] = static_cast<char>(value >> (8 * i));
+    size_ += width;
+    return *this;
+  }
+
+  size_t size_ = 0;
+  char bytes_[kMost];
+};
 
 class Reader {
  public:

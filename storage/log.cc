@@ -6,7 +6,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "core/raft/check.h"
 #include "storage/checksum.h"
@@ -24,13 +23,10 @@ SlotFile MarksFile(const ClusterId& cluster) {
 }
 
 std::string EncodeMark(const Mark& mark) {
-  std::string payload;
-  PutU64(payload, mark.sequence);
-  PutU64(payload, mark.last_index);
-  PutU64(payload, mark.last_term);
-  PutU64(payload, mark.segment);
-  PutU64(payload, mark.end);
-  return payload;
+  SmallRecord<40> payload;
+  payload.U64(mark.sequence).U64(mark.last_index).U64(mark.last_term);
+  payload.U64(mark.segment).U64(mark.end);
+  return std::string(payload.view());
 }
 
 std::optional<Mark> DecodeMark(absl::string_view payload) {
@@ -116,7 +112,9 @@ void TermTable::Forget(raft::Index index) {
   runs_.erase(runs_.begin(), runs_.begin() + static_cast<ptrdiff_t>(dead));
 }
 
-std::string SegmentName(uint64_t segment) { return absl::StrFormat("%s%016x", kPrefix, segment); }
+std::string SegmentName(uint64_t segment) {
+  return absl::StrCat(kPrefix, absl::Hex(segment, absl::kZeroPad16));
+}
 
 std::optional<uint64_t> ParseSegmentName(absl::string_view name) {
   const absl::string_view bare = absl::StripSuffix(name, kTemporary);
@@ -710,7 +708,7 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
     AppendFoot(buffer_, header.seed(), buffer_.size(), header.block_bytes, before);
   }
   RAFTKV_CHECK(buffer_.size() == content);
-  buffer_.replace(0, header.first_batch(), EncodeSegmentHeader(header));
+  WriteSegmentHeader(header, buffer_.data());
   ZeroAhead(content, header.segment_bytes);
 
   const std::string name = SegmentName(header.segment);
@@ -834,6 +832,7 @@ absl::Status Log::NoteDurable() {
 
 std::vector<LiveSegment> Log::live() const {
   std::vector<LiveSegment> live;
+  live.reserve(segments_.size());
   for (size_t i = 0; i < segments_.size(); ++i) {
     const Segment& segment = segments_[i];
     // Where the next one begins; the log may have been cut below it since.

@@ -42,37 +42,31 @@ uint64_t RoundUp(uint64_t bytes, uint64_t block) { return (bytes + block - 1) / 
 
 uint64_t SegmentHeader::seed() const { return FileSeed(owner.cluster, FileKind::kLog, segment); }
 
-std::string EncodeSegmentHeader(const SegmentHeader& header) {
-  std::string bytes;
+void WriteSegmentHeader(const SegmentHeader& header, char* zeros) {
+  SmallRecord<kSegmentHeaderBytes - 8> said;
+  said.Bytes(kSegmentMagic).U32(kSegmentVersion);
+  said.U32(0);  // features
+  said.U64(header.owner.cluster.high).U64(header.owner.cluster.low);
+  said.U64(header.owner.node).U64(header.owner.incarnation).U64(header.owner.group);
+  said.U64(header.segment).U64(header.first_sequence);
+  said.U64(header.base_index).U64(header.base_term);
+  said.U64(header.previous_segment).U64(header.previous_end);
+  said.U32(header.initial_batches).U32(header.block_bytes);
+  said.U64(header.segment_bytes).U64(header.commit);
+  const raft::Suspicion suspicion = header.suspicion.value_or(raft::Suspicion{});
+  said.U64(suspicion.index).U64(suspicion.term);
+  said.U32(header.suspicion ? 1 : 0).U32(static_cast<uint32_t>(suspicion.evidence));
+  RAFTKV_CHECK(said.view().size() == kSegmentHeaderBytes - 8);
   for (const uint64_t offset : {uint64_t{0}, uint64_t{header.block_bytes}}) {
-    const size_t start = bytes.size();
-    bytes.append(kSegmentMagic.data(), kSegmentMagic.size());
-    PutU32(bytes, kSegmentVersion);
-    PutU32(bytes, 0);  // features
-    PutU64(bytes, header.owner.cluster.high);
-    PutU64(bytes, header.owner.cluster.low);
-    PutU64(bytes, header.owner.node);
-    PutU64(bytes, header.owner.incarnation);
-    PutU64(bytes, header.owner.group);
-    PutU64(bytes, header.segment);
-    PutU64(bytes, header.first_sequence);
-    PutU64(bytes, header.base_index);
-    PutU64(bytes, header.base_term);
-    PutU64(bytes, header.previous_segment);
-    PutU64(bytes, header.previous_end);
-    PutU32(bytes, header.initial_batches);
-    PutU32(bytes, header.block_bytes);
-    PutU64(bytes, header.segment_bytes);
-    PutU64(bytes, header.commit);
-    const raft::Suspicion suspicion = header.suspicion.value_or(raft::Suspicion{});
-    PutU64(bytes, suspicion.index);
-    PutU64(bytes, suspicion.term);
-    PutU32(bytes, header.suspicion ? 1 : 0);
-    PutU32(bytes, static_cast<uint32_t>(suspicion.evidence));
-    PutU64(bytes, Checksum(absl::string_view(bytes).substr(start), header.seed() + offset));
-    RAFTKV_CHECK(bytes.size() - start == kSegmentHeaderBytes);
-    bytes.resize(start + header.block_bytes, '\0');
+    SmallRecord<kSegmentHeaderBytes> copy;
+    copy.Bytes(said.view()).U64(Checksum(said.view(), header.seed() + offset));
+    copy.view().copy(zeros + offset, kSegmentHeaderBytes);
   }
+}
+
+std::string EncodeSegmentHeader(const SegmentHeader& header) {
+  std::string bytes(2 * size_t{header.block_bytes}, '\0');
+  WriteSegmentHeader(header, bytes.data());
   return bytes;
 }
 
@@ -188,17 +182,13 @@ namespace {
 
 void AppendNote(std::string& out, uint64_t seed, uint64_t offset, const Note& note) {
   RAFTKV_CHECK(note.runs.size() <= kMaxTermRuns);
-  const size_t start = out.size();
-  PutU32(out, kNoteMagic);
-  PutU32(out, static_cast<uint32_t>(note.runs.size()));
-  PutU64(out, note.sequence);
-  PutU64(out, note.keep_through);
-  for (const TermRun& run : note.runs) {
-    PutU64(out, run.term);
-    PutU64(out, run.count);
-  }
-  out.resize(start + kNoteBytes - 8, '\0');
-  PutU64(out, Checksum(absl::string_view(out).substr(start), seed + offset));
+  SmallRecord<kNoteBytes> record;
+  record.U32(kNoteMagic).U32(static_cast<uint32_t>(note.runs.size()));
+  record.U64(note.sequence).U64(note.keep_through);
+  for (const TermRun& run : note.runs) record.U64(run.term).U64(run.count);
+  record.ZerosTo(kNoteBytes - 8);
+  record.U64(Checksum(record.view(), seed + offset));
+  out.append(record.view().data(), kNoteBytes);
 }
 
 }  // namespace
@@ -214,28 +204,24 @@ void AppendBatch(std::string& out, uint64_t seed, uint64_t offset, uint32_t bloc
   const size_t start = out.size();
   out.reserve(start + RoundUp(kBatchHeadBytes + body, block_bytes) + block_bytes);
   AppendNote(out, seed, offset, before);
-  const size_t head = out.size();
-  PutU32(out, kBatchMagic);
-  PutU32(out, 0);  // flags
-  PutU64(out, header.sequence);
-  PutU64(out, header.durable_sequence);
-  PutU64(out, header.keep_through);
-  PutU64(out, header.keep_term);
-  PutU64(out, header.commit);
-  PutU32(out, header.count);
-  PutU32(out, header.body_bytes);
-  PutU64(out, Checksum(absl::string_view(out).substr(head), seed + offset + kNoteBytes));
+  SmallRecord<kBatchHeaderBytes> head;
+  head.U32(kBatchMagic);
+  head.U32(0);  // flags
+  head.U64(header.sequence).U64(header.durable_sequence);
+  head.U64(header.keep_through).U64(header.keep_term).U64(header.commit);
+  head.U32(header.count).U32(header.body_bytes);
+  head.U64(Checksum(head.view(), seed + offset + kNoteBytes));
+  out.append(head.view().data(), kBatchHeaderBytes);
 
   for (const raft::Entry* entry = begin; entry != end; ++entry) {
-    const size_t record = out.size();
-    const uint64_t place = offset + (record - start);
+    const uint64_t place = offset + (out.size() - start);
     const absl::string_view payload = entry->payload.view();
-    PutU64(out, entry->index);
-    PutU64(out, entry->term);
-    PutU32(out, static_cast<uint32_t>(payload.size()));
-    PutU32(out, static_cast<uint32_t>(entry->type));
-    PutU64(out, Checksum(payload, seed + place + kEntryHeaderBytes));
-    PutU64(out, Checksum(absl::string_view(out).substr(record), seed + place));
+    SmallRecord<kEntryHeaderBytes> record;
+    record.U64(entry->index).U64(entry->term);
+    record.U32(static_cast<uint32_t>(payload.size())).U32(static_cast<uint32_t>(entry->type));
+    record.U64(Checksum(payload, seed + place + kEntryHeaderBytes));
+    record.U64(Checksum(record.view(), seed + place));
+    out.append(record.view().data(), kEntryHeaderBytes);
     out.append(payload.data(), payload.size());
     out.resize(start + Padded(out.size() - start), '\0');
   }

@@ -66,6 +66,8 @@ struct SegmentHeader {
 
 // Two blocks long: the header twice, so that one bad block does not hide a segment.
 std::string EncodeSegmentHeader(const SegmentHeader& header);
+// The same into that many zeros.
+void WriteSegmentHeader(const SegmentHeader& header, char* zeros);
 // `bytes` begin with the copy that is at `offset` of the file. Unimplemented: intact but of a newer
 // version; DataLoss: not a header of segment `segment`.
 absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view bytes, uint64_t segment,

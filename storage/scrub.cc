@@ -136,7 +136,7 @@ absl::Status Scrubber::Headers(const Target& target, const LiveSegment& segment,
   block_bytes_ = segment.block_bytes;
   offset_ = 2 * uint64_t{block_bytes_};
   absl::StatusOr<std::unique_ptr<File>> file = target.disk.Open(file_, Disk::Mode::kReadWrite);
-  window_.assign(offset_, kNotRead);
+  window_.resize(offset_);
   if (file.ok()) {
     (*file)->Forget(0, offset_);
     std::vector<LoadedSegment::Range> unreadable;
@@ -144,6 +144,8 @@ absl::Status Scrubber::Headers(const Target& target, const LiveSegment& segment,
     if (!status.ok()) return status;
   } else if (!absl::IsNotFound(file.status()) && !absl::IsDataLoss(file.status())) {
     return file.status();
+  } else {
+    window_.assign(offset_, kNotRead);
   }
   step->bytes += window_.size();
   std::optional<SegmentHeader> header;
@@ -185,7 +187,7 @@ absl::Status Scrubber::Headers(const Target& target, const LiveSegment& segment,
 
 absl::Status Scrubber::Batches(const Target& target, const LiveSegment& segment, ScrubStep* step) {
   const uint64_t origin = offset_;
-  window_.assign(std::min<uint64_t>(kMaxScrubBytes, segment.end - origin), kNotRead);
+  window_.resize(std::min<uint64_t>(kMaxScrubBytes, segment.end - origin));
   absl::StatusOr<std::unique_ptr<File>> file = target.disk.Open(file_, Disk::Mode::kRead);
   if (file.ok()) {
     (*file)->Forget(origin, window_.size());
@@ -198,6 +200,8 @@ absl::Status Scrubber::Batches(const Target& target, const LiveSegment& segment,
     }
   } else if (!absl::IsNotFound(file.status()) && !absl::IsDataLoss(file.status())) {
     return file.status();
+  } else {
+    window_.assign(window_.size(), kNotRead);
   }
   step->bytes += window_.size();
   while (offset_ < end_ && offset_ >= origin && Advance(window_, origin, step)) {

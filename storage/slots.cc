@@ -67,15 +67,17 @@ absl::StatusOr<SlotsRead> ReadBoth(const Disk& disk, File& handle, const SlotFil
 
 std::string EncodeSlot(const SlotFile& file, uint64_t offset, const Slot& slot) {
   RAFTKV_CHECK(file.magic.size() == 8 && slot.payload.size() <= kMaxSlotPayload);
-  std::string bytes(file.magic);
-  PutU32(bytes, kSlotVersion);
-  PutU32(bytes, 0);  // features
-  PutU64(bytes, slot.generation);
-  PutU32(bytes, static_cast<uint32_t>(slot.payload.size()));
-  PutU32(bytes, 0);
+  SmallRecord<kHeaderBytes> header;
+  header.Bytes(file.magic).U32(kSlotVersion);
+  header.U32(0);  // features
+  header.U64(slot.generation).U32(static_cast<uint32_t>(slot.payload.size())).U32(0);
+  const size_t size = RoundUp(kSlotOverhead + slot.payload.size(), kSectorBytes);
+  std::string bytes;
+  bytes.reserve(size);
+  bytes.append(header.view().data(), kHeaderBytes);
   bytes.append(slot.payload);
   PutU64(bytes, Checksum(bytes, file.seed + offset));
-  bytes.resize(RoundUp(bytes.size(), kSectorBytes), '\0');
+  bytes.resize(size, '\0');
   return bytes;
 }
 

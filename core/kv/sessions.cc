@@ -84,6 +84,7 @@ void Sessions::Forget(uint64_t id, uint64_t up_to) {
     const uint64_t sequence = BigEndian(key.substr(kIdBytes));
     if (sequence > up_to) return;
     tree_.Erase(TreeKey(id, sequence).view());
+    if (sequence == up_to) return;
   }
 }
 

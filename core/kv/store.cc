@@ -178,7 +178,10 @@ absl::Status Validate(const StoreOptions& options) {
   return status;
 }
 
-uint64_t StoreView::Digest() const {
+namespace {
+
+uint64_t DigestOf(const StoreOptions& options, const TreeView& data, const TreeView& sessions,
+                  uint64_t log_time_ms, uint32_t feature_level) {
   uint64_t hash = 0;
   for (const uint64_t part :
        {data.digest(), uint64_t{data.size()}, sessions.digest(), uint64_t{sessions.size()},
@@ -188,6 +191,16 @@ uint64_t StoreView::Digest() const {
     hash = MixHash(hash ^ part);
   }
   return hash;
+}
+
+}  // namespace
+
+uint64_t StoreView::Digest() const {
+  return DigestOf(options, data, sessions, log_time_ms, feature_level);
+}
+
+uint64_t Store::Digest() const {
+  return DigestOf(options_, data_.view(), sessions_.view(), log_time_ms_, feature_level_);
 }
 
 Store::Store(const StoreOptions& options) : options_(options), sessions_(options.sessions) {

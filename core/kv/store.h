@@ -71,7 +71,9 @@ class Store {
   bool Supported() const { return feature_level_ <= kSupportedFeatureLevel; }
 
   StoreView View() const;
-  uint64_t Digest() const { return View().Digest(); }
+  uint64_t Digest() const;  // of View()
+  // The keys, as they are until the next Apply: for those who look and keep nothing.
+  const TreeView& data() const { return data_.view(); }
 
   size_t size() const { return data_.view().size(); }  // keys
   size_t session_count() const { return sessions_.size(); }

@@ -200,34 +200,6 @@ uint32_t FindInLeaf(const Leaf& leaf, absl::string_view key) {
 
 // ---- digest ----
 
-__extension__ using Wide = unsigned __int128;
-
-uint64_t Fold(uint64_t a, uint64_t b) {
-  const Wide product = Wide{a} * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
-uint64_t LoadLittleEndian(const char* bytes, size_t size) {
-  uint64_t word = 0;
-  if (size > 0) std::memcpy(&word, bytes, size);
-  return std::endian::native == std::endian::big ? __builtin_bswap64(word) : word;
-}
-
-// 16 bytes per multiplication: the digest must not be what an 8 MiB write waits for.
-uint64_t HashWords(absl::string_view bytes, uint64_t seed) {
-  constexpr uint64_t kOdd1 = 0xd6e8feb86659fd93u;
-  constexpr uint64_t kOdd2 = 0xa0761d6478bd642fu;
-  uint64_t hash = Fold(seed ^ kOdd1, bytes.size() + kOdd2);
-  while (bytes.size() >= 16) {
-    hash = Fold(LoadLittleEndian(bytes.data(), 8) ^ kOdd1,
-                LoadLittleEndian(bytes.data() + 8, 8) ^ kOdd2 ^ hash);
-    bytes.remove_prefix(16);
-  }
-  const size_t low = std::min<size_t>(bytes.size(), 8);
-  return Fold(LoadLittleEndian(bytes.data(), low) ^ kOdd1,
-              LoadLittleEndian(bytes.data() + low, bytes.size() - low) ^ kOdd2 ^ hash);
-}
-
 uint64_t EntryHash(absl::string_view key, absl::string_view value, Version version) {
   return MixHash(HashWords(value, HashWords(key, version)));
 }

@@ -1,5 +1,7 @@
 #include "core/raft/invariants.h"
 
+#include <algorithm>
+
 namespace raftkv::raft {
 namespace {
 
@@ -97,18 +99,34 @@ absl::string_view BrokenInvariant(const Raft& raft) {
   return BrokenLeadership(raft);
 }
 
-StepInvariants::StepInvariants(const Raft& before)
-    : hard_(before.hard_state()),
-      role_(before.role()),
-      commit_(before.commit()),
-      applied_(before.applied()),
-      handed_out_(before.handed_out()),
-      log_(before.log().terms()),
-      suspicion_(before.suspicion()),
-      conf_(before.conf()) {
-  if (before.progress() == nullptr) return;
-  for (const Progress& peer : *before.progress())
-    acknowledged_.push_back({peer.id, peer.match, peer.losses});
+void StepInvariants::Take(const Raft& before) {
+  hard_ = before.hard_state();
+  role_ = before.role();
+  commit_ = before.commit();
+  applied_ = before.applied();
+  handed_out_ = before.handed_out();
+  log_ = before.log().terms();
+  suspicion_ = before.suspicion();
+  if (conf_ != before.conf()) conf_ = before.conf();
+  acknowledged_.clear();
+  if (const ProgressTable* progress = before.progress()) {
+    for (const Progress& peer : *progress) acknowledged_.push_back(AcknowledgedBy(peer));
+  }
+}
+
+bool StepInvariants::IsOf(const Raft& raft) const {
+  // What most steps move comes first.
+  if (commit_ != raft.commit() || applied_ != raft.applied() || log_ != raft.log().terms() ||
+      handed_out_ != raft.handed_out() || hard_ != raft.hard_state() || role_ != raft.role() ||
+      suspicion_ != raft.suspicion() || conf_ != raft.conf()) {
+    return false;
+  }
+  const ProgressTable* progress = raft.progress();
+  if (progress == nullptr) return acknowledged_.empty();
+  return std::equal(acknowledged_.begin(), acknowledged_.end(), progress->begin(), progress->end(),
+                    [](const Acknowledged& taken, const Progress& peer) {
+                      return taken == AcknowledgedBy(peer);
+                    });
 }
 
 absl::string_view StepInvariants::Broken(const Raft& after) const {

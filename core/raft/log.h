@@ -47,10 +47,13 @@ class TermRuns {
   // equal.
   static Index CommonPrefix(const TermRuns& a, const TermRuns& b);
 
+  friend bool operator==(const TermRuns&, const TermRuns&) = default;
+
  private:
   struct Run {
     Index first;
     Term term;
+    friend bool operator==(const Run&, const Run&) = default;
   };
   size_t RunOf(Index index) const;  // position of the run that holds `index`
   bool FindOlder(Index index, Term* term) const;

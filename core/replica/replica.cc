@@ -89,12 +89,12 @@ void Replica::Tick() {
 
 void Replica::ReceivePeer(absl::string_view body) {
   if (!health_.ok()) return;
-  absl::StatusOr<wire::PeerMessage> message = wire::DecodePeer(body);
-  if (!message.ok()) {
-    work_.events.push_back(PeerRefused{raft::kNoNode, std::string(message.status().message())});
+  wire::PeerMessage message;
+  if (const absl::Status status = wire::DecodePeer(body, &message); !status.ok()) {
+    work_.events.push_back(PeerRefused{raft::kNoNode, std::string(status.message())});
     return;
   }
-  const wire::Envelope& envelope = message->envelope;
+  const wire::Envelope& envelope = message.envelope;
   const Member* sender = members().Find(envelope.from);
   // The address may have had another owner, and a node that lost its disk must not speak for the
   // one it was.
@@ -112,27 +112,27 @@ void Replica::ReceivePeer(absl::string_view body) {
     work_.events.push_back(PeerRefused{envelope.from, refusal});
     return;
   }
-  if (const auto* query = std::get_if<wire::EntryQuery>(&message->body)) {
+  if (const auto* query = std::get_if<wire::EntryQuery>(&message.body)) {
     OnEntryQuery(envelope.from, *query);
-  } else if (const auto* pull = std::get_if<wire::SnapshotPull>(&message->body)) {
+  } else if (const auto* pull = std::get_if<wire::SnapshotPull>(&message.body)) {
     OnSnapshotPull(envelope.from, *pull);
-  } else if (const auto* answer = std::get_if<wire::EntryAnswer>(&message->body)) {
+  } else if (const auto* answer = std::get_if<wire::EntryAnswer>(&message.body)) {
     OnEntryAnswer(envelope.from, *answer);
   } else if (repairing()) {
     // It takes part in nothing else.
-    if (const auto* piece = std::get_if<wire::SnapshotPiece>(&message->body))
+    if (const auto* piece = std::get_if<wire::SnapshotPiece>(&message.body))
       repair_mode_->OnPiece(envelope.from, *piece);
-  } else if (auto* consensus = std::get_if<raft::Message>(&message->body)) {
+  } else if (auto* consensus = std::get_if<raft::Message>(&message.body)) {
     // A snapshot enters the core only through our own hands, once every byte of it is on the disk.
     if (!std::holds_alternative<raft::InstallSnapshot>(consensus->body))
       raft_.Step(*std::move(consensus));
-  } else if (const auto* request = std::get_if<wire::ForwardRequest>(&message->body)) {
+  } else if (const auto* request = std::get_if<wire::ForwardRequest>(&message.body)) {
     OnForward(envelope.from, *request);
-  } else if (const auto* reply = std::get_if<wire::ForwardReply>(&message->body)) {
+  } else if (const auto* reply = std::get_if<wire::ForwardReply>(&message.body)) {
     OnForwardReply(envelope.from, *reply);
-  } else if (auto* chunk = std::get_if<wire::SnapshotChunk>(&message->body)) {
+  } else if (auto* chunk = std::get_if<wire::SnapshotChunk>(&message.body)) {
     OnSnapshotChunk(envelope.from, *chunk);
-  } else if (const auto* ack = std::get_if<wire::SnapshotAck>(&message->body)) {
+  } else if (const auto* ack = std::get_if<wire::SnapshotAck>(&message.body)) {
     OnSnapshotAck(envelope.from, *ack);
   }
 }
@@ -269,7 +269,9 @@ Work Replica::TakeWork() {
   Reply();  // 7 reply
   constexpr size_t kReleasedPerTurn = 1024;
   machine_.ReleaseSome(kReleasedPerTurn);
-  return std::exchange(work_, {});
+  Work work = std::move(work_);  // which leaves every list empty
+  work_.members_changed = work_.restart = false;
+  return work;
 }
 
 void Replica::Parse() {
@@ -401,6 +403,7 @@ const raft::Progress* Replica::BestSuccessor() const {
 }
 
 void Replica::Send(raft::Messages& messages) {
+  if (work_.frames.empty()) work_.frames.reserve(messages.size());
   for (raft::Message& message : messages) {
     if (const auto* offer = std::get_if<raft::InstallSnapshot>(&message.body)) {
       StartSending(message.to, offer->meta);
@@ -421,7 +424,7 @@ void Replica::Apply(absl::Span<const raft::Entry> entries) {
     }
     if (!health_.ok()) return;
     if (options_.record_applied) {
-      const uint64_t hash = HashBytes(entry.payload.view(), static_cast<uint64_t>(entry.type));
+      const uint64_t hash = HashWords(entry.payload.view(), static_cast<uint64_t>(entry.type));
       work_.events.push_back(EntryApplied{entry.index, entry.term, hash});
     }
     raft_.Applied(entry.index);

@@ -48,6 +48,7 @@ class Recorder {
   void Unknown(Id id, absl::string_view why);
 
   const History& history() const { return history_; }
+  History TakeHistory() { return std::move(history_); }  // when nothing happens any more
   const Counters& counters() const { return counters_; }
 
  private:

@@ -16,6 +16,7 @@ namespace {
 std::string AccountKey(uint64_t pair, int account) {
   return absl::StrCat("p", pair, account == 0 ? "a" : "b");
 }
+constexpr char kFirstAccount = 'a';
 constexpr char kSecondAccount = 'b';
 // Every key that starts with "p" is one of an account.
 constexpr absl::string_view kAccountsBegin = "p";
@@ -198,27 +199,34 @@ std::string PairFault(const PlannedOperation& operation, const Understood& under
   return {};
 }
 
-std::string PairFault(const kv::Store& store, uint32_t pairs) {
-  const kv::TreeView data = store.View().data;
-  for (uint32_t pair = 0; pair < pairs; ++pair) {
-    const std::string key = AccountKey(pair, 0);
-    std::string other = key;
-    other.back() = kSecondAccount;
-    const std::optional<kv::TreeEntry> found[] = {data.Find(key), data.Find(other)};
+std::string PairFault(const kv::Store& store) {
+  // Asked after each entry that a node applies: one walk over all accounts, of which the two of a
+  // pair lie beside each other. Nothing is copied while nothing is wrong.
+  kv::TreeCursor at = store.data().Seek(kAccountsBegin);
+  while (at.valid()) {
+    const kv::TreeEntry first = at.entry();
+    if (first.key >= kAccountsEnd) break;
+    const absl::string_view pair = first.key.substr(0, first.key.size() - 1);
+    at.Next();
+    std::optional<kv::TreeEntry> second;
+    if (at.valid()) second = at.entry();
+    const bool both = first.key.back() == kFirstAccount && second.has_value() &&
+                      second->key.size() == first.key.size() &&
+                      second->key.back() == kSecondAccount && absl::StartsWith(second->key, pair);
+    const auto text = [](const kv::TreeEntry& entry) { return entry.value->view(); };
     int64_t amounts[2] = {0, 0};
-    const auto amount = [&](size_t i) {
-      return found[i].has_value() && absl::SimpleAtoi(found[i]->value->view(), &amounts[i]);
-    };
-    // Asked after each entry that a node applies: nothing is copied while nothing is wrong.
-    if (!found[0] && !found[1]) continue;
-    const bool whole = amount(0) && amount(1) && amounts[0] + amounts[1] == kPairSum;
-    if (whole && found[0]->version == found[1]->version) continue;
-    const auto value = [&](size_t i) {
-      return found[i] ? Value(std::string(found[i]->value->view())) : Value();
-    };
-    if (std::string fault = SumFault(key, value(0), value(1)); !fault.empty()) return fault;
-    return absl::StrCat("the accounts that begin with ", key, " were written at ",
-                        found[0]->version, " and ", found[1]->version, ", not at one index");
+    const bool whole = both && absl::SimpleAtoi(text(first), &amounts[0]) &&
+                       absl::SimpleAtoi(text(*second), &amounts[1]) &&
+                       amounts[0] + amounts[1] == kPairSum;
+    if (!whole) {
+      return absl::StrCat("the accounts that begin with ", first.key, " hold ", text(first),
+                          " and ", both ? text(*second) : "nothing", ", which is not ", kPairSum);
+    }
+    if (first.version != second->version) {
+      return absl::StrCat("the accounts that begin with ", first.key, " were written at ",
+                          first.version, " and ", second->version, ", not at one index");
+    }
+    at.Next();
   }
   return {};
 }

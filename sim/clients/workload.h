@@ -94,6 +94,6 @@ inline constexpr int64_t kPairSum = 1'000'000;
 std::string PairFault(const PlannedOperation& operation, const Understood& understood);
 
 // The same for the state of a replica, where both accounts must also have the same version.
-std::string PairFault(const kv::Store& store, uint32_t pairs);
+std::string PairFault(const kv::Store& store);
 
 }  // namespace raftkv::sim

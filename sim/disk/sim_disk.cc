@@ -220,7 +220,9 @@ absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Create(absl::string_view
     return absl::ResourceExhaustedError(absl::StrCat(name, ": no space left on simulated disk"));
   }
   auto inode = std::make_shared<Inode>();
-  platter_->Apply({{std::string(name), inode}});
+  Platter::Change change;
+  change.emplace_back(name, inode);
+  platter_->Apply(std::move(change));
   if (gate == Platter::Gate::kInFlight) return PowerLost();
   return std::make_unique<OpenFile>(platter_, std::move(inode), std::string(name),
                                     Mode::kReadWrite);
@@ -234,7 +236,10 @@ absl::Status SimDisk::Rename(absl::string_view from, absl::string_view to) {
   if (platter_->Strikes(Operation::kRename)) {
     return absl::DataLossError(absl::StrCat(from, ": injected rename error"));
   }
-  platter_->Apply({{std::string(from), nullptr}, {std::string(to), found->second}});
+  Platter::Change change;
+  change.emplace_back(from, nullptr);
+  change.emplace_back(to, found->second);
+  platter_->Apply(std::move(change));
   return gate == Platter::Gate::kInFlight ? PowerLost() : absl::OkStatus();
 }
 
@@ -247,7 +252,9 @@ absl::Status SimDisk::Remove(absl::string_view name) {
   if (platter_->Strikes(Operation::kRemove)) {
     return absl::DataLossError(absl::StrCat(name, ": injected remove error"));
   }
-  platter_->Apply({{std::string(name), nullptr}});
+  Platter::Change change;
+  change.emplace_back(name, nullptr);
+  platter_->Apply(std::move(change));
   return gate == Platter::Gate::kInFlight ? PowerLost() : absl::OkStatus();
 }
 

@@ -48,6 +48,12 @@ void Network::Send(raft::NodeId from, raft::NodeId to, std::string frame) {
   Launch(from, to, number, name, "takes", std::move(frame));
 }
 
+Network::Link& Network::AddLink(raft::NodeId from, raft::NodeId to) {
+  if (from >= links_.size()) links_.resize(from + 1);
+  links_[from].resize(to + 1);
+  return links_[from][to];
+}
+
 bool Network::Taken(raft::NodeId from, raft::NodeId to, const std::string& frame) {
   bool taken = false;
   for (const auto& [number, tap] : taps_) taken = tap(from, to, frame) || taken;

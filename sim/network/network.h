@@ -140,11 +140,10 @@ class Network {
   };
 
   Link& LinkOf(raft::NodeId from, raft::NodeId to) {
-    if (from >= links_.size()) links_.resize(from + 1);
-    std::vector<Link>& links = links_[from];
-    if (to >= links.size()) links.resize(to + 1);
-    return links[to];
+    const bool known = from < links_.size() && to < links_[from].size();
+    return known ? links_[from][to] : AddLink(from, to);
   }
+  Link& AddLink(raft::NodeId from, raft::NodeId to);
   uint64_t& LifeOf(raft::NodeId node) {
     if (node >= lives_.size()) lives_.resize(node + 1);
     return lives_[node];

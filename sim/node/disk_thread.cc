@@ -21,6 +21,7 @@ void DiskThread::Start(storage::Storage* storage) {
 }
 
 void DiskThread::Enqueue(replica::Job job) {
+  if (!running_.has_value() && queue_.empty()) return Run(std::move(job));
   queue_.push_back(std::move(job));
   StartNext();
 }
@@ -31,8 +32,13 @@ void DiskThread::StartNext() {
   auto next = std::find_if(queue_.begin(), queue_.end(),
                            [](const replica::Job& job) { return job.is_persist(); });
   if (next == queue_.end()) next = queue_.begin();
-  running_ = std::move(*next);
+  replica::Job job = std::move(*next);
   queue_.erase(next);
+  Run(std::move(job));
+}
+
+void DiskThread::Run(replica::Job job) {
+  running_ = std::move(job);
   const std::string name = decisions_->Name([this] { return absl::StrCat("disk ", node_); });
   const Time normal =
       decisions_->Decide(name, "takes", Usual(delay_), [this] { return Draw(delay_, random_); });

@@ -56,6 +56,7 @@ class DiskThread {
 
  private:
   void StartNext();
+  void Run(replica::Job job);  // nothing else runs
   void Finish();
 
   raft::NodeId node_;

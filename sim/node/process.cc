@@ -424,6 +424,8 @@ void Process::Reopen() {
 void Process::ArmTimer() {
   uint64_t deadline = replica_->next_deadline_us();
   if (links_.has_value()) deadline = std::min(deadline, links_->next_deadline_us());
+  if (timer_ != 0 && deadline == deadline_) return;
+  deadline_ = deadline;
   const Time when = settings_.clock.When(deadline);
   if (timer_ == when) return;
   timer_ = when;

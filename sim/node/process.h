@@ -166,6 +166,7 @@ class Process final : public Streams::Host {
   Moment moment_ = Moment::kSentNotPersisted;
   std::function<void()> at_moment_;  // null: nobody waits for it
   Time timer_ = 0;                   // when the timer that is armed goes off; 0: none
+  uint64_t deadline_ = 0;            // the same by the node's own clock
   Counters counters_;
   uint64_t errors_before_ = 0;  // of the disk, when this run of the process began
   // The same for sectors that could not be read, once recovered: recovery has to bear them.

@@ -160,7 +160,7 @@ PeerBodyName NameOf(const wire::PeerBody& body) {
 }
 
 uint64_t HashEntry(const raft::Entry& entry) {
-  return HashBytes(entry.payload.view(), static_cast<uint64_t>(entry.type));
+  return HashWords(entry.payload.view(), static_cast<uint64_t>(entry.type));
 }
 
 std::string DescribePayload(const raft::Entry& entry) {

@@ -28,6 +28,10 @@ std::string At(raft::Index index, raft::Term term) {
   return absl::StrCat("(", index, ", term ", term, ")");
 }
 
+bool Led(const raft::StepInvariants& before, raft::Term term) {
+  return before.role() == raft::RoleName::kLeader && before.hard_state().term == term;
+}
+
 }  // namespace
 
 Omniscience::Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotMeta& founding,
@@ -41,6 +45,12 @@ Omniscience::Omniscience(Judge* judge, const Trace* trace, const raft::SnapshotM
 }
 
 // --- The life of a node
+
+Omniscience::Node& Omniscience::AddNode(raft::NodeId id) {
+  if (id >= nodes_.size()) nodes_.resize(id + 1);
+  nodes_[id] = std::make_unique<Node>();
+  return *nodes_[id];
+}
 
 void Omniscience::Damaged(const replica::Replica& replica) {
   if (SecondLife* life = FindSecondLife(replica.raft().id())) {
@@ -185,45 +195,6 @@ void Omniscience::BeforeTurn(const replica::Replica& replica) {
   node.rules.BeforeTurn(raft);
 }
 
-Omniscience::Before::Before(const raft::Raft& raft) : steps(raft) { TakeRest(raft); }
-
-void Omniscience::Before::Take(const raft::Raft& raft) {
-  steps = raft::StepInvariants(raft);
-  TakeRest(raft);
-}
-
-void Omniscience::Before::TakeRest(const raft::Raft& raft) {
-  hard = raft.hard_state();
-  role = raft.role();
-  commit = raft.commit();
-  applied = raft.applied();
-  handed_out = raft.handed_out();
-  log = raft.log().terms();
-  suspicion = raft.suspicion();
-  conf = raft.conf();
-  acknowledged.clear();
-  if (raft.progress() == nullptr) return;
-  for (const raft::Progress& peer : *raft.progress()) {
-    acknowledged.push_back({peer.id, peer.match, peer.losses});
-  }
-}
-
-bool Omniscience::Before::IsOf(const raft::Raft& raft) const {
-  const raft::TermRuns& terms = raft.log().terms();
-  if (hard != raft.hard_state() || role != raft.role() || commit != raft.commit() ||
-      applied != raft.applied() || handed_out != raft.handed_out() || log.base() != terms.base() ||
-      log.last() != terms.last() || log.last_term() != terms.last_term() ||
-      suspicion != raft.suspicion() || raft::TermRuns::CommonPrefix(log, terms) != log.last() ||
-      conf != raft.conf()) {
-    return false;
-  }
-  if (raft.progress() == nullptr) return acknowledged.empty();
-  return std::equal(acknowledged.begin(), acknowledged.end(), raft.progress()->begin(),
-                    raft.progress()->end(), [](const Acknowledged& one, const raft::Progress& is) {
-                      return one.id == is.id && one.match == is.match && one.losses == is.losses;
-                    });
-}
-
 void Omniscience::Sound::Take(const raft::Raft& raft) {
   leader = raft.leader();
   durable = raft.durable();
@@ -261,12 +232,16 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckGivenUp(raft.id(), node);
   node.moved = !node.before->IsOf(raft);
   CheckNode(raft, node);
-  CheckElection(raft, node);
-  CheckConsent(raft, node);
-  CheckLoyalty(raft, node);
+  // These are about the way from `before` to now: a new role, term, vote or entry. If there is
+  // nothing of that they have nothing to judge.
+  if (node.moved) {
+    CheckElection(raft, node);
+    CheckConsent(raft, node);
+    CheckLoyalty(raft, node);
+    CheckOneChange(raft, node);
+  }
   CheckLease(raft);
-  CheckOneChange(raft, node);
-  CheckCommit(raft, node, work);
+  if (raft.commit() > node.compared_commit) CheckCommit(raft, node, work);
   CheckHeard(raft.id(), work, heard_);
   CheckApplied(replica, node, work);
   CheckIdentity(replica, node);
@@ -415,7 +390,7 @@ void Omniscience::CheckSecondLife(const replica::Replica& replica, SecondLife& l
 void Omniscience::SeeRareStates(const raft::Raft& raft, const Node& node) {
   const raft::Index commit = raft.commit();
   const raft::Index last = raft.log().last();
-  if (node.before->role == raft::RoleName::kLeader && !raft.is_leader() && last > commit) {
+  if (node.before->role() == raft::RoleName::kLeader && !raft.is_leader() && last > commit) {
     See(RareState::kDeposedWithEntries);
   }
   if (!raft.is_leader()) return;
@@ -432,9 +407,10 @@ void Omniscience::SeeElection(const raft::Raft& raft) {
   bool two = false, losses = false;
   for (const auto& other : nodes_) {
     if (other == nullptr || !other->before.has_value()) continue;
-    const Before& before = *other->before;
-    two = two || (before.role == raft::RoleName::kLeader && before.hard.term < raft.term());
-    losses = losses || before.suspicion.has_value();
+    const raft::StepInvariants& before = *other->before;
+    two =
+        two || (before.role() == raft::RoleName::kLeader && before.hard_state().term < raft.term());
+    losses = losses || before.suspicion().has_value();
   }
   if (two) See(RareState::kTwoLeaders);
   if (losses) See(RareState::kElectedWithLosses);
@@ -454,7 +430,7 @@ void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
     }
   }
   if (!node.moved) return;
-  if (const absl::string_view broken = node.before->steps.Broken(raft); !broken.empty()) {
+  if (const absl::string_view broken = node.before->Broken(raft); !broken.empty()) {
     fail(broken);
   }
 }
@@ -472,20 +448,20 @@ bool Campaigns(raft::RoleName role) {
 // Only a campaign that a leader has asked for begins without a pre-vote, and that begins as a
 // follower.
 void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
-  if (Campaigns(raft.role()) && !Campaigns(node.before->role) &&
-      !raft::IsVoter(raft.conf(), raft.id()) && !raft::IsVoter(node.before->conf, raft.id())) {
+  if (Campaigns(raft.role()) && !Campaigns(node.before->role()) &&
+      !raft::IsVoter(raft.conf(), raft.id()) && !raft::IsVoter(node.before->conf(), raft.id())) {
     judge_->Fail(Oracle::kStability,
                  absl::StrCat("node ", raft.id(), " campaigns and is no voter of ",
                               raft::DescribeConfiguration(raft.conf())));
   }
   const bool begins = raft.role() == raft::RoleName::kCandidate &&
-                      node.before->role == raft::RoleName::kPreCandidate;
+                      node.before->role() == raft::RoleName::kPreCandidate;
   if (!begins) return;
   const auto asked = node.consents.find(raft.term());
   const auto consents = [&](raft::NodeId id) {
     return id == raft.id() || (asked != node.consents.end() && asked->second.contains(id));
   };
-  if (Majority(node.before->conf, consents) || Majority(raft.conf(), consents)) return;
+  if (Majority(node.before->conf(), consents) || Majority(raft.conf(), consents)) return;
   judge_->Fail(Oracle::kStability,
                absl::StrCat("node ", raft.id(), " campaigns in term ", raft.term(),
                             " without the pre-votes of a quorum of ",
@@ -498,21 +474,23 @@ void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
 void Omniscience::CheckLoyalty(const raft::Raft& raft, const Node& node) {
   constexpr uint32_t kTicksInATurn = 2;
   if (node.silence + kTicksInATurn >= raft.options().election_ticks) return;
-  const Before& before = *node.before;
+  const raft::StepInvariants& before = *node.before;
   const auto fail = [&](absl::string_view does) {
-    judge_->Fail(Oracle::kStability,
-                 absl::StrCat("node ", raft.id(), " ", does, " in term ", raft.term(), ", ",
-                              node.silence, " ticks after it last heard of a leader (node ",
-                              node.leader, ", term ", before.hard.term, "), voted or campaigned; ",
-                              "its election timeout is ", raft.options().election_ticks));
+    judge_->Fail(
+        Oracle::kStability,
+        absl::StrCat("node ", raft.id(), " ", does, " in term ", raft.term(), ", ", node.silence,
+                     " ticks after it last heard of a leader (node ", node.leader, ", term ",
+                     before.hard_state().term, "), voted or campaigned; ",
+                     "its election timeout is ", raft.options().election_ticks));
   };
   const bool asked =
       raft.role() == raft::RoleName::kCandidate && node.asked.contains(raft.term() - 1);
-  if (before.role == raft::RoleName::kFollower && Campaigns(raft.role()) && !asked) {
+  if (before.role() == raft::RoleName::kFollower && Campaigns(raft.role()) && !asked) {
     fail("campaigns");
   }
   if (!raft.options().check_quorum || node.leader == raft::kNoNode ||
-      raft.term() == before.hard.term || raft.vote() == raft::kNoNode || raft.vote() == raft.id()) {
+      raft.term() == before.hard_state().term || raft.vote() == raft::kNoNode ||
+      raft.vote() == raft.id()) {
     return;
   }
   const Node* candidate = FindNode(raft.vote());
@@ -531,7 +509,7 @@ void Omniscience::CheckLease(const raft::Raft& raft) {
 }
 
 void Omniscience::CheckElection(const raft::Raft& raft, const Node& node) {
-  const bool led = node.before->Led(raft.term());
+  const bool led = Led(*node.before, raft.term());
   if (!raft.is_leader() || led) return;
   const raft::Term term = raft.term();
   const auto [it, first] = leaders_.emplace(term, raft.id());
@@ -549,7 +527,7 @@ void Omniscience::CheckElection(const raft::Raft& raft, const Node& node) {
     return (granted != voter->granted.end() && granted->second == raft.id()) ||
            voter->forgotten_votes.contains({term, raft.id()});
   };
-  if (!Majority(node.before->conf, voted) && !Majority(raft.conf(), voted)) {
+  if (!Majority(node.before->conf(), voted) && !Majority(raft.conf(), voted)) {
     judge_->Fail(Oracle::kElectionSafety, absl::StrCat("node ", raft.id(), " leads term ", term,
                                                        " without the votes of a quorum of ",
                                                        raft::DescribeConfiguration(raft.conf())));
@@ -601,7 +579,7 @@ void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
   const raft::Index index = raft.commit();
   const raft::Term term = raft.log().TermAt(index).value_or(0);
   // A leader may step down in the very turn in which it commits its own removal.
-  const bool led = raft.is_leader() || node.before->Led(raft.term());
+  const bool led = raft.is_leader() || Led(*node.before, raft.term());
   if (!led) {
     judge_->Fail(Oracle::kCommitOnQuorum,
                  absl::StrCat("node ", raft.id(), ", which does not lead, is the first to commit ",
@@ -615,7 +593,7 @@ void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
   }
   // The configuration may have changed while this turn applied entries; the commit counted by one
   // of those that were in force.
-  bool acknowledged = AcknowledgedByQuorum(node.before->conf, index, term);
+  bool acknowledged = AcknowledgedByQuorum(node.before->conf(), index, term);
   if (!node.disk.Holds(index, term)) See(RareState::kCommittedBeforeLeader);
   for (const replica::Event& event : work.events) {
     const auto* applied = std::get_if<replica::MembershipApplied>(&event);
@@ -629,7 +607,7 @@ void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
   }
   judge_->Fail(Oracle::kCommitOnQuorum,
                absl::StrCat("leader ", raft.id(), " commits ", At(index, term), " of ",
-                            raft::DescribeConfiguration(node.before->conf),
+                            raft::DescribeConfiguration(node.before->conf()),
                             ", durable only on:", holders.empty() ? " nobody" : holders));
 }
 
@@ -724,12 +702,12 @@ void Omniscience::FollowMembership(raft::Index index, const raft::ConfState& con
 // those that it has from leaders before it: so there is never more than one that others may not
 // know of, and the configurations that are in force share quorums.
 void Omniscience::CheckOneChange(const raft::Raft& raft, const Node& node) {
-  if (!node.moved || !raft.is_leader()) return;
+  if (!raft.is_leader()) return;
   const raft::Log& log = raft.log();
   const auto is_change = [&log](raft::Index index) {
     return log.At(index).type == raft::EntryType::kMembership;
   };
-  for (raft::Index i = std::max(node.before->log.last(), log.base()) + 1; i <= log.last(); ++i) {
+  for (raft::Index i = std::max(node.before->log().last(), log.base()) + 1; i <= log.last(); ++i) {
     if (!is_change(i)) continue;
     for (raft::Index j = std::max(raft.applied(), log.base()) + 1; j < i; ++j) {
       if (!is_change(j)) continue;
@@ -947,7 +925,8 @@ void Omniscience::CheckRules(const replica::Replica& replica, Node& node,
   const bool persists = std::any_of(
       work.jobs.begin(), work.jobs.end(),
       [](const replica::Job& job) { return std::holds_alternative<raft::PersistJob>(job.body); });
-  const std::string wrong = node.rules.AfterTurn(raft, Refuses(work), node.before->conf, persists);
+  const std::string wrong =
+      node.rules.AfterTurn(raft, Refuses(work), node.before->conf(), persists);
   if (wrong.empty()) return;
   judge_->Fail(Oracle::kRules, absl::StrCat("node ", raft.id(), " ", wrong));
 }
@@ -960,8 +939,8 @@ void Omniscience::CheckProgress(const raft::Raft& raft, const Node& node,
       std::count_if(work.events.begin(), work.events.end(), [](const replica::Event& event) {
         return std::holds_alternative<replica::MembershipApplied>(event);
       });
-  if (changes == 1 && node.before->Led(raft.term()) && raft.is_leader()) {
-    for (const Before::Acknowledged& before : node.before->acknowledged) {
+  if (changes == 1 && Led(*node.before, raft.term()) && raft.is_leader()) {
+    for (const raft::StepInvariants::Acknowledged& before : node.before->acknowledged()) {
       const raft::Progress* peer = raft.progress()->Find(before.id);
       if (peer == nullptr || peer->losses != before.losses || peer->match >= before.match) continue;
       judge_->Fail(Oracle::kProgress,

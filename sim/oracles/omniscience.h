@@ -101,36 +101,8 @@ class Omniscience final : public Witness {
     raft::Term leader_term;  // of the leader that committed it
     raft::NodeId leader;
   };
-  // A node's state before the turn under way. Many turns change nothing of it: then it is that
-  // before the next turn, too.
-  struct Before {
-    struct Acknowledged {
-      raft::NodeId id;
-      raft::Index match;
-      uint64_t losses;
-    };
-
-    explicit Before(const raft::Raft& raft);
-    // Becomes that of `raft` now.
-    void Take(const raft::Raft& raft);
-    // It is the state of `raft` now, in all that `steps` or anybody here looks at.
-    bool IsOf(const raft::Raft& raft) const;
-    bool Led(raft::Term term) const { return role == raft::RoleName::kLeader && hard.term == term; }
-    void TakeRest(const raft::Raft& raft);
-
-    raft::StepInvariants steps;
-    raft::HardState hard;
-    raft::RoleName role;
-    raft::Index commit;
-    raft::Index applied;
-    raft::Index handed_out;
-    raft::TermRuns log;
-    std::optional<raft::Suspicion> suspicion;
-    raft::ConfState conf;
-    std::vector<Acknowledged> acknowledged;
-  };
-  // What BrokenInvariant looks at, but for what Before holds already. As long as all of it stays as
-  // it is there is nothing to ask. Whoever adds to BrokenInvariant adds it here.
+  // What BrokenInvariant looks at, but for what StepInvariants holds already. As long as all of it
+  // stays as it is there is nothing to ask. Whoever adds to BrokenInvariant adds it here.
   struct Sound {
     struct Row {
       raft::Index next;
@@ -157,7 +129,9 @@ class Omniscience final : public Witness {
   // What this oracle knows about one node.
   struct Node {
     DiskModel disk;
-    std::optional<Before> before;
+    // Its state before the turn under way. Many turns change nothing of it: then it is that before
+    // the next turn, too.
+    std::optional<raft::StepInvariants> before;
     bool moved = true;                // `before` is not the state that the last turn has left
     std::optional<Sound> sound;       // with `before`: of what BrokenInvariant was asked about last
     raft::Index compared_commit = 0;  // its log agrees with the ghost up to here
@@ -271,10 +245,9 @@ class Omniscience final : public Witness {
   void CheckForgotten(raft::NodeId id, Node& node);
 
   Node& NodeOf(raft::NodeId id) {
-    if (id >= nodes_.size()) nodes_.resize(id + 1);
-    if (nodes_[id] == nullptr) nodes_[id] = std::make_unique<Node>();
-    return *nodes_[id];
+    return id < nodes_.size() && nodes_[id] != nullptr ? *nodes_[id] : AddNode(id);
   }
+  Node& AddNode(raft::NodeId id);
   // Null when nothing has been heard of it.
   const Node* FindNode(raft::NodeId id) const {
     return id < nodes_.size() ? nodes_[id].get() : nullptr;

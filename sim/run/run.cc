@@ -37,10 +37,7 @@ class Simulation {
         judge_(&scheduler_),
         omniscience_(
             &judge_, &trace_, Cluster::FoundingSnapshot(settings.cluster),
-            [pairs = settings.workload.pairs](const kv::Store& store) {
-              return PairFault(store, pairs);
-            },
-            audience.oracles),
+            [](const kv::Store& store) { return PairFault(store); }, audience.oracles),
         camera_(MakeCamera()),
         cluster_(settings.cluster, &scheduler_, &decisions_, &trace_,
                  camera_ != nullptr ? static_cast<Witness*>(camera_.get()) : &omniscience_,
@@ -147,7 +144,7 @@ RunReport Simulation::Run() {
 
   RunReport report;
   report.counters = Count();
-  report.history = recorder_.history();
+  report.history = recorder_.TakeHistory();
   report.run_hash = trace_.hash();
   if (!judge_.failed() && audience_.oracles) JudgeHistory(&report);
   trace_.Add(0, cluster_.network().counters().delivered, recorder_.counters().acknowledged);
@@ -410,12 +407,14 @@ void Simulation::Rest() {
 // --- The end
 
 void Simulation::JudgeHistory(RunReport* report) {
-  const CheckReport check = CheckHistory(absl::StrCat("seed ", settings_.seed),
-                                         HistoryFormat::kRaftkv, report->history, {kCheckBudget});
+  CheckReport check = CheckHistory(absl::StrCat("seed ", settings_.seed), HistoryFormat::kRaftkv,
+                                   std::move(report->history), {kCheckBudget});
   trace_.Add(1, check.steps, check.configurations);
   if (check.verdict == Verdict::kUndecided) report->counters.undecided = 1;
-  if (check.verdict != Verdict::kNotLinearizable) return;
-  report->explanation = FormatReport(check, /*color=*/false);
+  const bool wrong = check.verdict == Verdict::kNotLinearizable;
+  if (wrong) report->explanation = FormatReport(check, /*color=*/false);
+  report->history = std::move(check.history);
+  if (!wrong) return;
   std::string keys;
   for (const PartProblem& problem : check.problems) {
     for (const std::string& key : problem.keys) absl::StrAppend(&keys, " ", key);

@@ -5,6 +5,21 @@
 #include "core/raft/check.h"
 
 namespace raftkv::sim {
+namespace {
+
+// Puts the key at `at`, which is free, or where it belongs above.
+template <size_t kChildren, typename Key>
+void Raise(Key* heap, size_t at, Key key) {
+  while (at > 0) {
+    const size_t parent = (at - 1) / kChildren;
+    if (!(key < heap[parent])) break;
+    heap[at] = heap[parent];
+    at = parent;
+  }
+  heap[at] = key;
+}
+
+}  // namespace
 
 Scheduler::~Scheduler() {
   for (const Key& key : heap_) {
@@ -26,15 +41,8 @@ uint32_t Scheduler::TakeSlot() {
 }
 
 void Scheduler::Push(Key key) {
-  size_t at = heap_.size();
   heap_.push_back(key);
-  while (at > 0) {
-    const size_t parent = (at - 1) / kChildren;
-    if (!(key < heap_[parent])) break;
-    heap_[at] = heap_[parent];
-    at = parent;
-  }
-  heap_[at] = key;
+  Raise<kChildren>(heap_.data(), heap_.size() - 1, key);
 }
 
 void Scheduler::Pop() {
@@ -44,6 +52,8 @@ void Scheduler::Pop() {
   if (size == 0) return;
   Key* const heap = heap_.data();
   const auto sooner = [heap](size_t a, size_t b) { return heap[b] < heap[a] ? b : a; };
+  // The gap goes all the way down, and the last key, which was at the bottom, up from there: it
+  // seldom goes far, and so is compared with few.
   size_t at = 0;
   for (;;) {
     static_assert(kChildren == 4);
@@ -56,11 +66,10 @@ void Scheduler::Pop() {
     } else {
       break;
     }
-    if (!(heap[least] < last)) break;
     heap[at] = heap[least];
     at = least;
   }
-  heap[at] = last;
+  Raise<kChildren>(heap, at, last);
 }
 
 bool Scheduler::RunOne(Time end) {

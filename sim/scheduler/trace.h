@@ -6,16 +6,17 @@
 // it, and a seed that failed once more with it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/string_view.h"
-#include "core/raft/random.h"
 #include "sim/scheduler/scheduler.h"
+#include "storage/checksum.h"
+#include "storage/encoding.h"
 
 namespace raftkv::sim {
 
@@ -28,15 +29,19 @@ class Trace {
 
   // `what` tells kinds of facts apart; see the constants of whoever adds them.
   void Add(uint64_t what, uint64_t a, uint64_t b = 0) {
-    facts_.push_back({MixHash(what + scheduler_->now()) ^ MixHash(a) * 3, b});
-    if (facts_.size() == kMostFacts) Fold();
+    storage::SmallRecord<kFactBytes> fact;
+    fact.U64(what).U64(scheduler_->now()).U64(a).U64(b);
+    Put(fact.view());
   }
-  // The same with HashBytes(bytes), which need not outlive the call.
-  void Add(uint64_t what, uint64_t a, absl::string_view bytes);
+  // The same with their number, and the bytes themselves.
+  void Add(uint64_t what, uint64_t a, absl::string_view bytes) {
+    Add(what, a, bytes.size());
+    Put(bytes);
+  }
 
   uint64_t hash() const {
     Fold();
-    return hash_;
+    return digest_.value();
   }
 
   // Building the text is the caller's business, and only when somebody reads it:
@@ -47,27 +52,24 @@ class Trace {
   }
 
  private:
-  // HashBytes takes byte after byte, and waits for each; several at a time take no longer. So facts
-  // are kept until there are some.
-  struct Fact {
-    uint64_t mixed;
-    uint64_t b;
-  };
-  struct Bytes {
-    size_t fact;  // whose `b` is their hash
-    size_t end;   // in bytes_; they begin where those before them end
-  };
-  static constexpr size_t kMostFacts = 256;
-  static constexpr size_t kMostBytes = 64 << 10;
+  static constexpr size_t kFactBytes = 32;
+  static constexpr size_t kRoom = 4096;
 
+  void Put(absl::string_view bytes) {
+    if (bytes.size() > kRoom - size_) return PutSlowly(bytes);
+    std::memcpy(room_.data() + size_, bytes.data(), bytes.size());
+    size_ += bytes.size();
+  }
+  void PutSlowly(absl::string_view bytes);
   void Fold() const;
 
   const Scheduler* scheduler_;
   Sink sink_;
-  mutable uint64_t hash_ = 0;
-  mutable std::vector<Fact> facts_;
-  mutable std::vector<Bytes> pieces_;
-  mutable std::string bytes_;
+  // The hash of everything added, one after the other. What is added last waits until there is so
+  // much of it that hashing it costs least: where it is cut makes no difference.
+  mutable storage::Digest digest_;
+  mutable std::array<char, kRoom> room_;
+  mutable size_t size_ = 0;
 };
 
 }  // namespace raftkv::sim

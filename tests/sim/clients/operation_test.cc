@@ -110,11 +110,11 @@ TEST(PairFaultTest, AReplicaHoldsBothHalvesAtOneVersion) {
     command.ops[0].value = value;
     store.Apply(index, command);
   };
-  EXPECT_EQ(PairFault(store, 1), "");
+  EXPECT_EQ(PairFault(store), "");
   set(2, "p0a", "5");
-  EXPECT_NE(PairFault(store, 1), "") << "one half";
+  EXPECT_NE(PairFault(store), "") << "one half";
   set(3, "p0b", "999995");
-  EXPECT_NE(PairFault(store, 1), "") << "the sum is right, the versions are not";
+  EXPECT_NE(PairFault(store), "") << "the sum is right, the versions are not";
 }
 
 TEST(WorkloadTest, EveryOperationSaysTheSameInBothLanguages) {

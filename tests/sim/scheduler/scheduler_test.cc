@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/raft/random.h"
 #include "gtest/gtest.h"
 #include "sim/scheduler/trace.h"
 
@@ -119,27 +120,40 @@ TEST(TraceTest, HashTellsWhatWhenAndInWhichOrder) {
   EXPECT_NE(hash(5, {1}), hash(5, {1, 1}));
 }
 
-TEST(TraceTest, BytesCountAsTheirHash) {
+TEST(TraceTest, HashesAsMuchHoweverOftenItIsAsked) {
   Scheduler scheduler;
-  Trace bytes(&scheduler);
-  Trace hashes(&scheduler);
+  Trace asked(&scheduler);
+  Trace not_asked(&scheduler);
   Random random(1);
-  // Enough for many rounds; of no bytes, few, and more than are kept.
+  // Of no bytes, few, and more than are kept.
   for (uint64_t i = 0; i < 2'000; ++i) {
     const uint64_t size = i % 7 == 0 ? 0 : i == 1'000 ? 200'000 : random.Below(300);
     std::string piece;
     for (uint64_t at = 0; at < size; ++at) piece.push_back(static_cast<char>(random.Next()));
-    if (i % 5 == 0) {
-      bytes.Add(1, i, i);
-      hashes.Add(1, i, i);
+    for (Trace* trace : {&asked, &not_asked}) {
+      if (i % 5 == 0) trace->Add(1, i, i);
+      trace->Add(2, i, absl::string_view(piece));
     }
-    bytes.Add(2, i, absl::string_view(piece));
-    hashes.Add(2, i, HashBytes(piece));
+    asked.hash();
     if (i % 333 == 0) {
-      ASSERT_EQ(bytes.hash(), hashes.hash()) << i;
+      ASSERT_EQ(asked.hash(), not_asked.hash()) << i;
     }
   }
-  EXPECT_EQ(bytes.hash(), hashes.hash());
+  EXPECT_EQ(asked.hash(), not_asked.hash());
+}
+
+TEST(TraceTest, EachByteCounts) {
+  Scheduler scheduler;
+  const auto hash = [&](absl::string_view first, absl::string_view second) {
+    Trace trace(&scheduler);
+    trace.Add(1, 2, first);
+    trace.Add(1, 2, second);
+    return trace.hash();
+  };
+  EXPECT_EQ(hash("ab", "c"), hash("ab", "c"));
+  EXPECT_NE(hash("ab", "c"), hash("a", "bc"));
+  EXPECT_NE(hash("ab", "c"), hash("ab", "d"));
+  EXPECT_NE(hash("ab", ""), hash("", "ab"));
 }
 
 TEST(TraceTest, ReadingDoesNotChangeTheHash) {
