@@ -269,9 +269,7 @@ Work Replica::TakeWork() {
   Reply();  // 7 reply
   constexpr size_t kReleasedPerTurn = 1024;
   machine_.ReleaseSome(kReleasedPerTurn);
-  Work work = std::move(work_);  // which leaves every list empty
-  work_.members_changed = work_.restart = false;
-  return work;
+  return std::exchange(work_, {});
 }
 
 void Replica::Parse() {

@@ -956,8 +956,9 @@ void Nemesis::AskForJoint(const FaultCommand& command) {
   ForwardJoint(command.nodes[0], std::move(changes));
   // Somebody is impatient, and asks whoever believes to lead for another change (of nothing) while
   // this one is on its way.
-  for (const Time later : {1, 10, 100, 400}) {
-    cluster_->scheduler().After(later * kMillisecond, Actor::kScript, [this] {
+  for (const Time later :
+       {kMillisecond, 10 * kMillisecond, 100 * kMillisecond, 400 * kMillisecond}) {
+    cluster_->scheduler().After(later, Actor::kScript, [this] {
       if (ended_ || stopped_) return;
       for (const raft::NodeId node : cluster_->InUse()) {
         ForwardJoint(node, {{raft::MemberChange::Kind::kUpdate, node}});

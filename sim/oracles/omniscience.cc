@@ -437,14 +437,6 @@ void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
 
 // --- Elections: I1, I4, I22
 
-namespace {
-
-bool Campaigns(raft::RoleName role) {
-  return role == raft::RoleName::kPreCandidate || role == raft::RoleName::kCandidate;
-}
-
-}  // namespace
-
 // Only a campaign that a leader has asked for begins without a pre-vote, and that begins as a
 // follower.
 void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
@@ -472,7 +464,6 @@ void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
 // it has listened in vain: what passed while its process was stopped is none (thesis, section
 // 4.2.3). Leadership that is handed over is the exception to both.
 void Omniscience::CheckLoyalty(const raft::Raft& raft, const Node& node) {
-  constexpr uint32_t kTicksInATurn = 2;
   if (node.silence + kTicksInATurn >= raft.options().election_ticks) return;
   const raft::StepInvariants& before = *node.before;
   const auto fail = [&](absl::string_view does) {
@@ -925,8 +916,7 @@ void Omniscience::CheckRules(const replica::Replica& replica, Node& node,
   const bool persists = std::any_of(
       work.jobs.begin(), work.jobs.end(),
       [](const replica::Job& job) { return std::holds_alternative<raft::PersistJob>(job.body); });
-  const std::string wrong =
-      node.rules.AfterTurn(raft, Refuses(work), node.before->conf(), persists);
+  const std::string wrong = node.rules.AfterTurn(raft, *node.before, Refuses(work), persists);
   if (wrong.empty()) return;
   judge_->Fail(Oracle::kRules, absl::StrCat("node ", raft.id(), " ", wrong));
 }

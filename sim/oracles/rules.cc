@@ -10,13 +10,6 @@ namespace raftkv::sim {
 
 namespace {
 
-// A turn begins with the time that has passed: at most so many ticks, however long it was.
-constexpr uint32_t kTicksInATurn = 2;
-
-bool Campaigns(raft::RoleName role) {
-  return role == raft::RoleName::kPreCandidate || role == raft::RoleName::kCandidate;
-}
-
 // Its term is that of its sender, and counts (paper, figure 2, all servers).
 bool MovesTheTerm(const raft::Message& message) {
   const auto* vote = std::get_if<raft::VoteResponse>(&message.body);
@@ -34,12 +27,8 @@ void Rules::BeforeTurn(const raft::Raft& raft) {
   said_.clear();
   answered_.clear();
   answered_reads_.clear();
-  if (raft.term() != term_) reads_.clear();
-  term_ = raft.term();
-  role_ = raft.role();
   silence_ = raft.election_elapsed();
   ticks_ = raft.ticks();
-  last_ = raft.log().last();
   offered_snapshot_ = raft.offered_snapshot().index;
   transfer_target_ = raft.transfer_target();
   rows_.clear();
@@ -49,8 +38,8 @@ void Rules::BeforeTurn(const raft::Raft& raft) {
   }
 }
 
-bool Rules::Led(const raft::Raft& raft) const {
-  return role_ == raft::RoleName::kLeader && raft.is_leader() && raft.term() == term_;
+bool Rules::Turn::IsMember(raft::NodeId node) const {
+  return raft::IsMember(before.conf(), node) && raft::IsMember(raft.conf(), node);
 }
 
 void Rules::Says(const raft::Message& message) {
@@ -84,31 +73,30 @@ void Rules::Owe(Answer answer) {
   debts_.push_back({heard_->from, answer, 0});
 }
 
-std::string Rules::AfterTurn(const raft::Raft& raft, bool refused, const raft::ConfState& conf,
-                             bool persists) {
+std::string Rules::AfterTurn(const raft::Raft& raft, const raft::StepInvariants& before,
+                             bool refused, bool persists) {
+  const bool led = before.role() == raft::RoleName::kLeader && raft.is_leader() &&
+                   raft.term() == before.hard_state().term;
+  const Turn turn{raft, before, led};
   std::string wrong = std::move(said_);
   if (wrong.empty() && heard_ != nullptr && !refused) {
-    const bool member =
-        raft::IsMember(conf, heard_->from) && raft::IsMember(raft.conf(), heard_->from);
-    if (heard_->term > raft.term() && member && MovesTheTerm(*heard_)) {
+    if (heard_->term > raft.term() && MovesTheTerm(*heard_) && turn.IsMember(heard_->from)) {
       return absl::StrCat("hears of term ", heard_->term, " from node ", heard_->from,
                           " and stays in term ", raft.term());
     }
-    // Who is not known to be a member may be asked, but its answers count for nothing.
-    if (member || !std::holds_alternative<raft::VoteResponse>(heard_->body)) {
-      wrong = std::visit([&](const auto& body) { return Heeds(raft, body); }, heard_->body);
-    }
+    wrong = std::visit([&](const auto& body) { return Heeds(turn, body); }, heard_->body);
   }
   if (wrong.empty()) wrong = Campaign(raft);
-  if (wrong.empty()) wrong = Leadership(raft);
+  if (wrong.empty()) wrong = Leadership(turn);
   if (wrong.empty()) wrong = Debts(raft, persists);
-  if (wrong.empty()) wrong = Reads(raft, conf);
+  if (wrong.empty()) wrong = Reads(turn);
   return wrong;
 }
 
 // --- What it heard
 
-std::string Rules::HeedsLeader(const raft::Raft& raft) const {
+std::string Rules::HeedsLeader(const Turn& turn) const {
+  const raft::Raft& raft = turn.raft;
   if (raft.role() != raft::RoleName::kFollower) return {};
   if (heard_->term == raft.term()) {
     if (raft.election_elapsed() == 0) return {};
@@ -116,23 +104,26 @@ std::string Rules::HeedsLeader(const raft::Raft& raft) const {
                         ", and its election timer goes on");
   }
   // A leader of an earlier term is none.
-  if (raft.term() != term_ || role_ != raft::RoleName::kFollower) return {};
+  if (raft.term() != turn.term_before() || turn.before.role() != raft::RoleName::kFollower) {
+    return {};
+  }
   if (raft.election_elapsed() >= silence_) return {};
-  return absl::StrCat("in term ", term_, " lets a leader of term ", heard_->term, ", node ",
+  return absl::StrCat("in term ", raft.term(), " lets a leader of term ", heard_->term, ", node ",
                       heard_->from, ", start its election timer again");
 }
 
-std::string Rules::Heeds(const raft::Raft& raft, const raft::AppendRequest& /*request*/) {
-  if (heard_->term == raft.term()) Owe(Answer::kToAppend);
-  return HeedsLeader(raft);
+std::string Rules::Heeds(const Turn& turn, const raft::AppendRequest& /*request*/) {
+  if (heard_->term == turn.raft.term()) Owe(Answer::kToAppend);
+  return HeedsLeader(turn);
 }
 
-std::string Rules::Heeds(const raft::Raft& raft, const raft::Heartbeat& /*heartbeat*/) {
-  if (heard_->term == raft.term()) Owe(Answer::kToHeartbeat);
-  return HeedsLeader(raft);
+std::string Rules::Heeds(const Turn& turn, const raft::Heartbeat& /*heartbeat*/) {
+  if (heard_->term == turn.raft.term()) Owe(Answer::kToHeartbeat);
+  return HeedsLeader(turn);
 }
 
-std::string Rules::Heeds(const raft::Raft& raft, const raft::VoteRequest& request) {
+std::string Rules::Heeds(const Turn& turn, const raft::VoteRequest& request) {
+  const raft::Raft& raft = turn.raft;
   // Of a higher term it may keep silent: it hears a leader.
   if (heard_->term > raft.term()) return {};
   Owe(Answer::kToVoteRequest);
@@ -154,9 +145,11 @@ std::string Rules::Heeds(const raft::Raft& raft, const raft::VoteRequest& reques
 }
 
 // Or two nodes of different configurations refuse each other for ever.
-std::string Rules::Heeds(const raft::Raft& raft, const raft::VoteResponse& response) {
+std::string Rules::Heeds(const Turn& turn, const raft::VoteResponse& response) {
+  const raft::Raft& raft = turn.raft;
+  // The answers of who is no member count for nothing.
   if (!response.rejected || raft.is_leader() || response.commit <= raft.commit() ||
-      !raft.log().Has(response.commit, response.commit_term)) {
+      !turn.IsMember(heard_->from) || !raft.log().Has(response.commit, response.commit_term)) {
     return {};
   }
   return absl::StrCat("is refused a vote by node ", heard_->from, ", which has entry ",
@@ -164,29 +157,27 @@ std::string Rules::Heeds(const raft::Raft& raft, const raft::VoteResponse& respo
                       " for the last that is committed");
 }
 
-std::string Rules::Heeds(const raft::Raft& raft, const raft::TimeoutNow& /*order*/) {
+std::string Rules::Heeds(const Turn& turn, const raft::TimeoutNow& /*order*/) {
+  const raft::Raft& raft = turn.raft;
+  const raft::Term term = turn.term_before();
   const bool may_be_time = silence_ + kTicksInATurn >= raft.options().election_ticks;
   if (raft.role() != raft::RoleName::kCandidate || may_be_time) return {};
-  if (heard_->term < term_ && raft.term() == term_ + 1 && !Campaigns(role_)) {
-    return absl::StrCat("in term ", term_, " campaigns because a leader of term ", heard_->term,
+  if (heard_->term < term && raft.term() == term + 1 && !Campaigns(turn.before.role())) {
+    return absl::StrCat("in term ", term, " campaigns because a leader of term ", heard_->term,
                         ", node ", heard_->from, ", asks it to");
   }
-  if (raft.term() == heard_->term + 1 && raft.term() > term_) handed_over_ = raft.term();
+  if (raft.term() == heard_->term + 1 && raft.term() > term) handed_over_ = raft.term();
   return {};
 }
 
-std::string Rules::Heeds(const raft::Raft& raft, const raft::ReadIndexRequest& request) {
-  if (Led(raft)) reads_.push_back({heard_->from, request.context});
+std::string Rules::Heeds(const Turn& turn, const raft::ReadIndexRequest& request) {
+  if (turn.led) reads_.push_back({heard_->from, request.context});
   return {};
 }
 
 // --- What it did
 
 std::string Rules::Campaign(const raft::Raft& raft) const {
-  if (raft.is_leader() && !Led(raft) && raft.election_elapsed() > 0) {
-    return absl::StrCat("leads term ", raft.term(),
-                        " and gives the others less than an election timeout to answer");
-  }
   if (!Campaigns(raft.role())) return {};
   if (raft.installing_snapshot()) return "campaigns while it installs a snapshot";
   const raft::Log& log = raft.log();
@@ -198,22 +189,27 @@ std::string Rules::Campaign(const raft::Raft& raft) const {
   return {};
 }
 
-std::string Rules::Leadership(const raft::Raft& raft) {
+std::string Rules::Leadership(const Turn& turn) {
+  const raft::Raft& raft = turn.raft;
   if (raft.offered_snapshot().index < offered_snapshot_) {
     return absl::StrCat("offers the snapshot of entry ", raft.offered_snapshot().index,
                         " after that of entry ", offered_snapshot_);
   }
+  if (raft.is_leader() && !turn.led && raft.election_elapsed() > 0) {
+    return absl::StrCat("leads term ", raft.term(),
+                        " and gives the others less than an election timeout to answer");
+  }
   const bool hands_over =
-      Led(raft) && transfer_target_ != raft::kNoNode && raft.transfer_target() == transfer_target_;
+      turn.led && transfer_target_ != raft::kNoNode && raft.transfer_target() == transfer_target_;
   if (!hands_over) transfer_ticks_ = 0;
-  if (!Led(raft)) return {};
+  if (!turn.led) return {};
   if (hands_over) {
     transfer_ticks_ += std::min<uint64_t>(raft.ticks() - ticks_, kTicksInATurn);
     if (transfer_ticks_ > raft.options().election_ticks + kTicksInATurn) {
       return absl::StrCat("hands over to node ", transfer_target_, " for ", transfer_ticks_,
                           " ticks; an election timeout is ", raft.options().election_ticks);
     }
-    if (raft.log().last() > last_) {
+    if (raft.log().last() > turn.before.log().last()) {
       return absl::StrCat("appends entry ", raft.log().last(), " while it hands over to node ",
                           transfer_target_);
     }
@@ -259,17 +255,17 @@ std::string Rules::Debts(const raft::Raft& raft, bool persists) {
   return {};
 }
 
-std::string Rules::Reads(const raft::Raft& raft, const raft::ConfState& conf) {
+std::string Rules::Reads(const Turn& turn) {
   std::erase_if(reads_, [&](const Read& read) {
     return std::any_of(answered_reads_.begin(), answered_reads_.end(), [&read](const Read& said) {
       return said.from == read.from && said.context == read.context;
     });
   });
-  if (Led(raft)) return {};
+  if (turn.led) return {};
   for (const Read& read : reads_) {
-    if (!raft::IsMember(conf, read.from) || !raft::IsMember(raft.conf(), read.from)) continue;
-    return absl::StrCat("leads term ", term_, " no more and has not told node ", read.from,
-                        " that its read ", read.context, " is not answered");
+    if (!turn.IsMember(read.from)) continue;
+    return absl::StrCat("leads term ", turn.term_before(), " no more and has not told node ",
+                        read.from, " that its read ", read.context, " is not answered");
   }
   reads_.clear();
   return {};

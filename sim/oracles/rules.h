@@ -9,9 +9,17 @@
 #include <string>
 #include <vector>
 
+#include "core/raft/invariants.h"
 #include "core/raft/raft.h"
 
 namespace raftkv::sim {
+
+// A turn begins with the time that has passed: at most so many ticks, however long it was.
+inline constexpr uint32_t kTicksInATurn = 2;
+
+inline bool Campaigns(raft::RoleName role) {
+  return role == raft::RoleName::kPreCandidate || role == raft::RoleName::kCandidate;
+}
 
 class Rules {
  public:
@@ -22,9 +30,9 @@ class Rules {
   // The message that this turn is about, if any, which lives until AfterTurn.
   void Hears(const raft::Message& message) { heard_ = &message; }
   void Says(const raft::Message& message);
-  // `refused`: what it heard was not for it. `conf`: before the turn. `persists`: a write was
-  // handed out. Returns what is wrong, without saying of whom, or nothing.
-  std::string AfterTurn(const raft::Raft& raft, bool refused, const raft::ConfState& conf,
+  // `before`: as it was before the turn. `refused`: what it heard was not for it. `persists`: a
+  // write was handed out. Returns what is wrong, without saying of whom, or nothing.
+  std::string AfterTurn(const raft::Raft& raft, const raft::StepInvariants& before, bool refused,
                         bool persists);
 
  private:
@@ -46,34 +54,39 @@ class Rules {
     raft::ProgressState state;
   };
 
+  // A turn that is over.
+  struct Turn {
+    const raft::Raft& raft;
+    const raft::StepInvariants& before;
+    bool led;  // one term, from its beginning to its end
+    raft::Term term_before() const { return before.hard_state().term; }
+    bool IsMember(raft::NodeId node) const;  // as far as it knows, all the time
+  };
+
   static Answer AnswerOf(const raft::MessageBody& body);
   void Owe(Answer answer);
-  bool Led(const raft::Raft& raft) const;
 
   // What the turn has done with the message.
-  std::string Heeds(const raft::Raft& raft, const raft::AppendRequest& request);
-  std::string Heeds(const raft::Raft& raft, const raft::Heartbeat& heartbeat);
-  std::string Heeds(const raft::Raft& raft, const raft::VoteRequest& request);
-  std::string Heeds(const raft::Raft& raft, const raft::VoteResponse& response);
-  std::string Heeds(const raft::Raft& raft, const raft::TimeoutNow& order);
-  std::string Heeds(const raft::Raft& raft, const raft::ReadIndexRequest& request);
+  std::string Heeds(const Turn& turn, const raft::AppendRequest& request);
+  std::string Heeds(const Turn& turn, const raft::Heartbeat& heartbeat);
+  std::string Heeds(const Turn& turn, const raft::VoteRequest& request);
+  std::string Heeds(const Turn& turn, const raft::VoteResponse& response);
+  std::string Heeds(const Turn& turn, const raft::TimeoutNow& order);
+  std::string Heeds(const Turn& turn, const raft::ReadIndexRequest& request);
   template <typename Body>
-  std::string Heeds(const raft::Raft& /*raft*/, const Body& /*body*/) {
+  std::string Heeds(const Turn& /*turn*/, const Body& /*body*/) {
     return {};
   }
-  std::string HeedsLeader(const raft::Raft& raft) const;
+  std::string HeedsLeader(const Turn& turn) const;
 
   std::string Campaign(const raft::Raft& raft) const;
-  std::string Leadership(const raft::Raft& raft);
+  std::string Leadership(const Turn& turn);
   std::string Debts(const raft::Raft& raft, bool persists);
-  std::string Reads(const raft::Raft& raft, const raft::ConfState& conf);
+  std::string Reads(const Turn& turn);
 
-  // Before the turn.
-  raft::Term term_ = 0;
-  raft::RoleName role_ = raft::RoleName::kFollower;
+  // Before the turn, what StepInvariants does not know.
   uint32_t silence_ = 0;  // ticks since it heard of a leader, voted or campaigned
   uint64_t ticks_ = 0;
-  raft::Index last_ = 0;
   raft::Index offered_snapshot_ = 0;
   raft::NodeId transfer_target_ = raft::kNoNode;
   std::vector<Row> rows_;  // of a leader
@@ -84,7 +97,7 @@ class Rules {
   std::vector<Read> answered_reads_;
   std::string said_;
   std::vector<Debt> debts_;
-  std::vector<Read> reads_;      // asked of it as the leader of term_, by others
+  std::vector<Read> reads_;      // asked of it as a leader, by others
   raft::Term handed_over_ = 0;   // it campaigns in this term because it was asked to
   uint64_t transfer_ticks_ = 0;  // that it has lived through since its transfer began
 };

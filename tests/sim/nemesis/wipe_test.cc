@@ -170,7 +170,7 @@ TEST(WipeTest, ADirectoryThatIsInUseIsNotInitialised) {
 }
 
 TEST(WipeTest, WhatTheOthersNeedIsNotWiped) {
-  // One of two, the second of three, and one of three while another is down.
+  // One of two, the second of three, and one of three while another has rot.
   EXPECT_EQ(
       Wipes(Play("set founders 2\n", "at 500ms: wipe 2 empty for 300ms\n", [](Cluster&) {}).report),
       0u);
@@ -184,11 +184,22 @@ TEST(WipeTest, WhatTheOthersNeedIsNotWiped) {
                        [](Cluster&) {})
                       .report),
             2u);
+  const Played rotten = Play(
+      "", "at 400ms: rot 2 draw 13 for 2s\nat 500ms: wipe 3 empty for 300ms\n", [](Cluster&) {});
+  EXPECT_EQ(Wipes(rotten.report), 0u);
+  EXPECT_TRUE(absl::StrContains(rotten.said, "the others need it")) << rotten.said;
   // The only voter of what it was founded with would not need to ask anybody.
   EXPECT_EQ(Wipes(Play("set founders 3\nset founding-learners 2\n",
                        "at 500ms: wipe 3 founder for 300ms\n", [](Cluster&) {})
                       .report),
             0u);
+}
+
+// The operator is not done when the faults are over.
+TEST(WipeTest, WhoIsWipedLastIsReplaced) {
+  const Played played = Play("", "at 3990ms: wipe 3 empty for 300ms\n", [](Cluster&) {});
+  EXPECT_EQ(Wipes(played.report), 1u);
+  EXPECT_EQ(Seen(played.report, RareState::kWipedReplaced), 1u);
 }
 
 // A learner is replaced by a learner.

@@ -1,5 +1,6 @@
 // A node that keeps the rules is left alone; one that has not done with a message what it should
-// have is found. The second is a real node, too: the message is shown to the rules and not to it.
+// have is found. The second is a real node, too: the message is shown to the rules and not to it,
+// or the turn is said to have begun with another node.
 #include "sim/oracles/rules.h"
 
 #include <functional>
@@ -31,14 +32,20 @@ class RulesTest : public ::testing::Test {
  protected:
   // A turn of node 1 in which it really does `deed`, and is said to have heard `message`.
   std::string Turn(const Message* message, const std::function<void()>& deed, bool mute = false) {
-    const raft::ConfState conf = node_->conf();
+    const raft::StepInvariants before(node_.raft());
     rules_.BeforeTurn(node_.raft());
     if (message != nullptr) rules_.Hears(*message);
     deed();
     for (const Message& said : node_.Sent()) {
       if (!mute) rules_.Says(said);
     }
-    return rules_.AfterTurn(node_.raft(), /*refused=*/false, conf, /*persists=*/false);
+    return rules_.AfterTurn(node_.raft(), before, /*refused=*/false, /*persists=*/false);
+  }
+  // A turn that makes `one` of node_.
+  std::string Becomes(Solo& one) {
+    const raft::StepInvariants before(node_.raft());
+    rules_.BeforeTurn(node_.raft());
+    return rules_.AfterTurn(one.raft(), before, /*refused=*/false, /*persists=*/false);
   }
   std::string Hears(NodeId from, Term term, raft::MessageBody body) {
     const Message message(from, 1, term, body);
@@ -107,9 +114,10 @@ TEST_F(RulesTest, AVoteIsNotWithheld) {
 TEST_F(RulesTest, ACandidateThatWasAskedToCampaignSaysSo) {
   ASSERT_EQ(Hears(2, 1, Heartbeat{}), "");
   ASSERT_EQ(Hears(2, 1, TimeoutNow{}), "");
+  const raft::StepInvariants before(node_.raft());
   rules_.BeforeTurn(node_.raft());
   rules_.Says(Message(1, 3, 2, VoteRequest{}));
-  EXPECT_THAT(rules_.AfterTurn(node_.raft(), false, node_->conf(), false),
+  EXPECT_THAT(rules_.AfterTurn(node_.raft(), before, false, false),
               HasSubstr("does not tell node 3"));
 }
 
@@ -129,11 +137,90 @@ TEST_F(RulesTest, AnElectionTimerIsNotForAnOldLeader) {
               HasSubstr("lets a leader of term 1, node 3"));
 }
 
+TEST_F(RulesTest, ARefusalSaysWhatIsCommitted) {
+  ASSERT_EQ(Hears(2, 1, AppendRequest{.entries = {raft::Command(1, 1, "x")}}), "");
+  const VoteResponse refusal{.rejected = true, .commit = 1, .commit_term = 1};
+  EXPECT_THAT(Ignores(3, 1, refusal), HasSubstr("still takes 0 for the last"));
+  EXPECT_EQ(Ignores(9, 1, refusal), "") << "it is no member";
+  EXPECT_EQ(Hears(3, 1, refusal), "");
+}
+
+TEST_F(RulesTest, AnOrderOfAnOldLeaderIsNone) {
+  ASSERT_EQ(Hears(2, 3, Heartbeat{}), "");
+  const Message late(3, 1, 1, TimeoutNow{});
+  EXPECT_THAT(Turn(&late, [&] { node_.Hear(2, 3, TimeoutNow{}); }),
+              HasSubstr("because a leader of term 1, node 3"));
+}
+
+TEST_F(RulesTest, AHandOverEnds) {
+  node_.BecomeLeader({2});
+  std::string wrong;
+  uint32_t ticks = 0;
+  const uint32_t timeout = node_->options().election_ticks;
+  // It begins anew in the turn in which it ends.
+  for (; ticks < 2 * timeout && wrong.empty(); ++ticks) {
+    wrong = Turn(nullptr, [&] {
+      node_->Tick();
+      if (ticks % 2 == 0) node_.Accept(3, 1);  // somebody hears it
+      if (node_->transfer_target() == raft::kNoNode) node_->TransferLeadership(2);
+    });
+  }
+  EXPECT_THAT(wrong, HasSubstr("hands over to node 2 for"));
+  EXPECT_GT(ticks, timeout);
+}
+
+TEST_F(RulesTest, NothingIsAppendedDuringAHandOver) {
+  node_.BecomeLeader({2});
+  ASSERT_EQ(node_->TransferLeadership(2), raft::Outcome::kOk);
+  EXPECT_THAT(Turn(nullptr,
+                   [&] {
+                     while (node_->transfer_target() != raft::kNoNode) {
+                       node_.Accept(3, 1);
+                       node_->Tick();
+                     }
+                     node_->Propose(raft::Payload::Copy("x"));
+                     node_->TransferLeadership(2);
+                   }),
+              HasSubstr("appends entry 2 while it hands over to node 2"));
+}
+
+TEST_F(RulesTest, ANewLeaderWaitsForAnswersAsLongAsOthersDo) {
+  Solo leader(raft::FoundingDisk({1, 2, 3}));
+  leader.BecomeLeader({2});
+  EXPECT_EQ(Becomes(leader), "");
+  leader->Tick();
+  EXPECT_THAT(Becomes(leader), HasSubstr("less than an election timeout"));
+}
+
+TEST_F(RulesTest, ProbingDoesNotGoForward) {
+  Solo fresh(raft::FoundingDisk({1, 2, 3}));
+  for (Solo* leader : {&node_, &fresh}) {
+    leader->Hear(3, 1,
+                 AppendRequest{.entries = {raft::Command(1, 1, "x"), raft::Command(1, 2, "y")}});
+    leader->Settle();
+    leader->BecomeLeader({2});
+  }
+  EXPECT_EQ(Becomes(fresh), "");
+  node_.Hear(2, 2, AppendResponse{.index = 2, .rejected = true, .hint_index = 0});
+  node_.Settle();
+  EXPECT_THAT(Becomes(fresh), HasSubstr("goes on at entry 3"));
+}
+
+TEST_F(RulesTest, ANewerSnapshotStaysOnOffer) {
+  Solo other(raft::FoundingDisk({1, 2, 3}));
+  EXPECT_EQ(Becomes(other), "");
+  node_.Hear(2, 1, AppendRequest{.commit = 1, .entries = {raft::Command(1, 1, "x")}});
+  node_.Settle();
+  ASSERT_EQ(node_->offered_snapshot().index, 1u);
+  EXPECT_THAT(Becomes(other), HasSubstr("offers the snapshot of entry 0 after that of entry 1"));
+}
+
 TEST_F(RulesTest, WhatIsRefusedIsNotHeard) {
   const Message message(2, 1, 4, Heartbeat{});
+  const raft::StepInvariants before(node_.raft());
   rules_.BeforeTurn(node_.raft());
   rules_.Hears(message);
-  EXPECT_EQ(rules_.AfterTurn(node_.raft(), /*refused=*/true, node_->conf(), false), "");
+  EXPECT_EQ(rules_.AfterTurn(node_.raft(), before, /*refused=*/true, false), "");
 }
 
 }  // namespace

@@ -63,6 +63,14 @@ class WipedTest : public ::testing::Test {
     (void)replica->TakeWork();
     return replica;
   }
+  // Node 1, which knows the node that was, while its second life goes on.
+  std::unique_ptr<replica::Replica> OldMember() {
+    auto member = Make(1, kOld, true);
+    omniscience_->Recovered(*member, recovered_);
+    (void)member->TakeWork();
+    (void)Reborn(/*alone=*/false);
+    return member;
+  }
   static std::string Heartbeat(raft::NodeId from, uint64_t from_incarnation, raft::NodeId to,
                                uint64_t to_incarnation) {
     const wire::PeerMessage message{{0, from, from_incarnation, to, to_incarnation},
@@ -156,10 +164,7 @@ TEST_F(WipedTest, NoConnectionBringsItWhatIsMeantForTheNodeItWas) {
 }
 
 TEST_F(WipedTest, NoConnectionBringsAMemberWhatItSays) {
-  const auto member = Make(1, kOld, true);
-  omniscience_->Recovered(*member, recovered_);
-  (void)member->TakeWork();
-  (void)Reborn(/*alone=*/false);
+  const auto member = OldMember();
   Turn(*member, Heartbeat(kLost, kNew, 1, kOld), Refusal(kLost), /*connected=*/true);
   ExpectViolation(Oracle::kAddressing, "nodes 3 and 1 have a connection");
 }
@@ -197,6 +202,22 @@ TEST_F(WipedTest, ItsTermIsNotChangedByNobody) {
   ExpectViolation(Oracle::kAddressing, "goes from term 0");
 }
 
+TEST_F(WipedTest, ItDoesNotLead) {
+  const auto replica = Reborn(/*alone=*/false);
+  const auto hears = [&](raft::NodeId from, raft::Term term, raft::MessageBody body) {
+    const wire::PeerMessage message{{0, from, kOld, kLost, kNew},
+                                    raft::Message{from, kLost, term, std::move(body)}};
+    replica->ReceivePeer(wire::PeerEncoder().Encode(message).substr(wire::kFrameHeaderSize));
+  };
+  hears(1, 1, raft::TimeoutNow{});
+  hears(1, 2, raft::VoteResponse{});
+  hears(2, 2, raft::VoteResponse{});
+  ASSERT_TRUE(replica->raft().is_leader());
+  omniscience_->BeforeTurn(*replica);
+  omniscience_->AfterTurn(*replica, replica::Work());
+  ExpectViolation(Oracle::kAddressing, "leads term 2");
+}
+
 // Whoever does not know it cannot say for which incarnation its answer is.
 TEST_F(WipedTest, WhoDoesNotKnowItMayTalkToIt) {
   const auto replica = Reborn();
@@ -214,10 +235,7 @@ TEST_F(WipedTest, ItFindsWhatItWasMadeWith) {
 }
 
 TEST_F(WipedTest, AMemberMustNotListenToIt) {
-  const auto member = Make(1, kOld, true);
-  omniscience_->Recovered(*member, recovered_);
-  (void)member->TakeWork();
-  (void)Reborn(/*alone=*/false);
+  const auto member = OldMember();
   Turn(*member, Heartbeat(kLost, kNew, 1, kOld));
   ExpectNothing();
   Turn(*member, Heartbeat(kLost, kNew, 1, kOld), replica::Work());
