@@ -689,7 +689,9 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
   header.previous_end = beginning.previous_end;
   header.block_bytes = options_.block_bytes;
   header.suspicion = beginning.suspicion;
-  header.commit = commit_;
+  // Of what was there before. The first batch may replace the end of that; when it cannot be read,
+  // what it has replaced must not pass for committed.
+  header.commit = std::min(commit_, change ? change->keep_through : beginning.base_index);
   // The headers, the batches, the foot.
   const uint64_t end =
       header.first_batch() + (change ? EncodedBytes(*change, header.block_bytes) : 0);

@@ -23,9 +23,10 @@ void Merge(const raft::Suspicion& other, std::optional<raft::Suspicion>* suspici
     *suspicion = other;
     return;
   }
-  const Evidence evidence = std::max((*suspicion)->evidence, other.evidence);
-  if (raft::UpToDate(other.index, other.term, **suspicion)) *suspicion = other;
-  (*suspicion)->evidence = evidence;
+  raft::Suspicion& both = **suspicion;
+  both.index = std::max(both.index, other.index);
+  both.term = std::max(both.term, other.term);
+  both.evidence = std::max(both.evidence, other.evidence);
 }
 
 LogReplay::LogReplay(raft::Index snapshot_index, raft::Term snapshot_term)

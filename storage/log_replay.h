@@ -34,7 +34,9 @@ struct LoadedSegment {
 };
 inline constexpr char kNotRead = '\xee';
 
-// The one that asks for more, with the evidence that gives up less.
+// What covers both, with the evidence that gives up less. Index and term are bounds of their own:
+// of (119, term 6), which a mark has seen, and (115, term 9), which no more bytes are left of, the
+// second refuses the same votes, but a snapshot of 115 would end it (raft::Redeems).
 void Merge(const raft::Suspicion& other, std::optional<raft::Suspicion>* suspicion);
 
 class LogReplay {

@@ -339,7 +339,7 @@ TEST_F(DamageTest, ASuspicionIsCarriedFromSegmentToSegment) {
   EXPECT_EQ(Text(storage_->suspicion()), "-");
 }
 
-TEST_F(DamageTest, OfTwoSuspicionsTheGreaterStaysWithTheWeakerClaim) {
+TEST_F(DamageTest, OfTwoSuspicionsBothBoundsStayWithTheWeakerClaim) {
   Start(9);
   AppendEach(3, 2);
   LoseMarks();
@@ -354,8 +354,42 @@ TEST_F(DamageTest, OfTwoSuspicionsTheGreaterStaysWithTheWeakerClaim) {
   Flip(NewestSegment(), Batch(2) + kFirstPayload);
   Flip(NewestSegment(), Batch(2) + kFirstPayload + kEntryHeaderBytes + 8);
   Open();
-  EXPECT_EQ(Suspected(), "2@3 spoilt");
+  EXPECT_EQ(Suspected(), "3@3 spoilt");
   EXPECT_EQ(Log(), "1@3");
+}
+
+// A write went to the wrong place and left a few bytes and zeros where the end of the log was. What
+// is left has room for two entries, of a term up to the node's own; a mark has seen six, of term 3.
+// Of these two bounds (5, term 9) refuses the same votes as both, but a snapshot of entry 5 would
+// end it, and with it the promise of entry 6.
+TEST_F(DamageTest, OfTwoBoundsOfOneLossTheFartherIndexAndTheLaterTermStay) {
+  Start(9);
+  AppendEach(3, 6);
+  Kill();
+  Zero(NewestSegment(), Batch(4), 4 * kBlock);
+  Put(NewestSegment(), Batch(4), std::string(2 * kEntryHeaderBytes, 'v'));
+  Open();
+  EXPECT_EQ(Log(), "1@3 2@3 3@3");
+  EXPECT_EQ(Suspected(), "6@9 proven");
+}
+
+// A leader replaces entry 3 and says that it is committed. The batch is written again at the next
+// start, at the beginning of a segment whose header tells of that commit, and is lost with the
+// batch behind it. The old entry 3, in front, must not pass for the committed one.
+TEST_F(DamageTest, WhatTheFirstBatchOfASegmentReplacedIsNotCommittedByItsHeader) {
+  Start(9);
+  AppendEach(1, 3);
+  ASSERT_TRUE(Write(/*keep_through=*/2, 2, 2, "payload", /*commit=*/4).ok());
+  LoseMarks();
+  Crash();
+  Open();
+  ASSERT_EQ(Log(), "1@1 2@1 3@2 4@2");
+  AppendEach(2, 2);
+  Kill();
+  Garble(NewestSegment(), Batch(1), 2 * kBlock);
+  Open();
+  EXPECT_EQ(Log(), "1@1 2@1");
+  EXPECT_EQ(Holes(), "3@? 4@? 5@2");
 }
 
 TEST_F(DamageTest, AppendingBehindATornTailDoesNotReviveIt) {
@@ -919,6 +953,7 @@ class ManyFaultsTest : public DamageTest {
     ASSERT_TRUE(promise);
     EXPECT_TRUE(raft::UpToDate(promise->index, promise->term, {log_.size(), log_.back().term, {}}))
         << Text(promise) << " for " << log_.size() << "@" << log_.back().term;
+    EXPECT_GE(promise->index, log_.size()) << "a snapshot would end it too early";
     EXPECT_NE(promise->evidence, Evidence::kBlank);
   }
   void Repair() {
