@@ -336,8 +336,11 @@ Outcome Raft::On(const Message& message, const HeartbeatResponse& response) {
   if (peer == nullptr) return Outcome::kUnknownPeer;
   if (response.read_round > leader->reads.round) return Outcome::kMalformed;
   peer->recently_active = true;
-  peer->flow_paused = false;  // whatever was lost, it is time to try again
-  if (peer->match < log_.last() || peer->state == ProgressState::kProbe) {
+  const bool behind = peer->match < log_.last() || peer->state == ProgressState::kProbe;
+  if (!behind) {
+    peer->flow_paused = false;
+  } else if (MayTryAgain(*peer)) {
+    peer->flow_paused = false;
     SendAppend(*leader, *peer, /*even_if_empty=*/true);
   }
   if (response.read_round > peer->read_round) {
@@ -345,6 +348,15 @@ Outcome Raft::On(const Message& message, const HeartbeatResponse& response) {
     ConfirmReads(*leader);
   }
   return Outcome::kOk;
+}
+
+// Whatever was lost, it is time to send again: with each heartbeat, but not with each answer. Reads
+// send heartbeats of their own, and over a link that is slower than what is said answers come late
+// and many at once; as many appends again would be what keeps it full.
+bool Raft::MayTryAgain(Progress& peer) const {
+  if (now_ < peer.try_again_at) return false;
+  peer.try_again_at = now_ + (options_.heartbeat_ticks + 1) / 2;  // answers do not come evenly
+  return true;
 }
 
 Outcome Raft::ReportUnreachable(NodeId id) {
@@ -388,6 +400,7 @@ Outcome Raft::TransferLeadership(NodeId target) {
   if (target == options_.id) return Outcome::kAlreadyLeader;
   election_elapsed_ = 0;  // the transfer has one election timeout
   leader->transfer_target = target;
+  leader->transfer_began = now_;
   if (peer->match == log_.last()) {
     OfferLeadership(*leader, target);
   } else {

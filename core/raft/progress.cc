@@ -44,6 +44,7 @@ void Inflights::Clear() {
 
 void Progress::Enter(ProgressState new_state) {
   flow_paused = false;
+  try_again_at = 0;
   pending_snapshot = 0;
   state = new_state;
   inflights.Clear();

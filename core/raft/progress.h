@@ -60,9 +60,10 @@ struct Progress {
   ProgressState state = ProgressState::kProbe;
   Index pending_snapshot = 0;  // in state snapshot: index of the snapshot under way
   bool recently_active = false;
-  bool flow_paused = false;  // probe: one append is out; replicate: the window is full
-  uint64_t read_round = 0;   // newest read round it has confirmed
-  uint64_t losses = 0;       // how often it lost what it had acknowledged
+  bool flow_paused = false;   // probe: one append is out; replicate: the window is full
+  uint64_t try_again_at = 0;  // tick from which on a heartbeat's answer brings an append on its way
+  uint64_t read_round = 0;    // newest read round it has confirmed
+  uint64_t losses = 0;        // how often it lost what it had acknowledged
   Inflights inflights;
 
   void BecomeProbe();

@@ -102,8 +102,10 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
   raft.written_ = raft.durable_ = raft.log_.last();
   raft.suspicion_ = recovered.suspicion;
   raft.EndSuspicion();
-  if (raft.suspicion_ && raft.OnlyVoter()) {
-    if (raft.suspicion_->evidence == Suspicion::Evidence::kProven) {
+  if (raft.suspicion_ && raft.IsAlone(AllVoters)) {
+    if (raft.suspicion_->evidence != Suspicion::Evidence::kProven) {
+      raft.suspicion_.reset();
+    } else if (raft.IsAlone(AllMembers)) {
       return absl::DataLossError(
           absl::StrCat("entries up to (", raft.suspicion_->index, ", term ", raft.suspicion_->term,
                        ") were durable and the disk has lost those behind (", raft.log_.last(),
@@ -111,7 +113,6 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
                        "); no other voter has them: restore this node's disk from a copy, "
                        "or give the entries up"));
     }
-    raft.suspicion_.reset();
   }
   raft.knows_restarts_ = raft.hard_.term > 0;
   if (options.read_mode == ReadMode::kLease && raft.knows_restarts_)
@@ -121,13 +122,15 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
   return raft;
 }
 
-// Whether nobody but this node can have been asked for its vote or for an acknowledgement, or can
-// be now: by the configuration of the last index that is known to be committed, and by those that
-// the entries behind it lead to. That what was lost may have held the change which added a second
-// voter is the risk of taking a single voter's suspect end for a torn write (docs/adr/0007).
-bool Raft::OnlyVoter() const {
-  const auto is_alone = [this](const ConfState& conf) {
-    return AllVoters(conf) == std::vector<NodeId>{options_.id};
+// Whether this node is the only one of its kind (AllVoters, AllMembers) in the configuration of the
+// last index that is known to be committed, and in those that the entries behind it lead to. Nobody
+// else can then have been asked for a vote or for an acknowledgement, or can be now, unless what
+// was lost held the change that made a second voter. For a torn write that is a risk worth taking;
+// an end that was durable once, and a learner who may be a voter by now: then a leader may yet come
+// (docs/adr/0007).
+bool Raft::IsAlone(std::vector<NodeId> (*of)(const ConfState&)) const {
+  const auto is_alone = [this, of](const ConfState& conf) {
+    return of(conf) == std::vector<NodeId>{options_.id};
   };
   ConfState conf = conf_;
   bool alone = is_alone(conf);
@@ -192,6 +195,10 @@ void Raft::BecomeLeader() {
 
 const ProgressTable* Raft::progress() const {
   return leading() == nullptr ? nullptr : &leading()->progress;
+}
+
+uint64_t Raft::transfer_began() const {
+  return transfer_target() == kNoNode ? 0 : leading()->transfer_began;
 }
 
 NodeId Raft::transfer_target() const {
@@ -293,7 +300,13 @@ Outcome Raft::StepHigherTerm(const Message& message, bool& done) {
   if (const auto* response = std::get_if<VoteResponse>(&message.body)) {
     if (response->pre_vote && !response->rejected) return Outcome::kOk;
   }
+  // Only a vote that is given restarts the election timer (paper, figure 2, rules for followers).
+  // Otherwise a candidate who cannot win would keep those quiet who can.
+  const bool keeps_timer =
+      leading() == nullptr && std::holds_alternative<VoteRequest>(message.body);
+  const auto timer = std::tuple(election_elapsed_, election_timeout_);
   BecomeFollower(message.term, SpeaksAsLeader(message) ? message.from : kNoNode);
+  if (keeps_timer) std::tie(election_elapsed_, election_timeout_) = timer;
   return Outcome::kOk;
 }
 

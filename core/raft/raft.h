@@ -93,7 +93,10 @@ class Raft {
   // never acknowledged, or an operator says so. Whoever calls this answers for that.
   void DropSuspicion() { suspicion_.reset(); }
   // The same for its end: `rest` is still promised, which is less than before.
-  void LowerSuspicion(const Suspicion& rest) { suspicion_ = rest; }
+  void LowerSuspicion(const Suspicion& rest) {
+    suspicion_ = rest;
+    EndSuspicion();
+  }
 
   // ---- Completions ----
   void Persisted(uint64_t ticket);  // the ticket that is out
@@ -144,6 +147,7 @@ class Raft {
   bool holds_lease() const;
   const ProgressTable* progress() const;  // null unless leader
   NodeId transfer_target() const;         // kNoNode when no transfer is under way
+  uint64_t transfer_began() const;        // as ticks() was; 0 when none is under way
   const SnapshotMeta& offered_snapshot() const { return offer_; }
   bool installing_snapshot() const { return installing_.has_value(); }
   // What this node may have acknowledged and lost; ends with the write that makes up for it, when
@@ -184,6 +188,7 @@ class Raft {
     Index last_membership = 0;  // no membership change is proposed until this index is applied
     uint64_t uncommitted_bytes = 0;
     NodeId transfer_target = kNoNode;
+    uint64_t transfer_began = 0;  // tick
     // A TimeoutNow is under way, and may arrive long after the transfer was given up.
     bool offered_leadership = false;
     uint32_t heartbeat_elapsed = 0;
@@ -230,7 +235,7 @@ class Raft {
   template <typename Body>
   void SendAfterPersist(NodeId to, Term term, Body body);
 
-  bool OnlyVoter() const;
+  bool IsAlone(std::vector<NodeId> (*of)(const ConfState&)) const;
 
   // election.cc
   enum class CampaignKind : uint8_t { kPreVote, kElection, kTransfer };
@@ -271,6 +276,7 @@ class Raft {
   bool SendAppend(Leader& leader, Progress& peer, bool even_if_empty);
   bool SendSnapshot(Progress& peer);
   bool ExtendQueuedAppend(Leader& leader, Progress& peer, bool room);
+  bool MayTryAgain(Progress& peer) const;
   void BroadcastHeartbeat(Leader& leader);
   void SwitchConfiguration(ConfigurationUpdate update);
   QueuedFor& QueuedTo(Leader& leader, NodeId peer);

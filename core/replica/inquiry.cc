@@ -56,7 +56,8 @@ Verdict Judge(const Holdings& holdings, const wire::WantedEntry& wanted) {
 
 wire::LogExtent ExtentOf(const Holdings& holdings) {
   const raft::Log& log = holdings.log;
-  wire::LogExtent extent{log.base(), log.last(), log.last_term(), holdings.commit, holdings.lost};
+  wire::LogExtent extent{log.base(),      log.last(),    log.last_term(),
+                         holdings.commit, holdings.lost, holdings.leads};
   if (holdings.damage != nullptr && !holdings.damage->intact.empty()) {
     extent.last_index = holdings.damage->intact.back().index;
     extent.last_term = holdings.damage->intact.back().term;

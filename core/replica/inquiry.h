@@ -20,6 +20,7 @@ struct Holdings {
   const raft::LogDamage* damage = nullptr;  // what is behind, if there are holes
   // What may have been behind the end of all this: the log's suspicion, or the damage's.
   std::optional<raft::Suspicion> lost;
+  raft::Term leads = 0;  // 0: no leader
 };
 
 // Verdicts on the first entries asked about, as many as leave the entries found within `max_bytes`

@@ -135,7 +135,8 @@ void Repair::OnAnswer(raft::NodeId from, const wire::EntryAnswer& answer) {
         std::lower_bound(holes_.begin(), holes_.end(), verdict.index,
                          [](const Hole& each, raft::Index index) { return each.index < index; });
     if (hole == holes_.end() || hole->index != verdict.index || hole->found) continue;
-    hole->said[from] = Said{verdict, answer.extent.commit, answer.extent.lost};
+    hole->said[from] =
+        Said{verdict, answer.extent.commit, answer.extent.last_term, answer.extent.lost};
     Take(*hole, verdict, copy);
     brought |= hole->found.has_value();
   }
@@ -174,6 +175,9 @@ void Repair::Take(Hole& hole, const wire::EntryVerdict& verdict, const raft::Ent
 //     would have been in a term of an entry of our log, below T, and the leader of T would have it.
 //     (A later term than that of the entry alone would not do: figure 8 of the paper commits an old
 //     entry although one of a later term was at its index elsewhere.)
+//   - A log that ends in front of the index ends with an entry of such a term T. The leader of T
+//   made
+//     that one, and whatever it made behind it is of T, too.
 raft::Index Repair::EndByProof(const Hole& hole) const {
   raft::Index end = kNoEnd;
   for (const auto& [peer, said] : hole.said) {
@@ -181,6 +185,9 @@ raft::Index Repair::EndByProof(const Hole& hole) const {
     const bool other =
         verdict.kind == Kind::kOther && (verdict.term < hole.lowest || verdict.term > hole.highest);
     if (other && (verdict.term > damage_.last.term || said.commit >= hole.index)) {
+      end = std::min(end, hole.index);
+    }
+    if (verdict.kind == Kind::kNever && said.last_term > damage_.last.term) {
       end = std::min(end, hole.index);
     }
     const bool next_is_other =

@@ -71,6 +71,7 @@ class Repair {
   struct Said {
     wire::EntryVerdict verdict;
     raft::Index commit = 0;
+    raft::Term last_term = 0;
     std::optional<raft::Suspicion> lost;
   };
   struct Hole {

@@ -120,7 +120,8 @@ std::string Replica::RepairText() const {
 // ---- The disks of others ----
 
 void Replica::OnEntryQuery(raft::NodeId from, const wire::EntryQuery& query) {
-  Holdings holdings{raft_.log(), raft_.commit(), nullptr, raft_.suspicion()};
+  Holdings holdings{raft_.log(), raft_.commit(), nullptr, raft_.suspicion(),
+                    raft_.is_leader() ? raft_.term() : 0};
   if (repairing() && repair_mode_->damage() != nullptr) {
     holdings.damage = repair_mode_->damage();
     holdings.lost = holdings.damage->last;
@@ -181,6 +182,11 @@ void Replica::ReviewSuspicion() {
   if (!raft_.suspicion()) return suspicion_waits_for_.clear();
   const raft::Suspicion suspicion = *raft_.suspicion();
   const std::vector<raft::NodeId> others = OtherMembers(raft_);
+  if (const std::optional<raft::Suspicion> rest = suspicion_review_.BoundByItsLeader(suspicion)) {
+    raft_.LowerSuspicion(*rest);
+    work_.events.push_back(SuspicionDropped{suspicion, rest});
+    return;
+  }
   if (suspicion_review_.Tick(suspicion, raft_.log().last(), raft_.log().last_term(), others)) {
     for (const raft::NodeId peer : others)
       SendFrame(peer, wire::EntryQuery{suspicion_review_.round(), {}});

@@ -49,7 +49,7 @@ Replica::Replica(const Options& options, raft::Raft raft, Machine machine, const
       last_id_(Random::Stream(boot.seed, "identifiers").Next() & ~uint64_t{0xffffffff}),
       boot_term_(raft_.term()),
       current_snapshot_{boot.snapshot_size, boot.snapshot_digest},
-      suspicion_review_(options.repair_patience_ticks) {
+      suspicion_review_(options.repair_patience_ticks, last_id_) {
   work_.members_changed = true;
   last_role_ = RoleChanged{raft_.role(), raft_.term(), raft_.leader()};
 }

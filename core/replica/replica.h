@@ -80,7 +80,7 @@ struct SuspicionWaiting {  // said again when it changes
   raft::Suspicion suspicion;
   std::string what;
 };
-struct SuspicionDropped {  // everybody lost it: it is given up
+struct SuspicionDropped {  // everybody lost it, or there was no more: it is given up
   raft::Suspicion suspicion;
   std::optional<raft::Suspicion> rest;  // what is still promised
 };
@@ -184,6 +184,7 @@ class Replica {
   // ---- Observers ----
   const raft::Raft& raft() const { return raft_; }
   const Machine& machine() const { return machine_; }
+  uint64_t snapshot_bytes() const { return current_snapshot_.size; }  // of the current one
   const Members& members() const { return machine_.members(); }
   const Options& options() const { return options_; }
   // Not OK once the disk has failed or the log holds what this binary cannot execute: nothing is

@@ -1,6 +1,8 @@
 #include "core/replica/suspicion_review.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -36,9 +38,22 @@ bool SuspicionReview::Tick(const raft::Suspicion& suspicion, raft::Index last, r
 }
 
 void SuspicionReview::OnAnswer(raft::NodeId from, const wire::EntryAnswer& answer) {
-  if (answer.round < first_round_ || answer.round > round_) return;
+  if (answer.round <= before_ || answer.round > round_) return;
   if (std::find(peers_.begin(), peers_.end(), from) == peers_.end()) return;
+  // Whatever this node had, it had before it asked: the first answer says enough, and later ones
+  // only more.
+  if (answer.extent.leads > led_) {
+    led_ = answer.extent.leads;
+    led_last_ = answer.extent.last_index;
+  }
+  if (answer.round < first_round_) return;
   extents_[from] = answer.extent;
+}
+
+std::optional<raft::Suspicion> SuspicionReview::BoundByItsLeader(
+    const raft::Suspicion& suspicion) const {
+  if (led_ != suspicion.term || led_last_ >= suspicion.index) return std::nullopt;
+  return raft::Suspicion{led_last_, suspicion.term, suspicion.evidence};
 }
 
 SuspicionReview::Verdict SuspicionReview::Review() const {
@@ -49,6 +64,7 @@ SuspicionReview::Verdict SuspicionReview::Review() const {
   Position kept{last_term_, last_};
   raft::NodeId keeper = raft::kNoNode;
   Evidence evidence = Evidence::kBlank;
+  std::vector<std::pair<raft::NodeId, const raft::Suspicion*>> lost;
   for (const raft::NodeId peer : peers_) {
     const auto it = extents_.find(peer);
     if (it == extents_.end()) {
@@ -63,12 +79,16 @@ SuspicionReview::Verdict SuspicionReview::Review() const {
       evidence = Evidence::kBlank;
     }
     if (!extent.lost || extent.lost->evidence == Evidence::kBlank) continue;
-    const Position lost{extent.lost->term, extent.lost->index};
-    if (lost > kept) {
-      kept = lost;
-      keeper = peer;
-      evidence = extent.lost->evidence;
-    }
+    lost.emplace_back(peer, &*extent.lost);
+  }
+  // What somebody has really is of a log, so what another log has of an earlier term behind it is
+  // not committed. A loss is two bounds, and may be of one entry in front and another behind.
+  const Position real = kept;
+  for (const auto& [peer, bound] : lost) {
+    if (Position(bound->term, bound->index) <= real) continue;
+    kept = {std::max(kept.first, bound->term), std::max(kept.second, bound->index)};
+    keeper = peer;
+    evidence = bound->evidence;
   }
   if (!silent.empty()) {
     return {{},

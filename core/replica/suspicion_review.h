@@ -5,6 +5,11 @@
 // A node whose own loss is blank (most likely never written, so never acknowledged) asks all
 // members how far their logs go. What lies above everything that any of them has, or may have lost
 // in another way, has no copy anywhere and a good explanation: it is given up.
+//
+// A loss of which nothing but the node's term T is known may be thought to be much longer than it
+// was, and the node would refuse its vote to a log that has all there is, for as long as nobody
+// leads a later term. The leader of T knows better: every entry of T was made by it and is in its
+// log, at most at its end; so is every earlier one that counts.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +27,10 @@ namespace raftkv::replica {
 
 class SuspicionReview {
  public:
-  explicit SuspicionReview(uint32_t patience_ticks) : patience_ticks_(patience_ticks) {}
+  // `before`: rounds are counted from there. No other life of the node may use the same numbers: an
+  // answer to it may still be on its way.
+  SuspicionReview(uint32_t patience_ticks, uint64_t before)
+      : patience_ticks_(patience_ticks), round_(before), before_(before) {}
 
   // The suspicion in force, where the log ends and who else is a member, with each tick. Answers
   // given before any of these changed do not count any more. True: all members are to be asked for
@@ -38,17 +46,22 @@ class SuspicionReview {
     std::string waits_for;  // empty if `keep` is set
   };
   Verdict Review() const;
+  // What is left of `suspicion`, by the word of who leads its term; nullopt if that is no less.
+  std::optional<raft::Suspicion> BoundByItsLeader(const raft::Suspicion& suspicion) const;
 
  private:
   uint32_t patience_ticks_;
   uint32_t ticks_ = 0;
-  uint64_t round_ = 0;
+  uint64_t round_;
+  uint64_t before_;
   uint64_t first_round_ = 0;  // answers to earlier ones are about another state
   raft::Suspicion suspicion_;
   raft::Index last_ = 0;
   raft::Term last_term_ = 0;
   std::vector<raft::NodeId> peers_;
   std::map<raft::NodeId, wire::LogExtent> extents_;
+  raft::Term led_ = 0;        // the newest term whose leader has answered in this life,
+  raft::Index led_last_ = 0;  // and where its log ended then, at first
 };
 
 }  // namespace raftkv::replica

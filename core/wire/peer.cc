@@ -216,7 +216,7 @@ Offset<fb::EntryAnswer> Write(FlatBufferBuilder& builder, const EntryAnswer& ans
   const fb::LogExtent extent(from.base, from.last_index, from.last_term, from.commit, lost.index,
                              lost.term, static_cast<uint64_t>(lost.evidence));
   return fb::CreateEntryAnswer(builder, answer.round, &extent, verdicts, entries.heads,
-                               entries.payloads);
+                               entries.payloads, from.leads);
 }
 
 Offset<fb::SnapshotPull> Write(FlatBufferBuilder& builder, const SnapshotPull& pull) {
@@ -609,7 +609,7 @@ Problem ReadVerdicts(const flatbuffers::Vector<const fb::EntryVerdict*>* in,
 }
 
 Problem ReadExtent(const fb::LogExtent& in, LogExtent* extent) {
-  *extent = {in.base(), in.last_index(), in.last_term(), in.commit(), std::nullopt};
+  *extent = {in.base(), in.last_index(), in.last_term(), in.commit(), std::nullopt, 0};
   if (OutOfRange(in.base()) || OutOfRange(in.last_index()) || OutOfRange(in.last_term()) ||
       OutOfRange(in.commit()) || OutOfRange(in.lost_index()) || OutOfRange(in.lost_term())) {
     return Wrong("a number above ", raft::kMaxTermOrIndex);
@@ -635,6 +635,11 @@ Problem ReadExtent(const fb::LogExtent& in, LogExtent* extent) {
 Problem Read(const fb::EntryAnswer& in, EntryAnswer* answer) {
   answer->round = in.round();
   if (Problem p = ReadExtent(*in.extent(), &answer->extent)) return p;
+  answer->extent.leads = in.leads();
+  if (OutOfRange(in.leads())) return Wrong("leads is above ", raft::kMaxTermOrIndex);
+  if (in.leads() != 0 && in.leads() < answer->extent.last_term) {
+    return Wrong("leads term ", in.leads(), " and has an entry of term ", answer->extent.last_term);
+  }
   if (Problem p = ReadVerdicts(in.verdicts(), &answer->verdicts)) return p;
   EntryBytes entries;
   if (Problem p = ViewEntries(in.heads(), in.payloads(), &entries)) return p;

@@ -192,6 +192,9 @@ struct LogExtent {
   raft::Term last_term = 0;
   raft::Index commit = 0;  // known to be committed
   std::optional<raft::Suspicion> lost;
+  // The term that the sender leads; 0: it leads none, or is older than this field. Then its log has
+  // every entry that there is of that term.
+  raft::Term leads = 0;
   friend bool operator==(const LogExtent&, const LogExtent&) = default;
 };
 

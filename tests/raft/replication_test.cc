@@ -248,6 +248,36 @@ TEST(Leader, M13_AddingAMemberAgainKeepsItsProgress) {
   EXPECT_EQ(leader->progress()->Find(2)->match, 1u);
 }
 
+// Seen on a link that was slower than what was said: reads send heartbeats of their own, their
+// answers came late and many at once, and each brought one more append on its way. The link stayed
+// full for as long as anybody read (seed 25910).
+TEST(Leader, ManyAnswersAtOnceBringOneAppend) {
+  Options options = TestOptions();
+  options.heartbeat_ticks = 4;
+  Solo leader(FoundingDisk({1, 2, 3}), options);
+  leader.BecomeLeader({2});
+  leader.Accept(2, 1);
+  leader.Settle();
+  leader->Propose(Payload::Copy("x"));
+  ASSERT_THAT(Only<AppendRequest>(leader.Sent()), SizeIs(1)) << "node 3 is still probed";
+  const auto answered = [&](NodeId from) {
+    for (int i = 0; i < 5; ++i) leader.Hear(from, 1, HeartbeatResponse{});
+    size_t appends = 0;
+    for (const Message& message : Only<AppendRequest>(leader.Sent())) {
+      appends += message.to == from ? 1 : 0;
+    }
+    return appends;
+  };
+  EXPECT_EQ(answered(2), 1u) << "what was sent may be lost";
+  EXPECT_EQ(answered(2), 0u);
+  EXPECT_EQ(answered(3), 1u) << "a probe as well";
+  leader.Ticks(1);
+  EXPECT_EQ(answered(2), 0u);
+  leader.Ticks(1);
+  EXPECT_EQ(answered(2), 1u) << "answers of two heartbeats may be closer than the heartbeats";
+  EXPECT_EQ(answered(3), 1u);
+}
+
 TEST(Leader, S08_ASnapshotThatDidNotArriveIsTriedAgain) {
   Solo leader(FoundingDisk({1, 2, 3}));
   leader.BecomeLeader({2});

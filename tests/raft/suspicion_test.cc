@@ -189,7 +189,7 @@ TEST(Suspicion, OfATermThatIsNotYetIsRefused) {
 
 TEST(Suspicion, ASingleVoterHasNobodyToAsk) {
   MemoryDisk disk = Shortened({1, 1, 1}, kLostTo7);
-  disk.snapshot.meta.conf = Conf({1}, {}, {2});
+  disk.snapshot.meta.conf = Conf({1});
   for (const Evidence evidence : {Evidence::kBlank, Evidence::kSpoilt}) {
     disk.suspicion->evidence = evidence;
     EXPECT_EQ(Start(disk)->suspicion(), std::nullopt);
@@ -199,6 +199,20 @@ TEST(Suspicion, ASingleVoterHasNobodyToAsk) {
   EXPECT_TRUE(absl::IsDataLoss(raft.status()));
   EXPECT_THAT(std::string(raft.status().message()), HasSubstr("up to (7, term 2)"));
   EXPECT_THAT(std::string(raft.status().message()), HasSubstr("restore"));
+}
+
+// What it has lost may have made the learner a voter, and there may be a leader without it.
+TEST(Suspicion, ASingleVoterWithALearnerWaitsForALeader) {
+  MemoryDisk disk = Shortened({1, 1, 1}, kLostTo7);
+  disk.snapshot.meta.conf = Conf({1}, {}, {2});
+  disk.suspicion->evidence = Evidence::kProven;
+  const auto raft = Start(disk);
+  ASSERT_TRUE(raft.ok()) << raft.status();
+  EXPECT_EQ(raft->suspicion(), disk.suspicion);
+  Solo node(disk);
+  node.Ticks(100);
+  EXPECT_EQ(node->role(), RoleName::kFollower);
+  EXPECT_EQ(node->Campaign(), Outcome::kSuspicious);
 }
 
 TEST(Suspicion, OneOfTwoHalvesHasSomebodyToAsk) {

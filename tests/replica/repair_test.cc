@@ -198,6 +198,19 @@ TEST(RepairTest, AnEntryOfALaterTermAloneDoesNotRefuteOurs) {
   EXPECT_EQ(Case(Disk({"1", "x2", "2"})).Hear(3, Disk({"1", "3"})).Outcome(), "settled");
 }
 
+// Nobody has entry 5, and nobody will: but node 3 has lost so much that it may have had it, and
+// waiting for it would be for ever.
+TEST(RepairTest, ALogOfALaterTermThatEndsInFrontRefutesOurs) {
+  const auto outcome = [](const std::string& last) {
+    return Case(Disk({"1", "1", "1", "x1", "1"}))
+        .HearSuspicious(3, Disk({}), Suspicion{53, 3, Evidence::kProven})
+        .Hear(2, Disk({"1", last}))
+        .Outcome();
+  };
+  EXPECT_EQ(outcome("2"), "settled");
+  EXPECT_EQ(outcome("1"), "waits for entry (5, term 1), lost by node 3 too");
+}
+
 TEST(RepairTest, WhatIsInFrontOfACommittedOtherEntryIsStillNeeded) {
   Case repair(Disk({"x1", "1", "x1", "1"}));
   EXPECT_EQ(repair.Hear(2, Disk({"x1", "1", "2"}), 4).Outcome(),

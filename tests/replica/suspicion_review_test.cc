@@ -16,12 +16,13 @@ using raft::Suspicion;
 using Evidence = raft::Suspicion::Evidence;
 
 constexpr Suspicion kBlank{7, 3, Evidence::kBlank};
+constexpr uint64_t kBefore = 1000;  // rounds of an earlier life
 
 // Node 1 has lost what was behind (5, term 2); nodes 2 and 3 are asked.
 class Case {
  public:
   explicit Case(const Suspicion& suspicion = kBlank, uint32_t patience = 4)
-      : suspicion_(suspicion), review_(patience) {}
+      : suspicion_(suspicion), review_(patience, kBefore) {}
 
   bool Tick(raft::Index last = 5) { return review_.Tick(suspicion_, last, 2, {2, 3}); }
   Case& Hear(raft::NodeId from, raft::Index last, raft::Term last_term,
@@ -31,6 +32,19 @@ class Case {
     answer.extent = {1, last, last_term, 1, lost};
     review_.OnAnswer(from, answer);
     return *this;
+  }
+  // From whoever leads `leads`.
+  Case& HearLeader(raft::NodeId from, raft::Index last, raft::Term leads, uint64_t round) {
+    wire::EntryAnswer answer;
+    answer.round = round;
+    answer.extent = {1, last, leads, 1, std::nullopt, leads};
+    review_.OnAnswer(from, answer);
+    return *this;
+  }
+  uint64_t round() const { return review_.round(); }
+  std::string Bound() const {
+    const auto bound = review_.BoundByItsLeader(suspicion_);
+    return bound ? absl::StrCat("(", bound->index, ", ", bound->term, ")") : "as it was";
   }
   std::string Verdict() const {
     const SuspicionReview::Verdict verdict = review_.Review();
@@ -77,6 +91,46 @@ TEST(SuspicionReviewTest, WhatAPeerHasOrMayHaveLostIsKept) {
   EXPECT_EQ(verdict(5, 2, Suspicion{6, 3, Evidence::kSpoilt}), "keeps (6, 3)");
   EXPECT_EQ(verdict(5, 2, Suspicion{9, 3, Evidence::kProven}),
             "waits for a leader with entry (7, term 3), which may have been durable on node 3");
+}
+
+// A snapshot of entry 6 ends a suspicion of (6, term 4), and node 2 may have had entry 9.
+TEST(SuspicionReviewTest, OfTwoLossesBothBoundsAreKept) {
+  const auto verdict = [](const Suspicion& two, const Suspicion& three) {
+    Case review({12, 5, Evidence::kBlank});
+    review.Tick();
+    return review.Hear(2, 5, 2, two).Hear(3, 5, 2, three).Verdict();
+  };
+  const Suspicion far{9, 3, Evidence::kProven}, late{6, 4, Evidence::kSpoilt};
+  EXPECT_EQ(verdict(far, late), "keeps (9, 4)");
+  EXPECT_EQ(verdict(late, far), "keeps (9, 4)");
+}
+
+// 1648 is what the lost segment had room for. Nobody would get this node's vote for a log that ends
+// below, and in a cluster of two that is for ever.
+TEST(SuspicionReviewTest, WhoLeadsTheTermKnowsHowMuchThereWas) {
+  const Suspicion unbounded{1648, 23, Evidence::kProven};
+  const auto bound = [&](raft::Index last, raft::Term leads) {
+    Case review(unbounded);
+    review.Tick();
+    return review.HearLeader(2, last, leads, review.round()).Bound();
+  };
+  EXPECT_EQ(bound(236, 23), "(236, 23)");
+  EXPECT_EQ(bound(236, 22), "as it was") << "a leader that is none any more, and may lack some";
+  EXPECT_EQ(bound(236, 24), "as it was") << "its first entry ends the suspicion";
+  EXPECT_EQ(bound(1648, 23), "as it was");
+
+  Case review(unbounded);
+  review.Tick();
+  EXPECT_EQ(review.Hear(2, 236, 23).Bound(), "as it was") << "a follower";
+  EXPECT_EQ(review.HearLeader(2, 236, 23, kBefore).Bound(), "as it was")
+      << "the answer to an earlier life, which has acknowledged more since";
+  EXPECT_EQ(review.HearLeader(2, 236, 23, review.round() + 1).Bound(), "as it was");
+  EXPECT_EQ(review.HearLeader(9, 236, 23, review.round()).Bound(), "as it was") << "a stranger";
+  const uint64_t round = review.round();
+  for (raft::Index last = 6; last < 14; ++last) review.Tick(last);
+  EXPECT_EQ(review.HearLeader(2, 240, 23, round).Bound(), "(240, 23)")
+      << "that the log has grown since changes nothing";
+  EXPECT_EQ(review.HearLeader(2, 250, 23, round).Bound(), "(240, 23)") << "the first says enough";
 }
 
 TEST(SuspicionReviewTest, AnswersAboutAnEarlierStateAndOfStrangersDoNotCount) {

@@ -120,6 +120,7 @@ EntryAnswer RandomAnswer(Random* random) {
     extent.lost = raft::Suspicion{random->Between(1, 100), random->Between(1, 100),
                                   static_cast<raft::Suspicion::Evidence>(random->Below(3))};
   }
+  if (random->Chance(1, 2)) extent.leads = extent.last_term + random->Below(3);
   raft::Index index = 0;
   for (uint64_t left = random->Below(20); left > 0; --left) {
     EntryVerdict verdict{.index = index += random->Between(1, 1000),
