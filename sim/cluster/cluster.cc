@@ -1,9 +1,14 @@
 #include "sim/cluster/cluster.h"
 
+#include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
+#include "core/raft/quorum.h"
+#include "sim/disk/fault_atlas.h"
 #include "sim/oracles/describe.h"
 
 namespace raftkv::sim {
@@ -117,6 +122,34 @@ raft::NodeId Cluster::StartJoiner() {
   const raft::NodeId id = last_node_ + 1;
   AddProcess(id, storage::Founding()).Start(/*die_in_recovery=*/false);
   return id;
+}
+
+bool Cluster::MayMix(raft::NodeId node) const {
+  std::set<raft::NodeId> sound;
+  for (const auto& [id, process] : processes_) {
+    if (id == node || process->state() != Process::State::kUp) continue;
+    const replica::Replica& replica = *process->replica();
+    if (!replica.repairing() && !replica.raft().suspicion().has_value()) sound.insert(id);
+  }
+  return !sound.empty() && std::all_of(sound.begin(), sound.end(), [&](raft::NodeId id) {
+    const raft::ConfState& conf = processes_.at(id)->replica()->raft().conf();
+    return raft::JointVote(conf, [&](raft::NodeId voter) -> std::optional<bool> {
+             return sound.contains(voter);
+           }) == raft::VoteResult::kWon;
+  });
+}
+
+bool Cluster::MaySplit() {
+  return std::all_of(processes_.begin(), processes_.end(), [this](const auto& each) {
+    const auto& [id, process] = each;
+    if (retired_.contains(id) || without_directory_.contains(id)) return true;
+    if (process->replica() == nullptr) {
+      return FaultAtlas::HasLostNothingButBlanks(*process->disk().Clone(), settings_.storage);
+    }
+    const std::optional<raft::Suspicion>& suspicion = process->replica()->raft().suspicion();
+    return !process->replica()->repairing() &&
+           (!suspicion.has_value() || suspicion->evidence == raft::Suspicion::Evidence::kBlank);
+  });
 }
 
 void Cluster::Retire(raft::NodeId node) {

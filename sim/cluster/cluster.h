@@ -111,6 +111,11 @@ class Cluster final : public Outlet {
   void PauseClient(replica::ClientId client, bool paused) override;
   void Exited(raft::NodeId node, const absl::Status& reason) override;
   bool MayTear() const override { return may_tear_; }
+  // If the others are a majority by themselves, whoever of those that run is asked who the voters
+  // are: they run, too, and doubt nothing that they have.
+  bool MayMix(raft::NodeId node) const override;
+  // If nobody is in doubt of more, and nobody may be who is down.
+  bool MaySplit() override;
   void Reopened(raft::NodeId node) override;
 
  private:

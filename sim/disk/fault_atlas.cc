@@ -55,9 +55,8 @@ class FaultAtlas::Change {
   // A suspicion of a later term and a smaller index is not enough: a snapshot of that index ends
   // it.
   bool KnowsEntries() const {
-    return !after.starts.ok() || (std::tie(after.promised_term, after.promised) >=
-                                      std::tie(before.promised_term, before.promised) &&
-                                  after.promised >= before.promised);
+    return !after.starts.ok() ||
+           (after.promised_term >= before.promised_term && after.promised >= before.promised);
   }
   bool KnowsVote() const {
     return !after.starts.ok() || after.hard_state == before.hard_state ||
@@ -120,8 +119,7 @@ class FaultAtlas::Change {
  private:
   const Holding& Look(Other& other) const {
     if (other.found == nullptr) {
-      other.found =
-          other.disk == nullptr ? SurveyWiped() : atlas_.Survey(*other.disk->DurableImage());
+      other.found = other.disk == nullptr ? SurveyWiped() : atlas_.SurveyOther(*other.disk);
     }
     return *other.found;
   }
@@ -204,6 +202,18 @@ FaultAtlas::Found FaultAtlas::SurveyMember(raft::NodeId node) const {
   return disk == nullptr ? SurveyWiped() : Survey(*disk->Clone());
 }
 
+FaultAtlas::Found FaultAtlas::SurveyOther(const SimDisk& disk) const {
+  const Found certain = Survey(*disk.DurableImage());
+  const Found read = Survey(*disk.Clone());
+  if (certain == read) return certain;
+  auto both = std::make_shared<Holding>(*certain);
+  both->starts.Update(read->starts);
+  both->promised = std::max(both->promised, read->promised);
+  both->promised_term = std::max(both->promised_term, read->promised_term);
+  both->whole = both->whole && read->whole;
+  return both;
+}
+
 FaultAtlas::Found FaultAtlas::SurveyWiped() {
   auto nothing = std::make_shared<Holding>();
   nothing->starts = absl::NotFoundError("its disk was wiped");
@@ -238,8 +248,8 @@ FaultAtlas::Holding FaultAtlas::Recover(SimDisk& disk, const MisdirectedRead* li
   keep(found.entries);
   if (found.damage.has_value()) keep(found.damage->intact);
   const auto promise = [&holding](raft::Term term, raft::Index index) {
-    std::tie(holding.promised_term, holding.promised) =
-        std::max(std::tuple(holding.promised_term, holding.promised), std::tuple(term, index));
+    holding.promised_term = std::max(holding.promised_term, term);
+    holding.promised = std::max(holding.promised, index);
   };
   if (!holding.intact.empty()) {
     promise(holding.intact.rbegin()->second, holding.intact.rbegin()->first);
@@ -256,15 +266,36 @@ absl::Status FaultAtlas::Starts(SimDisk& disk, const storage::Options& options) 
   return CoreStarts((*opened)->TakeRecovered());
 }
 
+bool FaultAtlas::HasLostNothingButBlanks(SimDisk& disk, const storage::Options& options) {
+  MakeReadable(disk);
+  const auto opened = storage::Storage::Open(disk, options);
+  if (!opened.ok()) return false;
+  const storage::Recovered found = (*opened)->TakeRecovered();
+  const bool blank =
+      !found.suspicion || found.suspicion->evidence == raft::Suspicion::Evidence::kBlank;
+  return blank && !found.damage && !found.snapshot_damaged;
+}
+
 absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault, Node then) const {
   if (members_.at(node) == nullptr) return SurveyWiped()->starts;
   const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
   if (!after->Inject(fault)) {
     return absl::FailedPreconditionError(absl::StrCat(Describe(fault), " would have no effect"));
   }
-  const Found left = Survey(*after);
-  if (then == Node::kMustStart && !left->starts.ok()) return left->starts;
-  return Judge(node, *Survey(*members_.at(node)->Clone()), *left);
+  return MayBecome(node, *members_.at(node)->Clone(), *after, then);
+}
+
+absl::Status FaultAtlas::MayBecome(raft::NodeId node, SimDisk& before, SimDisk& after,
+                                   Node then) const {
+  const std::unique_ptr<SimDisk> synced_before = before.DurableImage();
+  const std::unique_ptr<SimDisk> synced_after = after.DurableImage();
+  for (const auto& [was, is] :
+       {std::pair(&before, &after), std::pair(synced_before.get(), synced_after.get())}) {
+    const Found left = Survey(*is);
+    if (then == Node::kMustStart && !left->starts.ok()) return left->starts;
+    if (absl::Status status = Judge(node, *Survey(*was), *left); !status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status FaultAtlas::MayWipe(raft::NodeId node) const {
@@ -275,14 +306,14 @@ absl::Status FaultAtlas::MayWipe(raft::NodeId node) const {
 absl::Status FaultAtlas::MayForget(raft::NodeId node) const {
   const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
   after->DropCache();
-  return Judge(node, *Survey(*members_.at(node)->Clone()), *Survey(*after));
+  const std::unique_ptr<SimDisk> before = members_.at(node)->Clone();
+  before->ComeClean();
+  return MayBecome(node, *before, *after, Node::kMayFail);
 }
 
 absl::Status FaultAtlas::MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left,
                                    Node then) const {
-  const Found after = Survey(left);
-  if (then == Node::kMustStart && !after->starts.ok()) return after->starts;
-  return Judge(node, *Survey(kept), *after);
+  return MayBecome(node, kept, left, then);
 }
 
 absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& lie) const {
@@ -315,13 +346,21 @@ raft::Index FaultAtlas::KnownCommitted(raft::NodeId node) const {
   return disk == nullptr ? 0 : Survey(*disk->DurableImage())->commit;
 }
 
-bool FaultAtlas::MayTear(const std::vector<raft::NodeId>& nodes) const {
-  return nodes.size() < Majority();
+bool FaultAtlas::WouldElect(raft::NodeId candidate, raft::NodeId voter) const {
+  const Found asks = SurveyMember(candidate);
+  const Found gives = SurveyMember(voter);
+  return asks->starts.ok() && asks->whole && gives->starts.ok() &&
+         std::tie(asks->promised_term, asks->promised) >=
+             std::tie(gives->promised_term, gives->promised);
 }
 
 bool FaultAtlas::SomebodyCanLead(const Change& change) const {
   const auto wins = [&](const Holding& candidate) {
     if (!candidate.whole) return false;
+    // Who does not know that a change is committed asks the voters of the configuration before it.
+    const bool knows_voters =
+        candidate.changes.empty() || *candidate.changes.rbegin() <= candidate.commit;
+    if (!knows_voters) return false;
     const auto votes = [&candidate](const Holding& voter) {
       return voter.starts.ok() && std::tie(candidate.promised_term, candidate.promised) >=
                                       std::tie(voter.promised_term, voter.promised);

@@ -37,8 +37,8 @@
 //      since, it would commit those;
 //   6. what it does not know that it lost has no change of the configuration: the majority of a
 //      configuration that was left behind could elect it;
-//   7. a member that starts and has lost nothing has a log as up to date as what a majority
-//      promises, itself included. A suspicion may be about more than there ever was (no bound but
+//   7. a member that starts, has lost nothing and knows the last change of the configuration to be
+//      committed has a log as up to date as what a majority promises, itself included. A suspicion may be about more than there ever was (no bound but
 //      the node's term is left), and when a majority holds such ones the cluster waits for ever.
 //
 // A member that was wiped is lost for good: it has no copy, it promises nothing, it neither starts
@@ -46,9 +46,10 @@
 // by silence, so what it acknowledged and voted still counts where it was counted, and only what
 // it would be needed for is asked (1, 2 and 7). Whether nobody speaks for it is for the oracles.
 //
-// Only what is certain to survive a crash counts of the others: what they would lose with their
-// power is no copy, and lies of their disks that are not out yet count as if they were. What is
-// under way in the network is not looked at: 4 and 5 hold for answers that were sent to others
+// Only what is certain to survive a crash counts as a copy of the others, and lies of their disks
+// that are not out yet count as if they were; but what they promise counts although they would
+// forget it with their power. A fault is judged both ways, with that power loss and without. What
+// is under way in the network is not looked at: 4 and 5 hold for answers that were sent to others
 // before, but nothing sent *to* the member in its old life may reach the new one. Its connections
 // have died with it; whoever rolls back a node that is down has to see to that again
 // (Network::Reset).
@@ -89,7 +90,7 @@ class FaultAtlas {
     raft::Index commit = 0;
     std::map<raft::Index, raft::Term> intact;
     std::set<raft::Index> changes;  // of the configuration, among them
-    raft::Index promised = 0;       // last entry promised, and its term
+    raft::Index promised = 0;       // up to which index and term entries are promised
     raft::Term promised_term = 0;
     bool whole = false;  // it has lost nothing, so its log ends with what it promises
 
@@ -137,16 +138,17 @@ class FaultAtlas {
   absl::Status MayMisread(raft::NodeId node, const MisdirectedRead& lie) const;
   // Whether a node starts with that disk, which is used up; if not, why.
   static absl::Status Starts(SimDisk& disk, const storage::Options& options);
+  // Whether what a node with that disk has lost, if anything, was most likely never written. The disk
+  // is used up.
+  static bool HasLostNothingButBlanks(SimDisk& disk, const storage::Options& options);
   // OK if the member starts and has lost nothing: without any other it has all that it promised.
   absl::Status IsWhole(raft::NodeId node) const;
   // Of the last change of the configuration that is on the member's disk; 0 if there is none.
   raft::Index LastChange(raft::NodeId node) const;
   // Up to where the member knows, when it has lost its power, that entries are committed.
   raft::Index KnownCommitted(raft::NodeId node) const;
-  // Whether a power loss of these nodes may leave torn sectors that are neither old nor new
-  // (SimDisk::Tearing): not if it hits a majority, because then no one can tell which of the torn
-  // records were acknowledged.
-  bool MayTear(const std::vector<raft::NodeId>& nodes) const;
+  // Whether the log of `candidate` is good enough for the vote of `voter`, and it would ask for it.
+  bool WouldElect(raft::NodeId candidate, raft::NodeId voter) const;
 
  private:
   class Change;  // of one member
@@ -155,9 +157,16 @@ class FaultAtlas {
   Found Survey(SimDisk& disk) const;
   // Of the member, as it is; not of one that was wiped.
   Found SurveyMember(raft::NodeId node) const;
+  // Of any node: what it has for certain, and all that it may promise. A mark that nobody has
+  // synced may be all that it knows a loss from.
+  Found SurveyOther(const SimDisk& disk) const;
   static Found SurveyWiped();
   // The same without a memory. `lie`, if there is one, is armed for the recovery.
   Holding Recover(SimDisk& disk, const MisdirectedRead* lie) const;
+  // Judges what a fault makes of a disk as reads show it, and what a loss of power would leave of
+  // both then: what a node knows of a loss it may know from a mark that nobody has synced. Both
+  // disks are used up.
+  absl::Status MayBecome(raft::NodeId node, SimDisk& before, SimDisk& after, Node then) const;
   absl::Status Judge(raft::NodeId node, const Holding& before, const Holding& after) const;
   absl::Status JudgeEntries(const Change& change) const;
   absl::Status JudgeVote(const Change& change) const;

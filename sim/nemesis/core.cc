@@ -90,6 +90,23 @@ std::vector<raft::NodeId> Nemesis::FitForCore() {
   return fit;
 }
 
+bool Nemesis::CanElectAlone(const std::vector<raft::NodeId>& core) {
+  const std::unique_ptr<FaultAtlas> atlas = AtlasFor(core.front());
+  if (atlas == nullptr) return false;
+  const size_t majority = omniscience_->newest_conf().voters.size() / 2 + 1;
+  const raft::Index settled = omniscience_->newest_conf_index();
+  return std::any_of(core.begin(), core.end(), [&](raft::NodeId candidate) {
+    const Process& process = *cluster_->Find(candidate);
+    const bool runs = process.state() == Process::State::kUp;
+    const raft::Index commit = runs ? process.replica()->raft().commit() : 0;
+    if (std::max(commit, atlas->KnownCommitted(candidate)) < settled) return false;
+    const auto votes = std::count_if(core.begin(), core.end(), [&](raft::NodeId voter) {
+      return atlas->WouldElect(candidate, voter);
+    });
+    return static_cast<size_t>(votes) >= majority;
+  });
+}
+
 void Nemesis::HealCore(const std::vector<raft::NodeId>& core) {
   const auto inside = [&core](raft::NodeId node) {
     return std::find(core.begin(), core.end(), node) != core.end();

@@ -1018,6 +1018,11 @@ void Nemesis::Ask(const FaultCommand& command) {
   // Nobody takes members away where one is missing already.
   if (command.fault == Fault::kMembership && Replacing()) return;
   const std::vector<std::string>& words = command.words;
+  for (size_t i = 0; i + 1 < words.size(); ++i) {
+    raft::NodeId removed = raft::kNoNode;
+    if (command.fault != Fault::kMembership || words[i] != "REMOVE") continue;
+    if (absl::SimpleAtoi(words[i + 1], &removed) && !CanDoWithout(removed)) return;
+  }
   if (words[0] == "JOINT") return AskForJoint(command);
   const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
   if (adds && words[2] == absl::StrCat(cluster_->NextJoiner())) cluster_->StartJoiner();
@@ -1033,6 +1038,19 @@ void Nemesis::Ask(const FaultCommand& command) {
   });
 }
 
+// Whether, without that voter, a majority of the others has all that it ever had. Who doubts that
+// gives its vote only to a log that may be longer than any there is.
+bool Nemesis::CanDoWithout(raft::NodeId removed) {
+  const raft::ConfState& conf = omniscience_->newest_conf();
+  if (!raft::IsVoter(conf, removed)) return true;
+  const std::unique_ptr<FaultAtlas> atlas = AtlasFor(removed);
+  if (atlas == nullptr) return false;
+  const auto whole = std::count_if(conf.voters.begin(), conf.voters.end(), [&](raft::NodeId voter) {
+    return voter != removed && atlas->IsWhole(voter).ok();
+  });
+  return static_cast<size_t>(whole) >= (conf.voters.size() - 1) / 2 + 1;
+}
+
 void Nemesis::AskOf(raft::NodeId node, const std::vector<std::string>& words,
                     const std::function<void(bool ok, bool in_doubt)>& told) {
   Remark(absl::StrCat("operator asks node ", node, ": ", absl::StrJoin(words, " ")));
@@ -1044,16 +1062,19 @@ void Nemesis::AskOf(raft::NodeId node, const std::vector<std::string>& words,
 }
 
 // A careful operator looks at the others first. Who does not know yet that the node is gone may
-// want its vote; who does not know what its disk had may need its answer, and would wait for ever
-// (seeds 4793 and 7580).
+// want its vote. Who does not know what its disk had may need its answer, and would wait for ever;
+// but if it may have been durable no answer helps, it waits for a leader, which may take until
+// there is another one.
 bool Nemesis::IsMissedByNobody(raft::NodeId node) {
   const std::vector<raft::NodeId> members = raft::AllMembers(omniscience_->newest_conf());
   return std::all_of(members.begin(), members.end(), [&](raft::NodeId member) {
     const Process* process = cluster_->Find(member);
     if (process == nullptr || process->state() != Process::State::kUp) return false;
     const raft::Raft& raft = process->replica()->raft();
-    return !process->replica()->repairing() && !raft.suspicion().has_value() &&
-           !raft::IsMember(raft.conf(), node);
+    const bool asks = process->replica()->repairing() ||
+                      (raft.suspicion().has_value() &&
+                       raft.suspicion()->evidence == raft::Suspicion::Evidence::kBlank);
+    return !asks && !raft::IsMember(raft.conf(), node);
   });
 }
 

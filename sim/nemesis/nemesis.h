@@ -186,6 +186,9 @@ class Nemesis {
   // ever promised. Empty when it is a matter of opinion who is a voter, or may become one. After
   // Stop.
   std::vector<raft::NodeId> FitForCore();
+  // Whether one of these can be elected by the others alone. Who does not know that the last change
+  // of the configuration is committed asks the voters of the one before.
+  bool CanElectAlone(const std::vector<raft::NodeId>& core);
   // Takes back what there is on and between the nodes of the core, which are all of FitForCore and
   // a majority, and starts those that are down. The others stay as they are, or become worse. None
   // of them can lead, unless all of the core hears it and is heard.
@@ -309,6 +312,7 @@ class Nemesis {
   bool Replace(raft::NodeId node, Wiped& wiped);
   void AskAboutWiped(const std::vector<std::string>& words);
 
+  bool CanDoWithout(raft::NodeId removed);
   void Ask(const FaultCommand& command);
   // `told` hears whether it is done, and whether nobody knows.
   void AskOf(raft::NodeId node, const std::vector<std::string>& words,

@@ -186,8 +186,15 @@ uint64_t Process::LuckOfDeath(absl::string_view name) {
 
 void Process::LosePower(uint64_t luck) {
   Random chance = Random::Stream(luck, "sectors");
-  const bool tears = luck != 0 && outlet_->MayTear();
-  disk_.Crash(chance, tears ? SimDisk::Tearing::kAny : SimDisk::Tearing::kNothingKept);
+  SimDisk::Tearing tearing = SimDisk::Tearing::kNothingKept;
+  if (luck != 0 && outlet_->MayTear()) {
+    if (chance.Chance(1, 2) && outlet_->MayMix(id())) {
+      tearing = SimDisk::Tearing::kAny;
+    } else if (outlet_->MaySplit()) {
+      tearing = SimDisk::Tearing::kWhole;
+    }
+  }
+  disk_.Crash(chance, tearing);
 }
 
 void Process::Forget() {

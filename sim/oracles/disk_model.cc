@@ -8,6 +8,17 @@
 #include "sim/oracles/describe.h"
 
 namespace raftkv::sim {
+namespace {
+
+// The suspicion keeps the promise of the entry until the log has made up for it. A lie may make it
+// too small: of a later term it refuses the same votes, but of a smaller index it may end too
+// early.
+bool Outlasts(const std::optional<raft::Suspicion>& suspicion, raft::Index index, raft::Term term) {
+  return suspicion && suspicion->index >= index &&
+         raft::UpToDate(suspicion->index, suspicion->term, {index, term, {}});
+}
+
+}  // namespace
 
 DiskModel::Slot DiskModel::SlotOf(const raft::Entry& entry) {
   return Slot{entry.term, HashEntry(entry)};
@@ -153,8 +164,9 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
     }
   }
   if (found_last <= kept) return {};
-  // Behind that: the old entries, all of them, or the first few of the new ones.
-  bool old_tail = found_last >= last();
+  // Behind that: the old entries, all of them or up to what is lost, or the first few of the new
+  // ones.
+  bool old_tail = found_last >= last() || MayBeGone(found_last + 1, found);
   bool new_tail = may_be_cut && found_last - kept <= job_->slots.size();
   for (raft::Index i = std::max(kept + 1, first); i <= found_last; ++i) {
     const Slot* slot = i <= last() ? is_.Find(i) : FindUnread(i);
@@ -168,8 +180,7 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
 
 // A suspicion covers everything that was durable, or it is too small.
 bool DiskModel::Covers(const std::optional<raft::Suspicion>& suspicion) const {
-  return suspicion && raft::UpToDate(suspicion->index, suspicion->term,
-                                     raft::Suspicion{last(), TermAt(last()).value_or(0), {}});
+  return Outlasts(suspicion, last(), TermAt(last()).value_or(0));
 }
 
 bool DiskModel::MayBeGone(raft::Index index, const raft::Recovered& found) const {
@@ -231,18 +242,6 @@ void DiskModel::SuspicionDropped(const std::optional<raft::Suspicion>& rest) {
 
 // --- Disks that lie
 
-namespace {
-
-// The suspicion keeps the promise of the entry until the log has made up for it. A lie may make it
-// too small: of a later term it refuses the same votes, but of a smaller index it may end too
-// early.
-bool Outlasts(const std::optional<raft::Suspicion>& suspicion, raft::Index index, raft::Term term) {
-  return suspicion && suspicion->index >= index &&
-         raft::UpToDate(suspicion->index, suspicion->term, {index, term, {}});
-}
-
-}  // namespace
-
 void DiskModel::Watch() {
   RAFTKV_CHECK(!InDoubt());
   watched_ = Watched{is_, {is_.hard}, {is_.snapshot}, {}};
@@ -279,6 +278,7 @@ void DiskModel::RolledBack() {
   for (const auto& [index, term] : was.lost) {
     if (!is_.lost.contains(index)) ForgetEntry(index, term);
   }
+  rolled_back_ = true;
   ForgetVotes();
 }
 
@@ -292,6 +292,18 @@ void DiskModel::ForgetEntry(raft::Index index, raft::Term term) {
 void DiskModel::ForgetThrough(raft::Index index) {
   forgotten_through_ = std::max(forgotten_through_, index);
   newly_forgotten_.through = std::max(newly_forgotten_.through, index);
+}
+
+// A suspicion that the disk had at that time, of more than there was, is back as well. It promises
+// what was only written, and forgotten, later.
+void DiskModel::PromiseAgain(const raft::Suspicion& suspicion) {
+  std::erase_if(newly_forgotten_.entries, [&](const auto& entry) {
+    const auto [index, term] = entry;
+    if (!Outlasts(suspicion, index, term)) return false;
+    is_.lost[index] = term;
+    given_up_.erase(index);
+    return true;
+  });
 }
 
 void DiskModel::ForgetVotes() {
@@ -490,6 +502,7 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
   }
   job_.reset();
   switch_.reset();
+  if (std::exchange(rolled_back_, false) && found.suspicion) PromiseAgain(*found.suspicion);
   is_.suspicion = found.suspicion;
   EndSuspicion();
   if (!is_.suspicion) is_.lost.clear();

@@ -55,6 +55,8 @@ class DiskModel {
   void Watch();
   // A lie has come to light that the next recovery is about.
   bool InDoubt() const { return lie_ != Lie::kNone; }
+  // The next recovery tells what of it is forgotten.
+  bool RollbackOpen() const { return rolled_back_; }
   // It was written. Without effect while InDoubt().
   void EndWatch();
   // The next recovery may find, of each thing written since Watch, what was there before or
@@ -144,6 +146,7 @@ class DiskModel {
   void NoteForgotten(const raft::Recovered& found, const std::vector<Slot>& slots);
   void ForgetEntry(raft::Index index, raft::Term term);
   void ForgetThrough(raft::Index index);
+  void PromiseAgain(const raft::Suspicion& suspicion);
   void ForgetVotes();
   const Slot* FindUnread(raft::Index index) const;
   bool Raised(const raft::HardState& hard) const;
@@ -170,6 +173,7 @@ class DiskModel {
   std::optional<raft::SnapshotMeta> switch_;
   std::optional<Watched> watched_;
   Lie lie_ = Lie::kNone;
+  bool rolled_back_ = false;  // since the last recovery
   // Behind the end of the log: a recovery took them for missing by a misread. Until something is
   // written over them the next recovery may find them.
   std::map<raft::Index, Slot> unread_;

@@ -59,23 +59,32 @@ void Omniscience::Damaged(const replica::Replica& replica) {
   NodeOf(replica.raft().id()).disk.Damage(replica.raft().commit());
 }
 
+// Whether a majority without `id` has the entry or promises it. Who was wiped since keeps its
+// promise by silence: it votes for nobody.
+bool Omniscience::OthersHold(raft::NodeId id, const raft::Entry& entry) const {
+  return Majority(newest_conf(), [&](raft::NodeId other) {
+    const Node* at = FindNode(other);
+    return other != id && at != nullptr &&
+           (at->disk.MayHold(entry.index, entry.term) ||
+            at->disk.Promises(entry.index, entry.term));
+  });
+}
+
 // Whoever gives an entry up vouches for it no more, and needs a proof that nobody has counted on
-// it.
+// it: it may be committed by others alone (paper, figure 8).
 void Omniscience::CheckGivenUp(raft::NodeId id, Node& node) {
   if (!node.disk.has_given_up()) return;
   for (const auto& [index, term] : node.disk.TakeGivenUp()) {
     node.acknowledged = std::min(node.acknowledged, index - 1);
     if (index > ghost_.size() || ghost_[index - 1].entry.term != term) continue;
+    if (OthersHold(id, ghost_[index - 1].entry)) continue;
     judge_->Fail(Oracle::kPromises,
                  absl::StrCat("node ", id, " gives up ", DescribeEntry(ghost_[index - 1].entry),
-                              ", which is committed"));
+                              ", which is committed and on no majority of the others"));
   }
 }
 
-void Omniscience::DiskRolledBack(raft::NodeId node) {
-  NodeOf(node).disk.RolledBack();
-  if (judging_) CheckForgotten(node, NodeOf(node));
-}
+void Omniscience::DiskRolledBack(raft::NodeId node) { NodeOf(node).disk.RolledBack(); }
 
 void Omniscience::CheckForgotten(raft::NodeId id, Node& node) {
   const raft::HardState& hard = node.disk.hard_state();
@@ -90,12 +99,7 @@ void Omniscience::CheckForgotten(raft::NodeId id, Node& node) {
   const DiskModel::Forgotten forgotten = node.disk.TakeForgotten();
   const auto check = [&](raft::Index index) {
     const raft::Entry& entry = ghost_[index - 1].entry;
-    const auto held = [&](raft::NodeId other) {
-      const Node* at = FindNode(other);
-      return other != id && at != nullptr && !wiped_.contains(other) &&
-             (at->disk.MayHold(index, entry.term) || at->disk.Promises(index, entry.term));
-    };
-    if (Majority(newest_conf(), held)) return;
+    if (OthersHold(id, entry)) return;
     judge_->Fail(Oracle::kPromises,
                  absl::StrCat("the disk of node ", id, " forgets ", DescribeEntry(entry),
                               ", which is committed and on no majority of the others"));
@@ -117,7 +121,7 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
     return StartedAfterWipe(raft.id(), *life, &recovered);
   }
   Node& node = NodeOf(raft.id());
-  const bool in_doubt = node.disk.InDoubt();
+  const bool forgets = node.disk.InDoubt() || node.disk.RollbackOpen();
   const std::string wrong = node.disk.Recover(recovered);
   if (!judging_) {
     if (recovered.snapshot.index > 0) {
@@ -140,7 +144,7 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
   if (recovered.snapshot.index > 0) {
     CheckMembership(raft.id(), recovered.snapshot.index, recovered.snapshot.conf);
   }
-  if (in_doubt) CheckForgotten(raft.id(), node);
+  if (forgets) CheckForgotten(raft.id(), node);
   CheckGivenUp(raft.id(), node);
   node.compared_commit = raft.log().base();
   node.applied = raft.applied();

@@ -240,6 +240,7 @@ class Omniscience final : public Witness {
   void FollowMembership(raft::Index index, const raft::ConfState& conf);
 
   // What the node has given up is not committed.
+  bool OthersHold(raft::NodeId id, const raft::Entry& entry) const;
   void CheckGivenUp(raft::NodeId id, Node& node);
   // What the node's disk has lied away is needed by nobody.
   void CheckForgotten(raft::NodeId id, Node& node);

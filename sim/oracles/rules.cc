@@ -31,6 +31,7 @@ void Rules::BeforeTurn(const raft::Raft& raft) {
   ticks_ = raft.ticks();
   offered_snapshot_ = raft.offered_snapshot().index;
   transfer_target_ = raft.transfer_target();
+  transfer_began_ = raft.transfer_began();
   rows_.clear();
   if (raft.progress() == nullptr) return;
   for (const raft::Progress& peer : *raft.progress()) {
@@ -127,6 +128,14 @@ std::string Rules::Heeds(const Turn& turn, const raft::VoteRequest& request) {
   // Of a higher term it may keep silent: it hears a leader.
   if (heard_->term > raft.term()) return {};
   Owe(Answer::kToVoteRequest);
+  const bool gave = heard_->term == raft.term() && raft.vote() == heard_->from;
+  const bool campaigned = silence_ + raft.ticks() - ticks_ >= raft.options().election_ticks;
+  if (!gave && !campaigned && turn.before.role() == raft::RoleName::kFollower &&
+      raft.role() == raft::RoleName::kFollower && raft.leader() == raft::kNoNode &&
+      raft.election_elapsed() < silence_) {
+    return absl::StrCat("gives node ", heard_->from,
+                        " no vote, and lets it start its election timer again");
+  }
   // With lease reads a node gives no vote for a while after it has started.
   if (request.pre_vote || heard_->term < raft.term() || raft.vote() != raft::kNoNode ||
       raft.leader() != raft::kNoNode || raft.suspicion().has_value() ||
@@ -199,8 +208,10 @@ std::string Rules::Leadership(const Turn& turn) {
     return absl::StrCat("leads term ", raft.term(),
                         " and gives the others less than an election timeout to answer");
   }
-  const bool hands_over =
-      turn.led && transfer_target_ != raft::kNoNode && raft.transfer_target() == transfer_target_;
+  // The same as before the turn, not the next one to the same node.
+  const bool hands_over = turn.led && transfer_target_ != raft::kNoNode &&
+                          raft.transfer_target() == transfer_target_ &&
+                          raft.transfer_began() == transfer_began_;
   if (!hands_over) transfer_ticks_ = 0;
   if (!turn.led) return {};
   if (hands_over) {

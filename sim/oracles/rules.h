@@ -89,6 +89,7 @@ class Rules {
   uint64_t ticks_ = 0;
   raft::Index offered_snapshot_ = 0;
   raft::NodeId transfer_target_ = raft::kNoNode;
+  uint64_t transfer_began_ = 0;
   std::vector<Row> rows_;  // of a leader
 
   const raft::Message* heard_ = nullptr;

@@ -158,7 +158,9 @@ std::string DescribeEvent(const replica::Event& event) {
             return absl::StrCat("may have lost entries up to ", e.suspicion.index, ": ", e.what);
           },
           [](const replica::SuspicionDropped& e) {
-            return absl::StrCat("gives up what it may have lost up to ", e.suspicion.index);
+            return e.rest
+                       ? absl::StrCat("has lost nothing behind ", e.rest->index)
+                       : absl::StrCat("gives up what it may have lost up to ", e.suspicion.index);
           },
           [](const auto&) { return std::string(); },
       },

@@ -38,8 +38,8 @@ std::optional<std::string> CoreDuties::Do() {
   if (done || waits_for_.empty()) return std::nullopt;
   return absl::StrCat("nodes ", absl::StrJoin(core_, " "), ", healed at ", began_ / kMillisecond,
                       " ms, have done: ", done_.empty() ? "nothing" : absl::StrJoin(done_, ", "),
-                      "; wait ", (kTimeouts * election_timeout_ + kForDisks) / kMillisecond,
-                      " ms for ", waits_for_, "\n", WhereEverybodyIs());
+                      "; wait ", patience_ / kMillisecond, " ms for ", waits_for_, "\n",
+                      WhereEverybodyIs());
 }
 
 Process* CoreDuties::Leader() const {
@@ -55,10 +55,12 @@ Process* CoreDuties::Leader() const {
   return 2 * followers > core_.size() ? leader : nullptr;
 }
 
-bool CoreDuties::Wait(const std::string& what, const std::function<bool()>& goal) {
+bool CoreDuties::Wait(const std::string& what, const std::function<bool()>& goal,
+                      uint64_t messages) {
   const Time from = cluster_->scheduler().now();
   waits_for_ = what;
-  if (!run_until_(kTimeouts * election_timeout_ + kForDisks, goal)) return false;
+  patience_ = kTimeouts * election_timeout_ + kForDisks + messages * kForMessage;
+  if (!run_until_(patience_, goal)) return false;
   waits_for_.clear();
   done_.push_back(
       absl::StrCat(what, " (", (cluster_->scheduler().now() - from) / kMillisecond, " ms)"));
@@ -102,17 +104,22 @@ bool CoreDuties::TakeIn() {
     return false;
   }
   raft::Index to = 0;
+  // With the smallest windows each entry, and each piece of a snapshot, waits for the one before.
+  uint64_t messages = 0;
   for (const raft::NodeId node : core_) {
     const Process* process = cluster_->Find(node);
-    if (process->state() == Process::State::kUp) {
-      to = std::max(to, process->replica()->raft().commit());
-    }
+    if (process->state() != Process::State::kUp) continue;
+    const replica::Replica& replica = *process->replica();
+    to = std::max(to, replica.raft().commit());
+    messages = std::max(
+        messages, replica.raft().log().last() - replica.raft().log().base() +
+                      replica.snapshot_bytes() / cluster_->settings().replica.snapshot_chunk_bytes);
   }
-  if (!Wait(absl::StrCat("node ", joiner, " to be up to date"), [&] {
-        const Process* process = cluster_->Find(joiner);
-        return process->state() == Process::State::kUp &&
-               process->replica()->raft().applied() >= to;
-      })) {
+  const auto is_up_to_date = [&] {
+    const Process* process = cluster_->Find(joiner);
+    return process->state() == Process::State::kUp && process->replica()->raft().applied() >= to;
+  };
+  if (!Wait(absl::StrCat("node ", joiner, " to be up to date"), is_up_to_date, messages)) {
     return false;
   }
   const Words promote = {"KV.MEMBER", "PROMOTE", name};

@@ -24,6 +24,8 @@ class CoreDuties {
   // Of the longest election timeout there is; and besides, for recoveries and what they read.
   static constexpr uint64_t kTimeouts = 10;
   static constexpr Time kForDisks = 2 * kSecond;
+  // Of those that wait for each other: there, onto a disk, and back.
+  static constexpr Time kForMessage = 25 * kMillisecond;
 
   // Lets the run go on until the goal is reached, at most for this long; true when it was.
   using RunUntil = std::function<bool(Time span, const std::function<bool()>& goal)>;
@@ -43,7 +45,7 @@ class CoreDuties {
   // The leader that most of the core follows and that has committed something in its term; null
   // when there is none.
   Process* Leader() const;
-  bool Wait(const std::string& what, const std::function<bool()>& goal);
+  bool Wait(const std::string& what, const std::function<bool()>& goal, uint64_t messages = 0);
   // Asks one node after the other, in the words, until the answer is OK; or, with a goal, until
   // that is reached.
   bool Ask(const std::string& what, const std::function<Words()>& words,
@@ -58,6 +60,7 @@ class CoreDuties {
   const Omniscience* omniscience_;
   Time election_timeout_;
   RunUntil run_until_;
+  Time patience_ = 0;  // with what it waits for
   Operator operator_;
   Time began_;
   uint64_t asked_ = 0;

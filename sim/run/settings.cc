@@ -206,7 +206,7 @@ void DrawStreams(Random random, RunSettings* run) {
   links.min_backoff_us = random.Between(1, 50) * kMillisecond;
   links.max_backoff_us = links.min_backoff_us * random.Between(1, 10);
   links.max_outbox_bytes = OneOf(random, {4'000, 50'000, 64 << 20});
-  links.max_handed_over_bytes = OneOf(random, {500, 10'000, 1 << 20});
+  links.max_handed_over_bytes = OneOf(random, {1'500, 10'000, 1 << 20});
   cluster.stream.split_per_mille = static_cast<uint32_t>(OneOf(random, {0, 50, 500}));
   if (run->profile != Profile::kQuiet) {
     cluster.stream.break_per_mille = static_cast<uint32_t>(OneOf(random, {0, 0, 2, 10}));

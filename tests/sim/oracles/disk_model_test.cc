@@ -211,6 +211,30 @@ TEST_F(DiskModelTest, ARepairMayTakeASnapshotOfALaterTermWithThatTerm) {
   EXPECT_NE(DiskModel(model_).Recover(Found({2, 0}, 1, {2, 2, 2})), "") << "the vote is gone";
 }
 
+// A cut that a crash prevented, and rot behind it: the log ends where the rot begins.
+TEST_F(DiskModelTest, WhatAWriteUnderWayWouldHaveCutMayBeLostToRot) {
+  model_.PersistHandedOut(Write(/*keep=*/2, {4}));
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 2})), "");
+  model_.Damage(/*commit=*/3);
+  EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2, 2})), "");
+}
+
+TEST_F(DiskModelTest, ASuspicionCoversIndexAndTerm) {
+  raft::Recovered found = Found({9, 0}, 1, {2});
+  raft::PersistJob job;
+  job.hard_state = raft::HardState{9, 0};
+  model_.PersistHandedOut(job);
+  model_.PersistDone();
+  const auto recover = [&](raft::Index index, raft::Term term) {
+    found.suspicion = raft::Suspicion{index, term, {}};
+    return DiskModel(model_).Recover(found);
+  };
+  EXPECT_EQ(recover(4, 2), "");
+  EXPECT_EQ(recover(5, 9), "");
+  EXPECT_NE(recover(4, 1), "");
+  EXPECT_NE(recover(3, 9), "") << "a snapshot of entry 3 would end it";
+}
+
 // --- Disks that lie
 
 // Entries 5 and 6 and another vote, written since the watch began; entry 4 was replaced.
@@ -328,6 +352,25 @@ TEST_F(LyingDiskTest, ARolledBackDiskIsExactlyWhatItWas) {
   EXPECT_NE(DiskModel(model_).Recover(Found(then_, 1, {2, 2})), "");
   EXPECT_NE(DiskModel(model_).Recover(Found(then_, 1, {2, 2, 4})), "");
   EXPECT_EQ(model_.Recover(Found(then_, 1, {2, 2, 2})), "");
+}
+
+// What the disk was suspected to have lost when it was remembered was more than there was.
+TEST_F(DiskModelTest, ARolledBackDiskPromisesWhatItsSuspicionCovers) {
+  raft::Recovered then = Found({2, 3}, 1, {2, 2});
+  then.suspicion = raft::Suspicion{5, 2, raft::Suspicion::Evidence::kBlank};
+  EXPECT_EQ(model_.Recover(then), "");
+  model_.Watch();
+  model_.PersistHandedOut(Write(3, {2, 2, 2}));
+  model_.PersistDone();
+  model_.RolledBack();
+  EXPECT_TRUE(model_.RollbackOpen());
+  EXPECT_EQ(model_.Recover(then), "");
+  EXPECT_FALSE(model_.RollbackOpen());
+  EXPECT_TRUE(model_.Promises(4, 2));
+  EXPECT_TRUE(model_.Promises(5, 2));
+  EXPECT_FALSE(model_.GaveUp(5, 2));
+  EXPECT_TRUE(model_.GaveUp(6, 2));
+  EXPECT_EQ(model_.TakeForgotten().entries, (std::map<raft::Index, raft::Term>{{6, 2}}));
 }
 
 TEST_F(DiskModelTest, WhoMisreadsMissesEntriesAndNothingElse) {

@@ -152,36 +152,56 @@ TEST_F(RulesTest, AnOrderOfAnOldLeaderIsNone) {
               HasSubstr("because a leader of term 1, node 3"));
 }
 
+TEST_F(RulesTest, ARefusedCandidateDoesNotStartTheElectionTimerAgain) {
+  node_.Hear(3, 1, AppendRequest{.entries = {raft::Command(1, 1, "x")}});
+  node_.Settle();
+  node_->ForgetLeader();
+  node_.Ticks(3);
+  const Message useless(2, 1, 3, VoteRequest{});
+  EXPECT_EQ(Hears(2, 3, VoteRequest{}), "");
+  EXPECT_EQ(node_->election_elapsed(), 3u) << "although it moves to another term";
+  // As if the request that got a vote had been one that did not.
+  node_.Ticks(1);
+  EXPECT_THAT(
+      Turn(&useless, [&] { node_.Hear(3, 3, VoteRequest{.last_index = 1, .last_term = 1}); }),
+      HasSubstr("gives node 2 no vote, and lets it start its election timer again"));
+}
+
 TEST_F(RulesTest, AHandOverEnds) {
   node_.BecomeLeader({2});
+  ASSERT_EQ(node_->TransferLeadership(2), raft::Outcome::kOk);
   std::string wrong;
   uint32_t ticks = 0;
   const uint32_t timeout = node_->options().election_ticks;
-  // It begins anew in the turn in which it ends.
-  for (; ticks < 2 * timeout && wrong.empty(); ++ticks) {
-    wrong = Turn(nullptr, [&] {
-      node_->Tick();
-      if (ticks % 2 == 0) node_.Accept(3, 1);  // somebody hears it
-      if (node_->transfer_target() == raft::kNoNode) node_->TransferLeadership(2);
-    });
+  // Time that passes, and that the node does not hear of.
+  while (wrong.empty() && ++ticks < 2 * timeout) {
+    wrong = Turn(nullptr, [&] { node_->SkipTicks(1); });
   }
   EXPECT_THAT(wrong, HasSubstr("hands over to node 2 for"));
   EXPECT_GT(ticks, timeout);
 }
 
+TEST_F(RulesTest, OneHandOverMayFollowAnother) {
+  node_.BecomeLeader({2});
+  for (uint32_t ticks = 0; ticks < 5 * node_->options().election_ticks; ++ticks) {
+    EXPECT_EQ(Turn(nullptr,
+                   [&] {
+                     node_->Tick();
+                     if (ticks % 2 == 0) node_.Accept(3, 1);  // somebody hears it
+                     if (node_->transfer_target() == raft::kNoNode) node_->TransferLeadership(2);
+                   }),
+              "");
+  }
+}
+
 TEST_F(RulesTest, NothingIsAppendedDuringAHandOver) {
   node_.BecomeLeader({2});
   ASSERT_EQ(node_->TransferLeadership(2), raft::Outcome::kOk);
-  EXPECT_THAT(Turn(nullptr,
-                   [&] {
-                     while (node_->transfer_target() != raft::kNoNode) {
-                       node_.Accept(3, 1);
-                       node_->Tick();
-                     }
-                     node_->Propose(raft::Payload::Copy("x"));
-                     node_->TransferLeadership(2);
-                   }),
-              HasSubstr("appends entry 2 while it hands over to node 2"));
+  Solo appended(raft::FoundingDisk({1, 2, 3}));
+  appended.BecomeLeader({2});
+  appended->Propose(raft::Payload::Copy("x"));
+  ASSERT_EQ(appended->TransferLeadership(2), raft::Outcome::kOk);
+  EXPECT_THAT(Becomes(appended), HasSubstr("appends entry 2 while it hands over to node 2"));
 }
 
 TEST_F(RulesTest, ANewLeaderWaitsForAnswersAsLongAsOthersDo) {

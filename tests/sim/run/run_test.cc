@@ -104,8 +104,15 @@ TEST(RunTest, AClusterAtRestKeepsItsLeaderAndSaysLittle) {
               }
             }),
             "I22");
-  EXPECT_EQ(AtRest([](Cluster& cluster) {
-              for (int i = 0; i < 1'000; ++i) cluster.network().Stream(1, 2, "one more");
+  const auto talk = [](Cluster& cluster) {
+    for (int i = 0; i < 1'000; ++i) cluster.network().Stream(1, 2, "one more");
+  };
+  EXPECT_EQ(AtRest(talk), "nothing") << "it may be about what was before";
+  EXPECT_EQ(AtRest([talk](Cluster& cluster) {
+              for (Time later = 0; later < 10 * kSecond; later += 100 * kMillisecond) {
+                cluster.scheduler().After(later, Actor::kScript,
+                                          [talk, &cluster] { talk(cluster); });
+              }
             }),
             "I23");
 }
