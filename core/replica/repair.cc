@@ -176,8 +176,7 @@ void Repair::Take(Hole& hole, const wire::EntryVerdict& verdict, const raft::Ent
 //     (A later term than that of the entry alone would not do: figure 8 of the paper commits an old
 //     entry although one of a later term was at its index elsewhere.)
 //   - A log that ends in front of the index ends with an entry of such a term T. The leader of T
-//   made
-//     that one, and whatever it made behind it is of T, too.
+//     made that one, and whatever it has behind it is of T, too.
 raft::Index Repair::EndByProof(const Hole& hole) const {
   raft::Index end = kNoEnd;
   for (const auto& [peer, said] : hole.said) {

@@ -139,7 +139,7 @@ bool Cluster::MayMix(raft::NodeId node) const {
   });
 }
 
-bool Cluster::MaySplit() {
+bool Cluster::MaySplit() const {
   return std::all_of(processes_.begin(), processes_.end(), [this](const auto& each) {
     const auto& [id, process] = each;
     if (retired_.contains(id) || without_directory_.contains(id)) return true;

@@ -115,7 +115,7 @@ class Cluster final : public Outlet {
   // are: they run, too, and doubt nothing that they have.
   bool MayMix(raft::NodeId node) const override;
   // If nobody is in doubt of more, and nobody may be who is down.
-  bool MaySplit() override;
+  bool MaySplit() const override;
   void Reopened(raft::NodeId node) override;
 
  private:

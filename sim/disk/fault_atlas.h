@@ -38,8 +38,9 @@
 //   6. what it does not know that it lost has no change of the configuration: the majority of a
 //      configuration that was left behind could elect it;
 //   7. a member that starts, has lost nothing and knows the last change of the configuration to be
-//      committed has a log as up to date as what a majority promises, itself included. A suspicion may be about more than there ever was (no bound but
-//      the node's term is left), and when a majority holds such ones the cluster waits for ever.
+//      committed has a log as up to date as what a majority promises, itself included. A suspicion
+//      may be about more than there ever was (no bound but the node's term is left), and when a
+//      majority holds such ones the cluster waits for ever.
 //
 // A member that was wiped is lost for good: it has no copy, it promises nothing, it neither starts
 // nor is elected, whoever else may run under its id. That is no promise that is broken: it is kept
@@ -138,8 +139,8 @@ class FaultAtlas {
   absl::Status MayMisread(raft::NodeId node, const MisdirectedRead& lie) const;
   // Whether a node starts with that disk, which is used up; if not, why.
   static absl::Status Starts(SimDisk& disk, const storage::Options& options);
-  // Whether what a node with that disk has lost, if anything, was most likely never written. The disk
-  // is used up.
+  // Whether what a node with that disk has lost, if anything, was most likely never written. The
+  // disk is used up.
   static bool HasLostNothingButBlanks(SimDisk& disk, const storage::Options& options);
   // OK if the member starts and has lost nothing: without any other it has all that it promised.
   absl::Status IsWhole(raft::NodeId node) const;

@@ -33,13 +33,13 @@ class Outlet {
   // Whether a power loss may leave sectors that were not synced, whole or torn. Otherwise all of
   // them are as they were.
   virtual bool MayTear() const { return true; }
-  // Whether those of the node may also be mixtures of old and new, if it loses its power now. Nobody
-  // can tell whether such a record was acknowledged, so its node lets nobody lead who has less, and
-  // leads nobody itself.
+  // Whether those of the node may also be mixtures of old and new, if it loses its power now.
+  // Nobody can tell whether such a record was acknowledged, so its node lets nobody lead who has
+  // less, and leads nobody itself.
   virtual bool MayMix(raft::NodeId /*node*/) const { return true; }
   // Whether they may be new in a part of a record and old in the rest. What that takes is given up
   // when everybody has lost it in this way, and waited for when somebody may have had it.
-  virtual bool MaySplit() { return true; }
+  virtual bool MaySplit() const { return true; }
   // The process has begun anew by itself, with what a repair has left on its disk: its connections
   // are gone.
   virtual void Reopened(raft::NodeId node) = 0;
