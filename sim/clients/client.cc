@@ -283,7 +283,8 @@ void Client::LoseSession() {
         std::find(expected_.begin(), expected_.end(), &asked) != expected_.end();
     if (asked.finished || asked.answer.has_value()) {
       asked.finished = true;
-    } else if (asked.maybe_applied) {
+    } else if (asked.maybe_applied || (asked.in_lost_session && asked.operation.counts_once)) {
+      // One behind the answer that says so may have overtaken the one that it is about.
       GiveUp(asked, "the session was lost");
       asked.finished = true;
     } else if (asked.operation.counts_once) {
