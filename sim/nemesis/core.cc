@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
+#include "core/raft/quorum.h"
 #include "sim/nemesis/nemesis.h"
 
 namespace raftkv::sim {
@@ -93,7 +94,7 @@ std::vector<raft::NodeId> Nemesis::FitForCore() {
 bool Nemesis::CanElectAlone(const std::vector<raft::NodeId>& core) {
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(core.front());
   if (atlas == nullptr) return false;
-  const size_t majority = omniscience_->newest_conf().voters.size() / 2 + 1;
+  const size_t majority = raft::MajoritySize(omniscience_->newest_conf().voters.size());
   const raft::Index settled = omniscience_->newest_conf_index();
   return std::any_of(core.begin(), core.end(), [&](raft::NodeId candidate) {
     const Process& process = *cluster_->Find(candidate);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
 #include "core/raft/membership.h"
+#include "core/raft/quorum.h"
 #include "core/wire/peer.h"
 #include "sim/disk/disk_fault.h"
 #include "sim/disk/fault_atlas.h"
@@ -1048,7 +1049,7 @@ bool Nemesis::CanDoWithout(raft::NodeId removed) {
   const auto whole = std::count_if(conf.voters.begin(), conf.voters.end(), [&](raft::NodeId voter) {
     return voter != removed && atlas->IsWhole(voter).ok();
   });
-  return static_cast<size_t>(whole) >= (conf.voters.size() - 1) / 2 + 1;
+  return static_cast<size_t>(whole) >= raft::MajoritySize(conf.voters.size() - 1);
 }
 
 void Nemesis::AskOf(raft::NodeId node, const std::vector<std::string>& words,
