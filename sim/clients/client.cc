@@ -113,8 +113,9 @@ void Client::Attempt() {
     const raft::NodeId next = nodes[(settings_.number + connects_++) % nodes.size()];
     const std::string name =
         world_.decisions->Name([this] { return absl::StrCat(Name(), " connects"); });
-    node_ = world_.decisions->Decide(name, "to node", next,
-                                     [&] { return nodes[random_.Below(nodes.size())]; });
+    node_ = world_.decisions->Decide(name, "to node", next, [&] {
+      return InVain() ? next : nodes[random_.Below(nodes.size())];
+    });
     if (std::find(nodes.begin(), nodes.end(), node_) == nodes.end()) node_ = next;
     connection_ = world_.ports->Connect(this, node_);
     reader_ = wire::RespReplyReader();
@@ -346,6 +347,7 @@ void Client::Settle() {
   std::erase_if(asked_, [](const Asked& asked) { return asked.finished; });
   if (!asked_.empty()) return Retry();
   acknowledged_ = last_sequence_;
+  retries_ = 0;
   const std::string name =
       world_.decisions->Name([this] { return absl::StrCat(Name(), " is done"); });
   if (world_.decisions->Decide(name, "disconnects", 0, [this] { return random_.Chance(1, 16); })) {
@@ -363,9 +365,11 @@ bool Client::AsksTwice() {
 
 void Client::Retry() {
   ++attempt_;
+  ++retries_;
   const std::string name =
       world_.decisions->Name([this] { return absl::StrCat(Name(), " retries"); });
-  if (world_.decisions->Decide(name, "elsewhere", 1, [this] { return random_.Chance(1, 2); })) {
+  if (world_.decisions->Decide(name, "elsewhere", 1,
+                               [this] { return InVain() || random_.Chance(1, 2); })) {
     Disconnect();
   }
   const Time after = world_.decisions->Decide(name, "after", Usual(settings_.before_retry), [this] {

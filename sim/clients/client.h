@@ -1,8 +1,8 @@
 // A client in a closed loop: asks, waits, thinks, asks again.
 //
 // It behaves as a careful program should, and no better. It keeps one connection and asks one to a
-// few things at once. When an answer does not come it goes to another node. What it may do then
-// depends on what it knows:
+// few things at once. When an answer does not come, or says no, it may go to another node; after a
+// few in a row it asks them in turn. What it may do then depends on what it knows:
 //   - reads, and writes that a node promised not to have applied, are simply asked again;
 //   - in a session everything is asked again, under the same sequence, until there is an answer;
 //   - without a session a write without an answer has an unknown outcome, and stays that way.
@@ -66,7 +66,7 @@ class Client final : public Caller {
     Decisions* decisions;
     const Trace* trace;
     Judge* judge;
-    Ports* ports;
+    CallerPorts* ports;
     Workload* workload;
     Recorder* recorder;
     KnownNodes nodes;
@@ -127,6 +127,8 @@ class Client final : public Caller {
   void Disconnect();
   void Retry();
   bool AsksTwice();
+  // One node after the other, then, so that each is asked.
+  bool InVain() const { return retries_ >= 4; }
   void Settle();
   std::string Name() const;
 
@@ -140,6 +142,7 @@ class Client final : public Caller {
   std::deque<AskedGroup> prompted_;
   std::vector<AskedGroup> record_;
   uint64_t connects_ = 0;
+  uint32_t retries_ = 0;  // since the last answer
 
   std::optional<replica::ClientId> connection_;
   raft::NodeId node_ = raft::kNoNode;  // at its other end

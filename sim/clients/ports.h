@@ -27,13 +27,22 @@ class Caller {
   virtual void OnClosed(replica::ClientId connection) = 0;
 };
 
+// What callers do.
+class CallerPorts {
+ public:
+  virtual ~CallerPorts() = default;
+  virtual replica::ClientId Connect(Caller* caller, raft::NodeId node) = 0;
+  virtual void Send(replica::ClientId connection, std::string bytes) = 0;
+  virtual void Close(replica::ClientId connection) = 0;
+};
+
 struct PortOptions {
   Delay delay;
   uint32_t split_per_mille = 0;  // of writes: arrives in two pieces
   uint32_t reset_per_mille = 0;  // of writes: the connection breaks instead
 };
 
-class Ports {
+class Ports final : public CallerPorts {
  public:
   // `find` gives the process of a node that exists, up or not.
   using Find = std::function<Process*(raft::NodeId)>;
@@ -48,10 +57,9 @@ class Ports {
     decisions_->Own(&random_);
   }
 
-  // For callers.
-  replica::ClientId Connect(Caller* caller, raft::NodeId node);
-  void Send(replica::ClientId connection, std::string bytes);
-  void Close(replica::ClientId connection);
+  replica::ClientId Connect(Caller* caller, raft::NodeId node) override;
+  void Send(replica::ClientId connection, std::string bytes) override;
+  void Close(replica::ClientId connection) override;
 
   // For nodes.
   void SendToCaller(replica::ClientId connection, std::string bytes);

@@ -94,7 +94,7 @@ void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) 
         if (tearing == Tearing::kAny) return Put(bytes, number, mixture);
       }
       Put(bytes, number, sector.platter);
-      if (sector.unreadable) inode.unreadable.insert(number);
+      if (sector.unreadable && tearing == Tearing::kAny) inode.unreadable.insert(number);
     };
     if (sector.lost != Sector::Lost::kNo) {
       lose(sector.lost == Sector::Lost::kFailedSync && tearing != Tearing::kNothingKept &&

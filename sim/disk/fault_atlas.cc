@@ -10,6 +10,7 @@
 #include "core/raft/check.h"
 #include "core/raft/configuration.h"
 #include "core/raft/raft.h"
+#include "storage/reserve.h"
 
 namespace raftkv::sim {
 
@@ -183,6 +184,16 @@ bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found)
   return true;
 }
 
+// A bad sector of the reserve is no loss before a full disk makes a segment of it: behind the end
+// of the log it may then be a batch that cannot be read.
+bool ReserveIsBlank(SimDisk& disk) {
+  const auto file = disk.Open(storage::kReserveName, storage::Disk::Mode::kRead);
+  if (!file.ok()) return true;
+  std::string bytes(*(*file)->Size(), '\0');
+  return (*file)->Read(0, bytes.data(), bytes.size()).ok() &&
+         bytes.find_first_not_of('\0') == std::string::npos;
+}
+
 }  // namespace
 
 FaultAtlas::Found FaultAtlas::Survey(SimDisk& disk) const {
@@ -211,6 +222,7 @@ FaultAtlas::Found FaultAtlas::SurveyOther(const SimDisk& disk) const {
   both->promised = std::max(both->promised, read->promised);
   both->promised_term = std::max(both->promised_term, read->promised_term);
   both->whole = both->whole && read->whole;
+  both->reserve = both->reserve && read->reserve;
   return both;
 }
 
@@ -223,6 +235,7 @@ FaultAtlas::Found FaultAtlas::SurveyWiped() {
 FaultAtlas::Holding FaultAtlas::Recover(SimDisk& disk, const MisdirectedRead* lie) const {
   Holding holding;
   MakeReadable(disk);
+  holding.reserve = ReserveIsBlank(disk);
   if (lie != nullptr) disk.Inject(*lie);
   const auto opened = storage::Storage::Open(disk, options_);
   holding.starts = opened.status();
@@ -332,7 +345,8 @@ absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& li
 absl::Status FaultAtlas::IsWhole(raft::NodeId node) const {
   const Found found = SurveyMember(node);
   if (!found->starts.ok()) return found->starts;
-  if (!found->whole) return absl::FailedPreconditionError("it has lost something");
+  if (!found->whole || !found->reserve)
+    return absl::FailedPreconditionError("it has lost something");
   return absl::OkStatus();
 }
 
@@ -356,14 +370,15 @@ bool FaultAtlas::WouldElect(raft::NodeId candidate, raft::NodeId voter) const {
 
 bool FaultAtlas::SomebodyCanLead(const Change& change) const {
   const auto wins = [&](const Holding& candidate) {
-    if (!candidate.whole) return false;
+    if (!candidate.whole || !candidate.reserve) return false;
     // Who does not know that a change is committed asks the voters of the configuration before it.
     const bool knows_voters =
         candidate.changes.empty() || *candidate.changes.rbegin() <= candidate.commit;
     if (!knows_voters) return false;
     const auto votes = [&candidate](const Holding& voter) {
-      return voter.starts.ok() && std::tie(candidate.promised_term, candidate.promised) >=
-                                      std::tie(voter.promised_term, voter.promised);
+      return voter.starts.ok() && voter.reserve &&
+             std::tie(candidate.promised_term, candidate.promised) >=
+                 std::tie(voter.promised_term, voter.promised);
     };
     return change.AtLeast(Majority() - (votes(change.after) ? 1 : 0), votes);
   };

@@ -93,7 +93,8 @@ class FaultAtlas {
     std::set<raft::Index> changes;  // of the configuration, among them
     raft::Index promised = 0;       // up to which index and term entries are promised
     raft::Term promised_term = 0;
-    bool whole = false;  // it has lost nothing, so its log ends with what it promises
+    bool whole = false;    // it has lost nothing, so its log ends with what it promises
+    bool reserve = false;  // holds nothing, and can be read: it will not be a loss in a segment
 
     bool Has(raft::Index index, raft::Term term) const;
     bool Promises(raft::Index index, raft::Term term) const;

@@ -120,8 +120,9 @@ class SimDisk final : public storage::Disk {
   void PowerOff();           // at once, between two operations
   // Applies the loss model and powers on again without a budget. Files opened and locks taken
   // before stay dead: their calls fail.
-  // kWhole: no sector becomes a mixture, garbage or zeros; each is old or new.
-  // kNothingKept: nothing is left to chance; all that was not synced is lost.
+  // kWhole: no sector becomes a mixture, garbage or zeros; each is old or new, and can be read: a
+  // bad one has been replaced for good by the write that is undone.
+  // kNothingKept: as kWhole, and nothing is left to chance; all that was not synced is lost.
   enum class Tearing : uint8_t { kAny, kWhole, kNothingKept };
   void Crash(Random& random, Tearing tearing = Tearing::kAny);
   // The process is gone, the machine is not: as Crash, but nothing is lost.

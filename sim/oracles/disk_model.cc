@@ -207,11 +207,18 @@ void DiskModel::NoteLosses(const raft::Recovered& found, const std::vector<Slot>
     if (i <= found_last && slots[i - found.snapshot.index - 1] == *is_.Find(i)) continue;
     const raft::Term term = *TermAt(i);
     if (promised) {
-      is_.lost[i] = term;
+      Lose(i, term);
+      if (i > found_last) unread_.insert_or_assign(i, *is_.Find(i));
     } else if (!(cut && i > job_->keep)) {
       GiveUp(i, term);
     }
   }
+}
+
+// What was found in its place, and is lost as well, had been replaced by it.
+void DiskModel::Lose(raft::Index index, raft::Term term) {
+  raft::Term& lost = is_.lost[index];
+  lost = std::max(lost, term);
 }
 
 void DiskModel::GiveUp(raft::Index index, raft::Term term) {
@@ -276,7 +283,7 @@ void DiskModel::RolledBack() {
     if (slot == nullptr || *slot != *was.Find(i)) ForgetEntry(i, was.Find(i)->term);
   }
   for (const auto& [index, term] : was.lost) {
-    if (!is_.lost.contains(index)) ForgetEntry(index, term);
+    if (!is_.lost.contains(index) && !Holds(index, term)) ForgetEntry(index, term);
   }
   rolled_back_ = true;
   ForgetVotes();
@@ -300,7 +307,7 @@ void DiskModel::PromiseAgain(const raft::Suspicion& suspicion) {
   std::erase_if(newly_forgotten_.entries, [&](const auto& entry) {
     const auto [index, term] = entry;
     if (!Outlasts(suspicion, index, term)) return false;
-    is_.lost[index] = term;
+    Lose(index, term);
     given_up_.erase(index);
     return true;
   });
@@ -412,7 +419,7 @@ void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Sl
     // The terms of what the snapshot stood for are not known here.
     const raft::Term term = TermAt(is_.snapshot).value_or(0);
     if (promised(is_.snapshot, term)) {
-      is_.lost[is_.snapshot] = term;
+      Lose(is_.snapshot, term);
       forgotten_through_ = std::max(forgotten_through_, is_.snapshot);
     } else {
       ForgetThrough(is_.snapshot);
@@ -422,7 +429,7 @@ void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Sl
     const Slot& slot = *is_.Find(i);
     if (i <= at + slots.size() && slots[i - at - 1] == slot) continue;
     if (promised(i, slot.term)) {
-      is_.lost[i] = slot.term;
+      Lose(i, slot.term);
     } else if (lie_ == Lie::kWrites && watched_->then.Find(i) != nullptr &&
                *watched_->then.Find(i) == slot) {
       GiveUp(i, slot.term);  // no lie has taken it

@@ -160,6 +160,7 @@ class DiskModel {
   bool MayBeGone(raft::Index index, const raft::Recovered& found) const;
   std::string CompareSuspicion(const raft::Recovered& found) const;
   void NoteLosses(const raft::Recovered& found, const std::vector<Slot>& slots);
+  void Lose(raft::Index index, raft::Term term);
   void GiveUp(raft::Index index, raft::Term term);
   void EndSuspicion();
 
@@ -174,8 +175,9 @@ class DiskModel {
   std::optional<Watched> watched_;
   Lie lie_ = Lie::kNone;
   bool rolled_back_ = false;  // since the last recovery
-  // Behind the end of the log: a recovery took them for missing by a misread. Until something is
-  // written over them the next recovery may find them.
+  // Behind the end of the log: a recovery took them for missing by a misread, or because what it
+  // had to read before them was damaged. Until something is written over them the next recovery may
+  // find them, there or in an older file.
   std::map<raft::Index, Slot> unread_;
   // What later writes have replaced, and older files still hold. Where the later ones are lost, or
   // misread, it is found again, with a suspicion about what is missing.

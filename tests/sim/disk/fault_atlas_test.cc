@@ -393,6 +393,18 @@ TEST_F(FaultAtlasTest, WholeIsWhoStartsAndHasLostNothing) {
   EXPECT_FALSE(Atlas().IsWhole(2).ok()) << "it does not start";
 }
 
+// Once a full disk makes a segment of it, it may hide a batch.
+TEST_F(FaultAtlasTest, WhoHasABadReserveIsNotWhole) {
+  WriteAll(5, {2, 1});
+  Inject(1, ReadError{{"reserve", 4096, 1}});
+  EXPECT_FALSE(Atlas().IsWhole(1).ok());
+  Inject(2, BitRot{{"reserve", 4096, 1}, 1, 7});
+  EXPECT_FALSE(Atlas().IsWhole(2).ok());
+  Inject(3, MissingFile{"reserve"});
+  EXPECT_TRUE(Atlas().IsWhole(3).ok());
+  EXPECT_FALSE(MayInject(3, Zeros{{Segment(3), 1024, kToTheEnd}}).ok()) << "nobody could lead";
+}
+
 TEST_F(FaultAtlasTest, TheLastChangeOfTheConfigurationIsKnown) {
   WriteAll(3, {2, 1});
   EXPECT_EQ(Atlas().LastChange(1), 0u);

@@ -171,6 +171,35 @@ TEST_F(DiskModelTest, WhatASuspicionCoversIsPromisedUntilTheLogHasMadeUpForIt) {
   EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2, 2, 2})), "") << "it is over";
 }
 
+// A damaged disk finds what had been replaced in front of what it has lost, and loses that as well.
+TEST_F(DiskModelTest, WhatWasReplacedIsLostAfterWhatReplacedIt) {
+  raft::PersistJob job = Write(2, {3});
+  job.hard_state = raft::HardState{3, 0};
+  model_.PersistHandedOut(job);
+  model_.PersistDone();
+  raft::Recovered found = Found({3, 0}, 1, {2, 2, 2});
+  found.suspicion = raft::Suspicion{9, 3, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Promises(3, 3));
+  found.entries = Entries(2, {2});
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Promises(3, 3));
+  EXPECT_FALSE(model_.Promises(3, 2));
+}
+
+// Another fault may take what had hidden an older copy.
+TEST_F(DiskModelTest, WhatIsLostMayBeFoundAgain) {
+  raft::Recovered found = Found({2, 3}, 1, {2});
+  found.suspicion = raft::Suspicion{4, 2, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  found.entries = Entries(2, {2, 2});
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Holds(3, 2));
+  EXPECT_TRUE(model_.Promises(4, 2));
+  found.entries = Entries(2, {2, 2, 1});
+  EXPECT_NE(model_.Recover(found), "") << "that one never was";
+}
+
 TEST_F(DiskModelTest, ASuspicionThatIsTooSmallCoversNothing) {
   raft::Recovered found = Found({2, 3}, 1, {2});
   found.suspicion = raft::Suspicion{3, 2, {}};
@@ -371,6 +400,20 @@ TEST_F(DiskModelTest, ARolledBackDiskPromisesWhatItsSuspicionCovers) {
   EXPECT_FALSE(model_.GaveUp(5, 2));
   EXPECT_TRUE(model_.GaveUp(6, 2));
   EXPECT_EQ(model_.TakeForgotten().entries, (std::map<raft::Index, raft::Term>{{6, 2}}));
+}
+
+// What has been lost since then is back.
+TEST_F(DiskModelTest, ARolledBackDiskHoldsWhatWasLostLater) {
+  model_.Watch();
+  raft::Recovered lost = Found({2, 3}, 1, {2, 2});
+  lost.suspicion = raft::Suspicion{4, 2, {}};
+  EXPECT_EQ(model_.Recover(lost), "");
+  EXPECT_TRUE(model_.Promises(4, 2));
+  model_.RolledBack();
+  EXPECT_EQ(model_.Recover(Found({2, 3}, 1, {2, 2, 2})), "");
+  EXPECT_TRUE(model_.Holds(4, 2));
+  EXPECT_FALSE(model_.GaveUp(4, 2));
+  EXPECT_TRUE(model_.TakeForgotten().entries.empty());
 }
 
 TEST_F(DiskModelTest, WhoMisreadsMissesEntriesAndNothingElse) {
