@@ -812,8 +812,8 @@ bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
       "what the disk of node ", node, " has lied about ",
       allowed.ok() ? "comes to light" : absl::StrCat("is there after all: ", allowed.message())));
   if (!allowed.ok()) return false;
-  omniscience_->DiskLied(node);
   Liar& liar = liars_.at(node);
+  omniscience_->DiskLied(node, /*elsewhere=*/liar.fault == Fault::kMisdirectedWrites);
   Count(liar.fault);
   // A node that runs does not know of the hole, and would go on to write behind it what no recovery
   // will reach. That was not judged, so the process ends here.

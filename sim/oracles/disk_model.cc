@@ -258,9 +258,9 @@ void DiskModel::EndWatch() {
   if (lie_ == Lie::kNone) watched_.reset();
 }
 
-void DiskModel::Lied() {
+void DiskModel::Lied(bool elsewhere) {
   RAFTKV_CHECK(watched_.has_value());
-  lie_ = Lie::kWrites;
+  lie_ = elsewhere ? Lie::kWritesElsewhere : Lie::kWrites;
 }
 
 void DiskModel::Misread() {
@@ -277,7 +277,9 @@ void DiskModel::RolledBack() {
   // An older snapshot is no loss if the entries behind it are there.
   const Slot* slot_then = is_.Find(was.snapshot);
   const bool reaches = slot_then != nullptr && slot_then->term == was.TermAt(was.snapshot);
-  if (was.snapshot > is_.snapshot && !reaches) ForgetThrough(was.snapshot);
+  if (was.snapshot > is_.snapshot && !reaches) {
+    ForgetThrough(was.snapshot, was.TermAt(was.snapshot).value_or(0));
+  }
   for (raft::Index i = was.base + 1; i <= was.last(); ++i) {
     const Slot* slot = is_.Find(i);
     if (slot == nullptr || *slot != *was.Find(i)) ForgetEntry(i, was.Find(i)->term);
@@ -296,9 +298,11 @@ void DiskModel::ForgetEntry(raft::Index index, raft::Term term) {
   newly_forgotten_.entries[index] = term;
 }
 
-void DiskModel::ForgetThrough(raft::Index index) {
+void DiskModel::ForgetThrough(raft::Index index, raft::Term term) {
   forgotten_through_ = std::max(forgotten_through_, index);
-  newly_forgotten_.through = std::max(newly_forgotten_.through, index);
+  if (index <= newly_forgotten_.through) return;
+  newly_forgotten_.through = index;
+  newly_forgotten_.through_term = term;
 }
 
 // A suspicion that the disk had at that time, of more than there was, is back as well. It promises
@@ -311,6 +315,11 @@ void DiskModel::PromiseAgain(const raft::Suspicion& suspicion) {
     given_up_.erase(index);
     return true;
   });
+  const raft::Index through = newly_forgotten_.through;
+  const raft::Term term = newly_forgotten_.through_term;
+  if (through == 0 || !Outlasts(suspicion, through, term)) return;
+  Lose(through, term);
+  newly_forgotten_.through = 0;
 }
 
 void DiskModel::ForgetVotes() {
@@ -397,8 +406,9 @@ std::string DiskModel::CompareLied(const raft::Recovered& found,
       continue;  // replaced, and back
     }
     if (i <= found_last && slots[i - at - 1] == *slot) continue;
-    const bool promised = Outlasts(found.suspicion, i, slot->term);
-    if (i > found_last && (promised || (damaged_from_ && i >= *damaged_from_))) continue;
+    const bool known = lie_ == Lie::kWritesElsewhere ? found.suspicion.has_value()
+                                                     : Outlasts(found.suspicion, i, slot->term);
+    if (i > found_last && (known || (damaged_from_ && i >= *damaged_from_))) continue;
     // A write that was under way, or a lie, may have cut it.
     if (job_ && job_->log && i > job_->keep) continue;
     return absl::StrCat("entry (", i, ", term ", slot->term,
@@ -422,7 +432,7 @@ void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Sl
       Lose(is_.snapshot, term);
       forgotten_through_ = std::max(forgotten_through_, is_.snapshot);
     } else {
-      ForgetThrough(is_.snapshot);
+      ForgetThrough(is_.snapshot, term);
     }
   }
   for (raft::Index i = std::max(is_.base, at) + 1; i <= last(); ++i) {

@@ -60,8 +60,9 @@ class DiskModel {
   // It was written. Without effect while InDoubt().
   void EndWatch();
   // The next recovery may find, of each thing written since Watch, what was there before or
-  // between.
-  void Lied();
+  // between. `elsewhere`: what was written has landed on something else, whenever that was written;
+  // behind the end of the log, and if the recovery knows of a loss, it may have been anything.
+  void Lied(bool elsewhere = false);
   // Everything is as it was at Watch.
   void RolledBack();
   // The next recovery may take entries for missing, whenever they were written; nothing else.
@@ -70,6 +71,7 @@ class DiskModel {
   // everything up to `through`, of which nothing but the snapshot is known.
   struct Forgotten {
     raft::Index through = 0;
+    raft::Term through_term = 0;  // of the last of these
     std::map<raft::Index, raft::Term> entries;
   };
   Forgotten TakeForgotten();
@@ -136,7 +138,7 @@ class DiskModel {
     std::set<raft::Index> snapshots;
     std::map<raft::Index, std::vector<Slot>> slots;
   };
-  enum class Lie : uint8_t { kNone, kWrites, kReads };
+  enum class Lie : uint8_t { kNone, kWrites, kWritesElsewhere, kReads };
 
   static Slot SlotOf(const raft::Entry& entry);
   void NoteVote();
@@ -145,7 +147,7 @@ class DiskModel {
   bool MayHaveHeld(raft::Index index, const Slot& slot) const;
   void NoteForgotten(const raft::Recovered& found, const std::vector<Slot>& slots);
   void ForgetEntry(raft::Index index, raft::Term term);
-  void ForgetThrough(raft::Index index);
+  void ForgetThrough(raft::Index index, raft::Term term);
   void PromiseAgain(const raft::Suspicion& suspicion);
   void ForgetVotes();
   const Slot* FindUnread(raft::Index index) const;

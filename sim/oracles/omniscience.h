@@ -65,7 +65,7 @@ class Omniscience final : public Witness {
   void WatchDisk(raft::NodeId node) { NodeOf(node).disk.Watch(); }
   void EndWatch(raft::NodeId node) { NodeOf(node).disk.EndWatch(); }
   bool DiskInDoubt(raft::NodeId node) { return NodeOf(node).disk.InDoubt(); }
-  void DiskLied(raft::NodeId node) { NodeOf(node).disk.Lied(); }
+  void DiskLied(raft::NodeId node, bool elsewhere = false) { NodeOf(node).disk.Lied(elsewhere); }
   void DiskMisread(raft::NodeId node) { NodeOf(node).disk.Misread(); }
   void DiskRolledBack(raft::NodeId node);
 

@@ -306,6 +306,19 @@ TEST_F(LyingDiskTest, WhatWasWrittenSinceMayBeThereAsItWasAtAnyTime) {
             "entry (3, term 2) was durable before the disk began to lie, and is gone");
 }
 
+// The blocks of one file, written over the middle of another, look like the end of the log.
+TEST_F(LyingDiskTest, WhatWasWrittenElsewhereMayHaveTakenAnythingBehindTheEnd) {
+  model_.Lied(/*elsewhere=*/true);
+  EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, {2})), "") << "nothing is known to be lost";
+  raft::Recovered found = Found(now_, 1, {2});
+  found.suspicion = raft::Suspicion{3, 2, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Promises(3, 2));
+  EXPECT_EQ(model_.TakeForgotten().entries,
+            (std::map<raft::Index, raft::Term>{{4, 4}, {5, 4}, {6, 4}}));
+  EXPECT_TRUE(model_.TakeGivenUp().empty());
+}
+
 TEST_F(LyingDiskTest, ALieIsAboutOneRecovery) {
   model_.Lied();
   model_.EndWatch();
@@ -400,6 +413,28 @@ TEST_F(DiskModelTest, ARolledBackDiskPromisesWhatItsSuspicionCovers) {
   EXPECT_FALSE(model_.GaveUp(5, 2));
   EXPECT_TRUE(model_.GaveUp(6, 2));
   EXPECT_EQ(model_.TakeForgotten().entries, (std::map<raft::Index, raft::Term>{{6, 2}}));
+}
+
+TEST_F(DiskModelTest, ARolledBackDiskPromisesTheSnapshotThatItsSuspicionCovers) {
+  raft::Recovered then = Found({2, 3}, 1, {2, 2});
+  then.suspicion = raft::Suspicion{9, 2, raft::Suspicion::Evidence::kBlank};
+  EXPECT_EQ(model_.Recover(then), "");
+  model_.Watch();
+  model_.PersistHandedOut(Write(3, {2, 2, 2}));
+  model_.PersistDone();
+  model_.SwitchHandedOut({6, 2, {}});
+  model_.SwitchDone();
+  DiskModel other = model_;
+  model_.RolledBack();
+  EXPECT_EQ(model_.Recover(then), "");
+  EXPECT_TRUE(model_.Promises(6, 2));
+  const DiskModel::Forgotten none = model_.TakeForgotten();
+  EXPECT_EQ(none.through, 0u);
+  EXPECT_TRUE(none.entries.empty());
+  then.suspicion->index = 5;
+  other.RolledBack();
+  EXPECT_EQ(other.Recover(then), "");
+  EXPECT_EQ(other.TakeForgotten().through, 6u);
 }
 
 // What has been lost since then is back.
