@@ -201,6 +201,14 @@ uint64_t Raft::transfer_began() const {
   return transfer_target() == kNoNode ? 0 : leading()->transfer_began;
 }
 
+uint64_t Raft::confirmed_round() const {
+  return leading() == nullptr ? 0 : leading()->reads.confirmed;
+}
+
+uint64_t Raft::lease_start() const {
+  return leading() == nullptr ? 0 : leading()->reads.lease_start;
+}
+
 NodeId Raft::transfer_target() const {
   return leading() == nullptr ? kNoNode : leading()->transfer_target;
 }

@@ -148,6 +148,10 @@ class Raft {
   const ProgressTable* progress() const;  // null unless leader
   NodeId transfer_target() const;         // kNoNode when no transfer is under way
   uint64_t transfer_began() const;        // as ticks() was; 0 when none is under way
+  // Of a leader, otherwise 0: the newest round of heartbeats that a quorum has answered, and the
+  // tick from which its lease runs.
+  uint64_t confirmed_round() const;
+  uint64_t lease_start() const;
   const SnapshotMeta& offered_snapshot() const { return offer_; }
   bool installing_snapshot() const { return installing_.has_value(); }
   // What this node may have acknowledged and lost; ends with the write that makes up for it, when

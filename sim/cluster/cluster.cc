@@ -220,11 +220,11 @@ void Cluster::Die(raft::NodeId node, Process::Death death) {
   ports_.NodeDied(node);
 }
 
-void Cluster::Restart(raft::NodeId node, Time delay, bool die_in_recovery) {
-  scheduler_->After(delay, Actor::kNode, [this, node, die_in_recovery] {
+void Cluster::Restart(raft::NodeId node, Time delay, bool die_in_recovery, Process::Death how) {
+  scheduler_->After(delay, Actor::kNode, [this, node, die_in_recovery, how] {
     Process& process = *processes_.at(node);
     if (process.state() != Process::State::kDown || retired_.contains(node)) return;
-    if (process.Start(die_in_recovery) || without_directory_.contains(node)) return;
+    if (process.Start(die_in_recovery, how) || without_directory_.contains(node)) return;
     Restart(node, settings_.restart_delay, false);
   });
 }

@@ -83,7 +83,8 @@ class Cluster final : public Outlet {
 
   // Starts a node that is down, after `delay`. With `die_in_recovery` it loses its power once more
   // on the way up.
-  void Restart(raft::NodeId node, Time delay, bool die_in_recovery);
+  void Restart(raft::NodeId node, Time delay, bool die_in_recovery,
+               Process::Death how = Process::Death::kPowerLoss);
   void Die(raft::NodeId node, Process::Death death);
 
   Network& network() { return network_; }

@@ -54,10 +54,19 @@ class FaultAtlas::Change {
 
   // It keeps the promise of every entry it had, because it knows what it lost or has lost nothing.
   // A suspicion of a later term and a smaller index is not enough: a snapshot of that index ends
-  // it.
+  // it. Nor is a log of a later term with other entries: it is as good in elections, but who counts
+  // on what was there before is not contradicted.
   bool KnowsEntries() const {
     return !after.starts.ok() ||
-           (after.promised_term >= before.promised_term && after.promised >= before.promised);
+           (after.promised_term >= before.promised_term && after.promised >= before.promised &&
+            !(after.whole && HasOthers()));
+  }
+  // An entry of which it had another one.
+  bool HasOthers() const {
+    return std::any_of(before.intact.begin(), before.intact.end(), [this](const auto& had) {
+      const auto at = after.intact.find(had.first);
+      return at != after.intact.end() && at->second != had.second;
+    });
   }
   bool KnowsVote() const {
     return !after.starts.ok() || after.hard_state == before.hard_state ||

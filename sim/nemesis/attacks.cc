@@ -18,10 +18,25 @@ namespace {
 constexpr Time kLookEvery = 2 * kMillisecond;
 // A bank keeps no more than that, the first ones.
 constexpr size_t kMostBanked = 200;
+// So many of these come a second time as a peer with a fault of its own would send them.
+constexpr size_t kBrokenOneIn = 8;
 
 PeerBodyName NameOfFrame(const std::string& frame) {
   const auto message = wire::DecodePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
   return message.ok() ? NameOf(message->body) : PeerBodyName{"frame", 0};
+}
+
+// Intact on its way, and without any structure: a buffer begins with where its root is.
+std::string WithoutRoot(std::string frame, uint64_t number) {
+  static constexpr uint32_t kBehindTheEnd[] = {0, 64, 1 << 20, 0x7ffffff0};
+  const size_t size = frame.size() - wire::kFrameHeaderSize;
+  const auto root =
+      static_cast<uint32_t>(size) + kBehindTheEnd[number / kBrokenOneIn % std::size(kBehindTheEnd)];
+  for (size_t i = 0; i < sizeof root && i < size; ++i) {
+    frame[wire::kFrameHeaderSize + i] = static_cast<char>(root >> (8 * i) & 0xff);
+  }
+  wire::WriteFrameHeader(absl::string_view(frame).substr(wire::kFrameHeaderSize), frame.data());
+  return frame;
 }
 
 Links Between(const std::vector<raft::NodeId>& some, const std::vector<raft::NodeId>& others) {
@@ -284,32 +299,49 @@ void Nemesis::BankMessages(const FaultCommand& command) {
     std::string frame;
   };
   auto bank = std::make_shared<std::vector<Banked>>();
-  // Not across a death: what was sent to a node whose disk has been rolled back since must not
+  // Also across a death, but what was sent to a node whose disk has been rolled back since must not
   // reach it (sim/disk/fault_atlas.h).
-  const uint64_t life = cluster_->Find(node)->life();
+  const DiskFaultCounters effects = cluster_->Find(node)->disk().effects();
   const uint64_t tap = cluster_->network().AddTap(
       [node, bank](raft::NodeId from, raft::NodeId to, const std::string& frame) {
         if (to != node || bank->size() >= kMostBanked) return false;
-        const raft::Term term = NameOfFrame(frame).term;
-        if (term > 0) bank->push_back({from, term, frame});
+        const PeerBodyName name = NameOfFrame(frame);
+        if (name.term > 0 || name.kind == "reply") bank->push_back({from, name.term, frame});
         return false;
       });
+  const auto again = [this, node, bank, fault = command.fault, effects] {
+    const Process* process = cluster_->Find(node);
+    if (ended_ || process->state() == Process::State::kDown ||
+        process->disk().effects() != effects || wiped_.contains(node)) {
+      return;
+    }
+    const raft::Term term = process->replica()->raft().term();
+    bool old = false;
+    size_t number = 0;
+    for (Banked& banked : *bank) {
+      old = old || (banked.term > 0 && banked.term < term);
+      if (++number % kBrokenOneIn == 0) {
+        omniscience_->Misaddressed(node);
+        cluster_->network().Inject(banked.from, node, WithoutRoot(banked.frame, number), 0);
+      }
+      cluster_->network().Inject(banked.from, node, std::move(banked.frame), 0);
+    }
+    if (old) Count(fault);
+  };
+  const Time later = command.number * kMillisecond;
   Hold(command.fault, {absl::StrCat("what is sent to node ", node, " is copied"), {node}, {}},
-       command.lasts, nullptr,
-       [this, node, tap, bank, later = command.number * kMillisecond, fault = command.fault, life] {
+       command.lasts, nullptr, [this, node, tap, later, fault = command.fault, again] {
          cluster_->network().RemoveTap(tap);
-         cluster_->scheduler().After(later, Actor::kScript, [this, node, bank, fault, life] {
-           const Process* process = cluster_->Find(node);
-           if (ended_ || process->state() == Process::State::kDown || process->life() != life)
-             return;
-           const raft::Term term = process->replica()->raft().term();
-           bool old = false;
-           for (Banked& banked : *bank) {
-             old = old || banked.term < term;
-             cluster_->network().Inject(banked.from, node, std::move(banked.frame), 0);
-           }
-           if (old) Count(fault);
-         });
+         Process* process = cluster_->Find(node);
+         const bool dies =
+             later / kMillisecond % 3 == 0 && !ended_ && process->state() != Process::State::kDown;
+         if (!dies) return cluster_->scheduler().After(later, Actor::kScript, again);
+         cluster_->Die(node, Process::Death::kKilled);
+         Hold(fault, {absl::StrCat("node ", node, " is to hear its old mail"), {node}, {}},
+              later / 2, nullptr, [this, node, later, again] {
+                cluster_->Restart(node, 0, /*die_in_recovery=*/false);
+                cluster_->scheduler().After(later, Actor::kScript, again);
+              });
        });
 }
 

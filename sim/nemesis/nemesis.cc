@@ -93,11 +93,12 @@ DiskFault PickDamage(Fault fault, SimDisk& disk, Random& random) {
       place.length = kToTheEnd;
       break;
   }
-  const uint64_t how = random.Below(3);
+  const uint64_t how = random.Below(8);
   const uint64_t seed = random.Next();
   if (fault == Fault::kReadErrors) return ReadError{place};
-  if (how == 0) return BitRot{place, 1 + seed % 8, seed};
-  if (how == 1) return Garbage{place, seed};
+  if (how == 7) return TruncatedFile{file, place.offset};
+  if (how < 3) return BitRot{place, 1 + seed % 8, seed};
+  if (how < 5) return Garbage{place, seed};
   return Zeros{place};
 }
 
@@ -134,9 +135,10 @@ Nemesis::Nemesis(const NemesisSettings& settings, Cluster* cluster, Decisions* d
       attacks_{kFirstAttack, kFaultKinds, settings.between_attacks, &attack_random_},
       operator_(&cluster->scheduler(), &cluster->ports(), settings.operator_patience),
       calm_network_(cluster->network().options()),
-      core_random_(random.Split("core")) {
-  for (Random* stream :
-       {&random_, &disk_random_, &lie_random_, &wipe_random_, &attack_random_, &core_random_}) {
+      core_random_(random.Split("core")),
+      hand_over_random_(random.Split("hand-overs")) {
+  for (Random* stream : {&random_, &disk_random_, &lie_random_, &wipe_random_, &attack_random_,
+                         &core_random_, &hand_over_random_}) {
     decisions_->Own(stream);
   }
 }
@@ -349,6 +351,11 @@ std::optional<FaultCommand> Nemesis::Draw(Fault fault, Random& random) {
 bool Nemesis::DrawMembership(Random& random, FaultCommand* command) {
   const raft::ConfState& conf = omniscience_->newest_conf();
   command->nodes = {PickUp(random)};
+  // Nobody could vote any more: it must be refused.
+  if (conf.voters.size() == 1 && random.Chance(1, 4)) {
+    command->words = {"KV.MEMBER", "REMOVE", absl::StrCat(conf.voters[0])};
+    return true;
+  }
   const size_t members = raft::MemberCount(conf);
   // Only where some are exchanged for others do two majorities differ: learners come first.
   const bool more_learners = settings_.joint && members < settings_.most_members &&
@@ -740,7 +747,11 @@ void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw) {
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
   if (allowed.ok() && cluster_->Find(node)->disk().Inject(spoilt)) Count(fault);
   const Aim aim{absl::StrCat("node ", node, " is down: ", Describe(spoilt)), {node}, {}};
-  Hold(fault, aim, lasts, nullptr, [this, node] { cluster_->Restart(node, 0, false); });
+  // By its power it might lose the mark that tells of the loss, which is as if it had lied.
+  const bool dies_in_recovery = random.Chance(1, 3);
+  Hold(fault, aim, lasts, nullptr, [this, node, dies_in_recovery] {
+    cluster_->Restart(node, 0, dies_in_recovery && !ended_, Process::Death::kKilled);
+  });
 }
 
 // --- Disks that lie
@@ -1022,7 +1033,8 @@ void Nemesis::Ask(const FaultCommand& command) {
   for (size_t i = 0; i + 1 < words.size(); ++i) {
     raft::NodeId removed = raft::kNoNode;
     if (command.fault != Fault::kMembership || words[i] != "REMOVE") continue;
-    if (absl::SimpleAtoi(words[i + 1], &removed) && !CanDoWithout(removed)) return;
+    if (!absl::SimpleAtoi(words[i + 1], &removed)) continue;
+    if (!IsLastVoter(removed) && !CanDoWithout(removed)) return;
   }
   if (words[0] == "JOINT") return AskForJoint(command);
   const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
@@ -1033,10 +1045,32 @@ void Nemesis::Ask(const FaultCommand& command) {
                cluster_->retired(added))) {
     return;
   }
-  AskOf(command.nodes[0], words, [this, fault = command.fault](bool ok, bool in_doubt) {
-    if (ok) Count(fault);
-    if (in_doubt && fault == Fault::kMembership) change_in_doubt_ = true;
+  AskOf(command.nodes[0], words, [this, command](bool ok, bool in_doubt) {
+    if (ok) Count(command.fault);
+    if (in_doubt && command.fault == Fault::kMembership) change_in_doubt_ = true;
+    if (ok && command.words[1] == "PROMOTE") HandOverTo(command.words[2]);
   });
+}
+
+// At once, when the new voter need not know yet that it is one.
+void Nemesis::HandOverTo(const std::string& voter) {
+  Process* leader = cluster_->Leader();
+  if (ended_ || leader == nullptr || operator_.busy()) return;
+  const std::string name =
+      decisions_->Name([&] { return absl::StrCat("node ", voter, " is promoted"); });
+  const bool hands_over = decisions_->Decide(name, "and led over to", 0,
+                                             [this] { return hand_over_random_.Chance(1, 3); });
+  if (!hands_over) return;
+  AskOf(leader->id(), {"KV.TRANSFER", voter}, [this](bool ok, bool /*in_doubt*/) {
+    if (ok) Count(Fault::kTransfer);
+  });
+}
+
+// And will be, until what is asked of its leader now is done.
+bool Nemesis::IsLastVoter(raft::NodeId node) const {
+  const raft::ConfState& conf = omniscience_->newest_conf();
+  return conf.voters == std::vector<raft::NodeId>{node} && !raft::IsJoint(conf) &&
+         !change_in_doubt_;
 }
 
 // Whether, without that voter, a majority of the others has all that it ever had. Who doubts that

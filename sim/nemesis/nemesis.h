@@ -312,7 +312,9 @@ class Nemesis {
   bool Replace(raft::NodeId node, Wiped& wiped);
   void AskAboutWiped(const std::vector<std::string>& words);
 
+  bool IsLastVoter(raft::NodeId node) const;
   bool CanDoWithout(raft::NodeId removed);
+  void HandOverTo(const std::string& voter);
   void Ask(const FaultCommand& command);
   // `told` hears whether it is done, and whether nobody knows.
   void AskOf(raft::NodeId node, const std::vector<std::string>& words,
@@ -376,6 +378,7 @@ class Nemesis {
   bool healed_ = false;
   std::map<raft::NodeId, Wiped> wiped_;
   Random core_random_;
+  Random hand_over_random_;
   std::map<raft::NodeId, Left> left_;
 };
 

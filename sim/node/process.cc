@@ -65,7 +65,7 @@ absl::Status Process::InitialiseAgain(const storage::Founding& founding, uint64_
   return status;
 }
 
-bool Process::Start(bool die_in_recovery) {
+bool Process::Start(bool die_in_recovery, Death how) {
   RAFTKV_CHECK(state_ == State::kDown);
   ++life_;
   std::string name;
@@ -79,10 +79,17 @@ bool Process::Start(bool die_in_recovery) {
       disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node});
   if (!opened.ok() && IsCrash(opened.status())) {
     ++counters_.recovery_deaths;
-    LosePower(LuckOfDeath(name));
+    const bool power = how == Death::kPowerLoss;
+    if (power) {
+      LosePower(LuckOfDeath(name));
+    } else {
+      disk_.ProcessCrash();
+    }
     witness_->DiedInRecovery(id());
-    if (trace_->reading())
-      trace_->Say(absl::StrCat("node ", id(), " loses power while it recovers"));
+    if (trace_->reading()) {
+      trace_->Say(
+          absl::StrCat("node ", id(), power ? " loses power" : " is killed", " while it recovers"));
+    }
     return false;
   }
   disk_.SetOperationBudget(std::nullopt);

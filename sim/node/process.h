@@ -63,9 +63,9 @@ class Process final : public Streams::Host {
   // this node. From kDown. An error when the directory is not one that may be initialised.
   absl::Status InitialiseAgain(const storage::Founding& founding, uint64_t incarnation);
 
-  // From kDown. With `die_in_recovery` the power fails somewhere in the recovery, if the recovery
-  // is long enough; the result is then false and the node is down again.
-  bool Start(bool die_in_recovery);
+  // From kDown. With `die_in_recovery` the process dies so somewhere in the recovery, if the
+  // recovery is long enough; the result is then false and the node is down again.
+  bool Start(bool die_in_recovery, Death how = Death::kPowerLoss);
   // From any state but kDown.
   void Die(Death death);
   // At the next such moment `then` is called, which must let it Die. Null: not any more. Forgotten

@@ -246,7 +246,7 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   }
   CheckLease(raft);
   if (raft.commit() > node.compared_commit) CheckCommit(raft, node, work);
-  CheckHeard(raft.id(), work, heard_);
+  if (replica.health().ok()) CheckHeard(raft.id(), work, heard_);
   CheckApplied(replica, node, work);
   CheckIdentity(replica, node);
   CheckPromises(raft, node);
@@ -300,9 +300,11 @@ void Omniscience::StartedAfterWipe(raft::NodeId node, SecondLife& life,
 
 // What a message says about itself is looked at here once more, beside the code that refuses it.
 void Omniscience::Hears(const replica::Replica& replica, absl::string_view body, bool connected) {
-  if (!judging_ || !wire::DecodePeer(body, &heard_message_).ok()) return;
+  if (!judging_) return;
   const wire::Envelope& envelope = heard_message_.envelope;
-  if (envelope.to != replica.raft().id()) return;  // that is why it must be refused
+  heard_.for_nobody =
+      !wire::DecodePeer(body, &heard_message_).ok() || envelope.to != replica.raft().id();
+  if (heard_.for_nobody) return;
   if (const auto* message = std::get_if<raft::Message>(&heard_message_.body)) {
     NodeOf(envelope.to).rules.Hears(*message);
   }
@@ -342,6 +344,10 @@ void Omniscience::FailConnection(raft::NodeId node, const Heard& heard) {
 }
 
 void Omniscience::CheckHeard(raft::NodeId node, const replica::Work& work, const Heard& heard) {
+  if (heard.for_nobody && !Refuses(work)) {
+    judge_->Fail(Oracle::kAddressing,
+                 absl::StrCat("node ", node, " listens to what is not meant for it"));
+  }
   if (!heard.from_new) return;
   if (heard.connected) FailConnection(node, heard);
   if (Refuses(work)) return;

@@ -84,7 +84,7 @@ class Omniscience final : public Witness {
   // Somebody else is there instead of a node that was wiped.
   void Replaced() { See(RareState::kWipedReplaced); }
 
-  // A frame that is meant for another node is about to reach this one, which may refuse it.
+  // A frame that is meant for another node, or has no meaning, is about to reach this one.
   void Misaddressed(raft::NodeId node) { ++misaddressed_[node]; }
 
   const Counters& counters() const { return counters_; }
@@ -171,10 +171,11 @@ class Omniscience final : public Witness {
   };
   // What the turn under way was given.
   struct Heard {
-    bool for_old = false;    // meant for the node that the receiver was before it was wiped
-    bool from_new = false;   // by a node that was wiped, to one that knows the one it was
-    bool connected = false;  // see Witness
-    bool unaware = false;    // its sender does not say for which incarnation it is
+    bool for_nobody = false;  // for another node, or without a meaning
+    bool for_old = false;     // meant for the node that the receiver was before it was wiped
+    bool from_new = false;    // by a node that was wiped, to one that knows the one it was
+    bool connected = false;   // see Witness
+    bool unaware = false;     // its sender does not say for which incarnation it is
     raft::NodeId from = raft::kNoNode;
     uint64_t incarnation = 0;  // for_old: that one; from_new: the one the receiver knows
   };

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/raft/configuration.h"
+#include "core/raft/quorum.h"
 
 namespace raftkv::sim {
 
@@ -29,14 +30,25 @@ void Rules::BeforeTurn(const raft::Raft& raft) {
   answered_reads_.clear();
   silence_ = raft.election_elapsed();
   ticks_ = raft.ticks();
+  commit_ = raft.commit();
+  applied_ = raft.applied();
+  base_ = raft.log().base();
+  confirmed_round_ = raft.confirmed_round();
   offered_snapshot_ = raft.offered_snapshot().index;
   transfer_target_ = raft.transfer_target();
   transfer_began_ = raft.transfer_began();
   rows_.clear();
   if (raft.progress() == nullptr) return;
   for (const raft::Progress& peer : *raft.progress()) {
-    rows_.push_back({peer.id, peer.next, peer.match, peer.state});
+    rows_.push_back(
+        {peer.id, peer.next, peer.match, peer.state, peer.read_round, peer.try_again_at});
   }
+}
+
+const Rules::Row* Rules::RowBefore(raft::NodeId node) const {
+  const auto row =
+      std::find_if(rows_.begin(), rows_.end(), [node](const Row& one) { return one.id == node; });
+  return row == rows_.end() ? nullptr : &*row;
 }
 
 bool Rules::Turn::IsMember(raft::NodeId node) const {
@@ -88,6 +100,8 @@ std::string Rules::AfterTurn(const raft::Raft& raft, const raft::StepInvariants&
     wrong = std::visit([&](const auto& body) { return Heeds(turn, body); }, heard_->body);
   }
   if (wrong.empty()) wrong = Campaign(raft);
+  if (wrong.empty()) wrong = Configuration(turn);
+  if (wrong.empty()) wrong = Agreement(turn);
   if (wrong.empty()) wrong = Leadership(turn);
   if (wrong.empty()) wrong = Debts(raft, persists);
   if (wrong.empty()) wrong = Reads(turn);
@@ -166,6 +180,34 @@ std::string Rules::Heeds(const Turn& turn, const raft::VoteResponse& response) {
                       " for the last that is committed");
 }
 
+std::string Rules::Heeds(const Turn& turn, const raft::HeartbeatResponse& response) {
+  const raft::Raft& raft = turn.raft;
+  if (!turn.led) return {};
+  const raft::Progress* peer = raft.progress()->Find(heard_->from);
+  const Row* before = RowBefore(heard_->from);
+  if (peer == nullptr || before == nullptr) return {};
+  if (peer->read_round > std::max(before->read_round, response.read_round)) {
+    return absl::StrCat("counts the answer of node ", heard_->from, " to round ",
+                        response.read_round, " as one to round ", peer->read_round);
+  }
+  // With the last entry compacted away as well there is no entry to ask about.
+  if (peer->state == raft::ProgressState::kProbe && !peer->flow_paused &&
+      raft.ticks() >= before->try_again_at && !raft.log().TermAt(peer->next - 1).has_value() &&
+      raft.offered_snapshot().index >= raft.log().base()) {
+    return absl::StrCat("hears from node ", heard_->from, ", which needs a snapshot, and offers ",
+                        "none, although it has that of entry ", raft.offered_snapshot().index);
+  }
+  return {};
+}
+
+// Late, or a second time.
+std::string Rules::Heeds(const Turn& turn, const raft::InstallSnapshot& install) {
+  const raft::Log& log = turn.raft.log();
+  if (install.meta.index > commit_ || log.base() >= base_) return {};
+  return absl::StrCat("installs the snapshot of entry ", install.meta.index,
+                      ", and has committed entry ", commit_);
+}
+
 std::string Rules::Heeds(const Turn& turn, const raft::TimeoutNow& /*order*/) {
   const raft::Raft& raft = turn.raft;
   const raft::Term term = turn.term_before();
@@ -194,6 +236,70 @@ std::string Rules::Campaign(const raft::Raft& raft) const {
     if (log.At(i).type != raft::EntryType::kMembership) continue;
     return absl::StrCat("campaigns in a configuration that is history: entry ", i,
                         " is committed and not applied");
+  }
+  return {};
+}
+
+// It is that of the last change that was applied, or of the snapshot that was installed.
+std::string Rules::Configuration(const Turn& turn) const {
+  const raft::Raft& raft = turn.raft;
+  const raft::ConfState& conf = raft.conf();
+  if (conf == turn.before.conf()) return {};
+  if (conf.voters.empty()) return "leaves its configuration without voters";
+  if (raft.applied() != applied_ || raft.log().base() != base_) return {};
+  return "changes its configuration and has applied nothing";
+}
+
+// What a leader takes for agreed, a majority has said, or two while the configuration is joint.
+std::string Rules::Agreement(const Turn& turn) const {
+  const raft::Raft& raft = turn.raft;
+  if (!turn.led) return {};
+  if (raft.holds_lease() && raft.ticks() - raft.lease_start() + raft.options().lease_drift_ticks >=
+                                raft.options().election_ticks) {
+    return absl::StrCat("holds a lease that began ", raft.ticks() - raft.lease_start(),
+                        " ticks ago; others may elect after ", raft.options().election_ticks,
+                        ", and their clocks may be fast by ", raft.options().lease_drift_ticks);
+  }
+  if (raft.commit() == commit_ && raft.confirmed_round() == confirmed_round_) return {};
+  // In a turn that applies several changes it may have been by one that has come and gone.
+  int changes = 0;
+  for (raft::Index i = std::max(applied_, raft.log().base()) + 1; i <= raft.applied(); ++i) {
+    if (raft.log().At(i).type == raft::EntryType::kMembership) ++changes;
+  }
+  if (changes > 1 || raft.log().base() > applied_) return {};
+  // Who has been removed in this turn has no row any more; what it said in this turn counted
+  // before.
+  const auto said = [&](raft::NodeId id) -> const raft::MessageBody* {
+    return heard_ != nullptr && heard_->from == id ? &heard_->body : nullptr;
+  };
+  const auto agreed = [&](const auto& reached) {
+    return std::max(raft::JointIndex(turn.before.conf(), reached),
+                    raft::JointIndex(raft.conf(), reached));
+  };
+  const raft::Index committed = agreed([&](raft::NodeId id) -> raft::Index {
+    if (const raft::Progress* peer = raft.progress()->Find(id)) return peer->match;
+    if (id == raft.id()) return raft.durable();
+    const auto* answer = said(id) ? std::get_if<raft::AppendResponse>(said(id)) : nullptr;
+    const Row* before = RowBefore(id);
+    return std::max(before == nullptr ? 0 : before->match,
+                    answer == nullptr || answer->rejected ? 0 : answer->index);
+  });
+  if (raft.commit() > std::max(commit_, committed)) {
+    return absl::StrCat("leads term ", raft.term(), " and commits entry ", raft.commit(),
+                        "; its voters have shown to have no more than entry ", committed);
+  }
+  const uint64_t confirmed = agreed([&](raft::NodeId id) -> uint64_t {
+    if (const raft::Progress* peer = raft.progress()->Find(id)) return peer->read_round;
+    if (id == raft.id()) return raft.confirmed_round();
+    const auto* answer = said(id) ? std::get_if<raft::HeartbeatResponse>(said(id)) : nullptr;
+    const Row* before = RowBefore(id);
+    return std::max(before == nullptr ? 0 : before->read_round,
+                    answer == nullptr ? 0 : answer->read_round);
+  });
+  if (raft.confirmed_round() > std::max(confirmed_round_, confirmed)) {
+    return absl::StrCat("leads term ", raft.term(), " and takes round ", raft.confirmed_round(),
+                        " of its heartbeats for answered; its voters have answered round ",
+                        confirmed);
   }
   return {};
 }

@@ -52,6 +52,8 @@ class Rules {
     raft::Index next;
     raft::Index match;
     raft::ProgressState state;
+    uint64_t read_round;
+    uint64_t try_again_at;
   };
 
   // A turn that is over.
@@ -63,6 +65,7 @@ class Rules {
     bool IsMember(raft::NodeId node) const;  // as far as it knows, all the time
   };
 
+  const Row* RowBefore(raft::NodeId node) const;
   static Answer AnswerOf(const raft::MessageBody& body);
   void Owe(Answer answer);
 
@@ -71,6 +74,8 @@ class Rules {
   std::string Heeds(const Turn& turn, const raft::Heartbeat& heartbeat);
   std::string Heeds(const Turn& turn, const raft::VoteRequest& request);
   std::string Heeds(const Turn& turn, const raft::VoteResponse& response);
+  std::string Heeds(const Turn& turn, const raft::HeartbeatResponse& response);
+  std::string Heeds(const Turn& turn, const raft::InstallSnapshot& install);
   std::string Heeds(const Turn& turn, const raft::TimeoutNow& order);
   std::string Heeds(const Turn& turn, const raft::ReadIndexRequest& request);
   template <typename Body>
@@ -80,6 +85,8 @@ class Rules {
   std::string HeedsLeader(const Turn& turn) const;
 
   std::string Campaign(const raft::Raft& raft) const;
+  std::string Configuration(const Turn& turn) const;
+  std::string Agreement(const Turn& turn) const;
   std::string Leadership(const Turn& turn);
   std::string Debts(const raft::Raft& raft, bool persists);
   std::string Reads(const Turn& turn);
@@ -87,6 +94,10 @@ class Rules {
   // Before the turn, what StepInvariants does not know.
   uint32_t silence_ = 0;  // ticks since it heard of a leader, voted or campaigned
   uint64_t ticks_ = 0;
+  raft::Index commit_ = 0;
+  raft::Index applied_ = 0;
+  raft::Index base_ = 0;  // of the log
+  uint64_t confirmed_round_ = 0;
   raft::Index offered_snapshot_ = 0;
   raft::NodeId transfer_target_ = raft::kNoNode;
   uint64_t transfer_began_ = 0;

@@ -36,7 +36,7 @@ class FaultAtlasTest : public ::testing::Test {
   // A life of the node that writes entries [2, through] it does not have, and its vote. What it has
   // behind `keep` is replaced.
   void Write(raft::NodeId node, raft::Index through, raft::HardState hard_state,
-             raft::Index keep = UINT64_MAX) {
+             raft::Index keep = UINT64_MAX, raft::Term term = 0) {
     SimDisk& disk = *disks_.at(node);
     const auto opened = storage::Storage::Open(disk, options_);
     ASSERT_TRUE(opened.ok()) << opened.status();
@@ -49,7 +49,7 @@ class FaultAtlasTest : public ::testing::Test {
       raft::PersistJob append;
       append.writes_log = true;
       append.keep_through = index - 1;
-      append.entries.push_back({hard_state.term, index, {}, type_});
+      append.entries.push_back({term == 0 ? hard_state.term : term, index, {}, type_});
       ASSERT_TRUE((*opened)->Persist(append).ok());
     }
   }
@@ -189,6 +189,18 @@ TEST_F(FaultAtlasTest, WhatIsLeftMustBeTheBeginningOfTheLogWhileItsLeaderLeads) 
   Write(1, 6, {3, 1});
   Write(2, 6, {3, 1});
   EXPECT_TRUE(MayInject(3, Amnesia()).ok()) << "the beginning: " << MayInject(3, Amnesia());
+}
+
+// A log of a later term is as good a promise in elections; but what a leader counts on is not in
+// it.
+TEST_F(FaultAtlasTest, EntriesOfALaterTermAreNoSubstitute) {
+  WriteAll(3, {2, 1});
+  Write(3, 5, {3, 3});
+  disks_.at(3)->Remember();
+  Write(1, 5, {2, 1});
+  for (const raft::NodeId node : {1, 2, 3}) Write(node, 5, {4, 1}, /*keep=*/3, /*term=*/2);
+  EXPECT_EQ(MayInject(3, Amnesia()).message(),
+            "node 3 would forget what it promised in term 4, which node 1 may lead");
 }
 
 TEST_F(FaultAtlasTest, OtherEntriesMayBeLeftOnceTheLeaderIsGone) {

@@ -235,6 +235,68 @@ TEST_F(RulesTest, ANewerSnapshotStaysOnOffer) {
   EXPECT_THAT(Becomes(other), HasSubstr("offers the snapshot of entry 0 after that of entry 1"));
 }
 
+TEST_F(RulesTest, AnAnswerConfirmsTheRoundThatItNames) {
+  node_.BecomeLeader({2});
+  node_.Accept(2, 1);
+  node_.Settle();
+  ASSERT_EQ(node_->RequestRead(1), raft::Outcome::kOk);
+  const Message old(2, 1, 1, HeartbeatResponse{0});
+  EXPECT_THAT(Turn(&old, [&] { node_.Hear(2, 1, HeartbeatResponse{1}); }),
+              HasSubstr("counts the answer of node 2 to round 0 as one to round 1"));
+  EXPECT_EQ(Hears(3, 1, HeartbeatResponse{1}), "");
+}
+
+TEST_F(RulesTest, WhoNeedsASnapshotIsOfferedIt) {
+  node_.BecomeLeader({2});
+  node_.Accept(3, 1);
+  node_->Propose(raft::Payload::Copy("x"));
+  node_.Settle();
+  node_.Accept(2, 2);
+  node_.Settle();
+  node_.node().Compact(2);
+  ASSERT_EQ(node_->log().base(), node_->log().last());
+  node_->ReportUnreachable(3);
+  EXPECT_THAT(Ignores(3, 1, HeartbeatResponse{}),
+              HasSubstr("hears from node 3, which needs a snapshot, and offers none"));
+  EXPECT_EQ(Hears(3, 1, HeartbeatResponse{}), "");
+}
+
+TEST_F(RulesTest, AnOldSnapshotIsNotInstalled) {
+  raft::MemoryDisk disk = raft::FoundingDisk({1, 2, 3});
+  disk.snapshot.meta.index = 5;
+  disk.snapshot.meta.term = 1;
+  Solo older(disk);
+  disk.snapshot.meta.index = 7;
+  Solo newer(disk);
+  const raft::StepInvariants before(newer.raft());
+  const Message message(2, 1, 1, raft::InstallSnapshot{older->offered_snapshot()});
+  rules_.BeforeTurn(newer.raft());
+  rules_.Hears(message);
+  EXPECT_THAT(rules_.AfterTurn(older.raft(), before, false, false),
+              HasSubstr("installs the snapshot of entry 5, and has committed entry 7"));
+}
+
+TEST_F(RulesTest, AConfigurationIsThatOfWhatIsApplied) {
+  Solo others(raft::FoundingDisk({1, 2}));
+  EXPECT_THAT(Becomes(others), HasSubstr("changes its configuration and has applied nothing"));
+  Solo nobody(raft::FoundingDisk({}));
+  EXPECT_THAT(Becomes(nobody), HasSubstr("without voters"));
+}
+
+TEST_F(RulesTest, ACommitIsWhatAMajorityHasSaid) {
+  node_.BecomeLeader({2});
+  Solo later(raft::FoundingDisk({1, 2, 3}));
+  later.BecomeLeader({2});
+  later.Accept(2, 1);
+  later.Settle();
+  ASSERT_EQ(later->commit(), 1u);
+  EXPECT_EQ(Becomes(later), "");
+  later.Hear(2, 1, AppendResponse{.index = 1, .rejected = true, .hint_index = 0, .lost = true});
+  later.Settle();
+  EXPECT_THAT(Becomes(later), HasSubstr("commits entry 1; its voters have shown to have no more "
+                                        "than entry 0"));
+}
+
 TEST_F(RulesTest, WhatIsRefusedIsNotHeard) {
   const Message message(2, 1, 4, Heartbeat{});
   const raft::StepInvariants before(node_.raft());
