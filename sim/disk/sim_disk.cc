@@ -286,6 +286,7 @@ std::string SimDisk::Describe() const { return "simulated disk"; }
 void SimDisk::InjectFault(Operation operation, uint64_t nth) {
   platter_->injected[operation].push_back(nth);
 }
+void SimDisk::TakeBackFaults() { platter_->injected.clear(); }
 void SimDisk::Refuse(std::optional<Refusal> refusal) { platter_->refusal = std::move(refusal); }
 void SimDisk::set_options(const Options& options) { platter_->options = options; }
 const SimDisk::Options& SimDisk::options() const { return platter_->options; }

@@ -162,6 +162,7 @@ class SimDisk final : public storage::Disk {
   // The `nth` (0: the next) operation of that kind from now fails once: DataLoss, or
   // ResourceExhausted for kAllocate and kCreate.
   void InjectFault(Operation operation, uint64_t nth);
+  void TakeBackFaults();  // those that have not come yet
   // A part of the device that takes no writes until it is told otherwise, also after crashes.
   // kError: a write that touches the place in a file whose name begins with at.file fails with
   // DataLoss and changes nothing. kFull: such a file is not made, nor made longer.

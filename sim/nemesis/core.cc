@@ -129,6 +129,7 @@ void Nemesis::HealCore(const std::vector<raft::NodeId>& core) {
   }
   for (const uint64_t id : over) TakeBack(id);
   for (const raft::NodeId node : core) {
+    cluster_->Find(node)->disk().TakeBackFaults();
     if (cluster_->Find(node)->state() == Process::State::kDown) {
       cluster_->Restart(node, 0, /*die_in_recovery=*/false);
     }

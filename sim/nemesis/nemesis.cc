@@ -1137,6 +1137,7 @@ void Nemesis::End() {
   for (const auto& [node, process] : cluster_->processes()) process->AwaitMoment({}, nullptr);
   while (!active_.empty()) TakeBack(active_.begin()->first);
   for (const raft::NodeId node : cluster_->InUse()) {
+    cluster_->Find(node)->disk().TakeBackFaults();
     if (cluster_->Find(node)->state() == Process::State::kDown) {
       cluster_->Restart(node, 0, /*die_in_recovery=*/false);
     }

@@ -216,6 +216,15 @@ TEST(SimDiskTest, AFailedSyncLooksGoodAndIsNot) {
   EXPECT_EQ(Contents(*disk.DurableImage(), "a"), std::string(512, 'n'));
 }
 
+TEST(SimDiskTest, WhatHasNotFailedYetCanBeTakenBack) {
+  SimDisk disk({});
+  const std::unique_ptr<File> file = *disk.Create("a");
+  disk.InjectFault(SimDisk::Operation::kSync, 1);
+  ASSERT_TRUE(file->Sync().ok());
+  disk.TakeBackFaults();
+  EXPECT_TRUE(file->Sync().ok());
+}
+
 TEST(SimDiskTest, TheBudgetCutsBetweenAnyTwoOperations) {
   for (uint64_t budget = 0; budget < 5; ++budget) {
     SimDisk disk({});
