@@ -126,6 +126,10 @@ bool Nemesis::DrawAttack(Random& random, FaultCommand* command) {
       command->number = random.Between(1, 3 * ElectionTimeout() / kMillisecond);
       command->lasts = long_enough;
       return true;
+    case Fault::kStuckChanges:
+      command->nodes = nodes;
+      command->lasts = 6 * ElectionTimeout();
+      return true;
     case Fault::kReusedAddresses: {
       const raft::NodeId victim = nodes[random.Below(nodes.size())];
       raft::NodeId instead = nodes[random.Below(nodes.size())];
@@ -162,6 +166,8 @@ void Nemesis::Attack(const FaultCommand& command) {
       return DoubleSnapshots(command);
     case Fault::kOldMessages:
       return BankMessages(command);
+    case Fault::kStuckChanges:
+      return StickChange(command);
     default:
       return ReuseAddress(command);
   }
@@ -267,6 +273,86 @@ void Nemesis::OutliveLease(const FaultCommand& command, Process* process) {
   Hold(command.fault, {absl::StrCat("leader ", node, " is paused"), {node}, {}}, command.lasts,
        nullptr, resume);
   (*look)();
+}
+
+// --- Voters in the middle of something
+
+namespace {
+
+// Neither its log nor its configuration is what it will be.
+bool IsInTheMiddle(const raft::Raft& raft) {
+  if (raft.installing_snapshot()) return true;
+  const raft::Log& log = raft.log();
+  for (raft::Index i = std::max(raft.applied(), log.base()) + 1; i <= raft.commit(); ++i) {
+    if (log.At(i).type == raft::EntryType::kMembership) return true;
+  }
+  return false;
+}
+
+// Its disk does not have a change of the members yet that may be committed without it.
+bool IsWritingAChange(const raft::Raft& raft) {
+  const raft::Log& log = raft.log();
+  raft::Index index = std::max({raft.durable(), raft.applied(), log.base()}) + 1;
+  while (index <= log.last() && log.At(index).type != raft::EntryType::kMembership) ++index;
+  return index <= log.last();
+}
+
+}  // namespace
+
+struct Nemesis::Stuck {
+  raft::NodeId node = raft::kNoNode;  // whose disk hangs
+  uint64_t life = 0;
+  Links cut;
+  bool silent = false;  // for an election timeout
+};
+
+void Nemesis::StickChange(const FaultCommand& command) {
+  auto stuck = std::make_shared<Stuck>();
+  auto over = std::make_shared<bool>(false);
+  auto look = std::make_shared<std::function<void()>>();
+  *look = [this, nodes = command.nodes, stuck, over, weak = std::weak_ptr(look)] {
+    if (*over) return;
+    LookForChange(nodes, stuck.get());
+    if (const auto again = weak.lock()) {
+      cluster_->scheduler().After(kLookEvery, Actor::kScript, [again] { (*again)(); });
+    }
+  };
+  Hold(
+      command.fault, {"a change is stuck", command.nodes, {}}, command.lasts,
+      [stuck] { return static_cast<uint64_t>(stuck->silent); },
+      [this, stuck, over] {
+        *over = true;
+        if (stuck->node == raft::kNoNode) return;
+        Say(absl::StrCat("lets node ", stuck->node, " go on"));
+        cluster_->Find(stuck->node)->disk_thread().Release();
+        for (const auto& [from, to] : stuck->cut) cluster_->network().Mend(from, to);
+      });
+  (*look)();
+}
+
+void Nemesis::LookForChange(const std::vector<raft::NodeId>& nodes, Stuck* stuck) {
+  for (const raft::NodeId node : nodes) {
+    Process* process = cluster_->Find(node);
+    if (process == nullptr || process->state() != Process::State::kUp ||
+        process->replica()->repairing() || (stuck->node != raft::kNoNode && stuck->node != node)) {
+      continue;
+    }
+    const raft::Raft& raft = process->replica()->raft();
+    if (stuck->node == raft::kNoNode) {
+      const bool begins = IsInTheMiddle(raft) || IsWritingAChange(raft);
+      if (!begins || raft.is_leader() || !raft::IsVoter(raft.conf(), node)) continue;
+      Say(absl::StrCat("lets the disk of node ", node, " hang in the middle of a change"));
+      *stuck = {node, process->life(), {}, false};
+      process->disk_thread().Hang();
+    }
+    if (process->life() != stuck->life || !IsInTheMiddle(raft)) continue;
+    if (stuck->cut.empty()) {
+      stuck->cut = Between({node}, cluster_->InUse());
+      Say(absl::StrCat("leaves node ", node, " alone"));
+      for (const auto& [from, to] : stuck->cut) cluster_->network().Cut(from, to);
+    }
+    if (raft.election_elapsed() >= raft.options().election_ticks) stuck->silent = true;
+  }
 }
 
 // --- What the wire still has. Not where nodes have connections: a stream brings nothing twice.

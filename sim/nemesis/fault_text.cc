@@ -50,6 +50,7 @@ constexpr absl::string_view kVerbs[] = {
     "doubled-snapshots",
     "old-messages",
     "reused-address",
+    "stuck-change",
 };
 static_assert(std::size(kVerbs) == kFaultKinds);
 

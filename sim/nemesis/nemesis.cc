@@ -56,6 +56,7 @@ constexpr absl::string_view kNames[] = {
     "doubled snapshots",
     "old messages",
     "reused addresses",
+    "stuck changes",
 };
 static_assert(std::size(kNames) == kFaultKinds);
 

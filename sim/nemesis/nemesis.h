@@ -68,8 +68,10 @@ enum class Fault : uint8_t {
   kDoubledSnapshots,  // pieces of a snapshot arrive a second time, much later
   kOldMessages,       // messages that were banked in an old term arrive in a later one
   kReusedAddresses,   // what is meant for one node reaches another
+  kStuckChanges,      // a voter is left alone in the middle of a snapshot, or of a change of the
+                      // members, for as long as it takes to campaign
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kReusedAddresses) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kStuckChanges) + 1;
 // From here on, attacks: chosen apart from the rest.
 inline constexpr size_t kFirstAttack = static_cast<size_t>(Fault::kLeaderInMinority);
 // From here on, faults of disks at rest and disks that hang: chosen apart from the others, so that
@@ -331,6 +333,9 @@ class Nemesis {
   void DoubleSnapshots(const FaultCommand& command);
   void BankMessages(const FaultCommand& command);
   void ReuseAddress(const FaultCommand& command);
+  struct Stuck;
+  void StickChange(const FaultCommand& command);
+  void LookForChange(const std::vector<raft::NodeId>& nodes, Stuck* stuck);
   struct Figure8;
   void PlayFigure8(const FaultCommand& command);
   void GoOn(const std::shared_ptr<Figure8>& play);

@@ -73,6 +73,8 @@ bool Allowed(Profile profile, Fault fault) {
     case Fault::kPersistedNotSaid:
     case Fault::kOutlivedLease:
       return profile == Profile::kEverything || profile == Profile::kCrashes;
+    case Fault::kStuckChanges:
+      return profile == Profile::kEverything || profile == Profile::kMembership;
   }
   return false;
 }

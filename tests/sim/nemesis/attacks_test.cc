@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/substitute.h"
 #include "gtest/gtest.h"
 #include "sim/run/run.h"
 #include "sim/scenario/scenario.h"
@@ -30,9 +31,10 @@ const Attack kAttacks[] = {
     {Fault::kOutlivedLease, "outlived-lease L for 3s", "outlived-lease A for 3s"},
     {Fault::kOldMessages, "old-messages A after-ms 2000 for 100ms", ""},
     {Fault::kReusedAddresses, "reused-address A B for 300ms", ""},
+    {Fault::kStuckChanges, "stuck-change L A B for 4s", ""},
 };
 
-uint64_t Counted(Fault fault, const std::string& attack, const std::string& more = "",
+uint64_t Counted(Fault fault, const std::string& attack, const std::vector<std::string>& more = {},
                  uint64_t seed = 1) {
   // Whoever leads first: a line for each that may, and the other two are never due.
   std::string text = absl::StrCat("raftkv scenario 1\nseed ", seed,
@@ -50,10 +52,10 @@ uint64_t Counted(Fault fault, const std::string& attack, const std::string& more
     absl::StrAppend(&text, "when ", cast[0], " leads term 2 + 500ms: ",
                     absl::StrReplaceAll(attack, {{"L", cast[0]}, {"A", cast[1]}, {"B", cast[2]}}),
                     "\n");
-    if (more.empty()) continue;
-    absl::StrAppend(&text, "when ", cast[0], " leads term 2 + 700ms: ",
-                    absl::StrReplaceAll(more, {{"L", cast[0]}, {"A", cast[1]}, {"B", cast[2]}}),
-                    "\n");
+    for (const std::string& line : more) {
+      absl::StrAppend(&text, "when ", cast[0],
+                      " leads term 2 + 700ms: ", absl::Substitute(line, cast[0], cast[1]), "\n");
+    }
   }
   const absl::StatusOr<Scenario> scenario = ParseScenario("attack", text);
   EXPECT_TRUE(scenario.ok()) << scenario.status();
@@ -64,8 +66,14 @@ uint64_t Counted(Fault fault, const std::string& attack, const std::string& more
 
 TEST(AttacksTest, CountOnlyWhenTheyComeToWhatTheyAreNamedFor) {
   for (const Attack& attack : kAttacks) {
-    // For old messages there has to be a later term.
-    const std::string more = attack.fault == Fault::kOldMessages ? "kill L for 500ms" : "";
+    // For old messages there has to be a later term, for a stuck change a change and time to see
+    // it.
+    std::vector<std::string> more;
+    if (attack.fault == Fault::kOldMessages) more = {"kill $0 for 500ms"};
+    if (attack.fault == Fault::kStuckChanges) {
+      more = {"slow-disk $1 times 50 for 3s",
+              "member $0 KV.MEMBER ADD 4 node-4:7401 node-4:7400 1"};
+    }
     uint64_t counted = 0;
     // Who is elected in the middle of figure 8 is a matter of luck.
     const uint64_t seeds = attack.fault == Fault::kFigure8 ? 8 : 1;
@@ -79,6 +87,7 @@ TEST(AttacksTest, CountOnlyWhenTheyComeToWhatTheyAreNamedFor) {
   }
   EXPECT_EQ(Counted(Fault::kOldMessages, "old-messages A after-ms 2000 for 100ms"), 0u)
       << "they are of the term that still is";
+  EXPECT_EQ(Counted(Fault::kStuckChanges, "stuck-change L A B for 4s"), 0u) << "nothing changes";
 }
 
 }  // namespace
