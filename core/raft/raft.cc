@@ -293,15 +293,22 @@ Outcome Raft::Step(Message&& message) {
 }
 
 Outcome Raft::StepHigherTerm(const Message& message, bool& done) {
+  // Leader stickiness (thesis, section 4.2.3): while a leader is heard, its followers neither vote
+  // nor move to another term, so that a removed or half-connected node cannot disturb.
+  const bool loyal =
+      options_.check_quorum && leader_ != kNoNode && election_elapsed_ < options_.election_ticks;
   if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
-    // Leader stickiness (thesis, section 4.2.3): while a leader is heard, its followers neither
-    // vote nor move to another term, so that a removed or half-connected node cannot disturb.
-    const bool loyal =
-        options_.check_quorum && leader_ != kNoNode && election_elapsed_ < options_.election_ticks;
     if ((loyal || silent_ticks_ > 0) && !request->transfer) {
       done = true;
       return Outcome::kIgnored;
     }
+  } else if (loyal && leading() == nullptr && !SpeaksAsLeader(message) &&
+             !Is<TimeoutNow>(message)) {
+    // Late answers move nobody either: they may be of a candidate, whose request for a vote would
+    // then find a node without a leader, while that leader counts on its lease. A read point is as
+    // good in any term.
+    done = !Is<ReadIndexResponse>(message);
+    return done ? Outcome::kIgnored : Outcome::kOk;
   }
   // A pre-vote changes nobody's term; a granted one carries the term its candidate asked about.
   if (IsPreVoteRequest(message)) return Outcome::kOk;

@@ -379,6 +379,11 @@ void Nemesis::DoubleSnapshots(const FaultCommand& command) {
 void Nemesis::BankMessages(const FaultCommand& command) {
   const raft::NodeId node = command.nodes[0];
   Say(absl::StrCat("keeps copies of what is sent to node ", node));
+  // An order to campaign is among them if it is told to lead.
+  const Process* leader = cluster_->Leader();
+  if (command.number % 2 == 0 && leader != nullptr && leader->id() != node && !operator_.busy()) {
+    AskOf(leader->id(), {"KV.TRANSFER", absl::StrCat(node)}, [](bool, bool) {});
+  }
   struct Banked {
     raft::NodeId from;
     raft::Term term;
@@ -395,7 +400,8 @@ void Nemesis::BankMessages(const FaultCommand& command) {
         if (name.term > 0 || name.kind == "reply") bank->push_back({from, name.term, frame});
         return false;
       });
-  const auto again = [this, node, bank, fault = command.fault, effects] {
+  // All at once, or bit by bit within this time.
+  const auto again = [this, node, bank, fault = command.fault, effects](Time within) {
     const Process* process = cluster_->Find(node);
     if (ended_ || process->state() == Process::State::kDown ||
         process->disk().effects() != effects || wiped_.contains(node)) {
@@ -406,11 +412,12 @@ void Nemesis::BankMessages(const FaultCommand& command) {
     size_t number = 0;
     for (Banked& banked : *bank) {
       old = old || (banked.term > 0 && banked.term < term);
+      const Time delay = within * number / bank->size();
       if (++number % kBrokenOneIn == 0) {
         omniscience_->Misaddressed(node);
-        cluster_->network().Inject(banked.from, node, WithoutRoot(banked.frame, number), 0);
+        cluster_->network().Inject(banked.from, node, WithoutRoot(banked.frame, number), delay);
       }
-      cluster_->network().Inject(banked.from, node, std::move(banked.frame), 0);
+      cluster_->network().Inject(banked.from, node, std::move(banked.frame), delay);
     }
     if (old) Count(fault);
   };
@@ -421,12 +428,16 @@ void Nemesis::BankMessages(const FaultCommand& command) {
          Process* process = cluster_->Find(node);
          const bool dies =
              later / kMillisecond % 3 == 0 && !ended_ && process->state() != Process::State::kDown;
-         if (!dies) return cluster_->scheduler().After(later, Actor::kScript, again);
+         if (!dies) {
+           return cluster_->scheduler().After(later, Actor::kScript, [again] { again(0); });
+         }
          cluster_->Die(node, Process::Death::kKilled);
          Hold(fault, {absl::StrCat("node ", node, " is to hear its old mail"), {node}, {}},
               later / 2, nullptr, [this, node, later, again] {
                 cluster_->Restart(node, 0, /*die_in_recovery=*/false);
-                cluster_->scheduler().After(later, Actor::kScript, again);
+                // Where it asks again what it asked then.
+                cluster_->scheduler().After(kLookEvery, Actor::kScript,
+                                            [again, later] { again(later); });
               });
        });
 }

@@ -30,6 +30,8 @@ void Rules::BeforeTurn(const raft::Raft& raft) {
   answered_reads_.clear();
   silence_ = raft.election_elapsed();
   ticks_ = raft.ticks();
+  loyal_ = raft.options().check_quorum && raft.role() == raft::RoleName::kFollower &&
+           raft.leader() != raft::kNoNode && silence_ < raft.options().election_ticks;
   commit_ = raft.commit();
   applied_ = raft.applied();
   base_ = raft.log().base();
@@ -93,7 +95,9 @@ std::string Rules::AfterTurn(const raft::Raft& raft, const raft::StepInvariants&
   const Turn turn{raft, before, led};
   std::string wrong = std::move(said_);
   if (wrong.empty() && heard_ != nullptr && !refused) {
-    if (heard_->term > raft.term() && MovesTheTerm(*heard_) && turn.IsMember(heard_->from)) {
+    if (std::string moved = Loyalty(turn); !moved.empty()) return moved;
+    if (heard_->term > raft.term() && MovesTheTerm(*heard_) && turn.IsMember(heard_->from) &&
+        !loyal_) {
       return absl::StrCat("hears of term ", heard_->term, " from node ", heard_->from,
                           " and stays in term ", raft.term());
     }
@@ -224,6 +228,25 @@ std::string Rules::Heeds(const Turn& turn, const raft::TimeoutNow& /*order*/) {
 std::string Rules::Heeds(const Turn& turn, const raft::ReadIndexRequest& request) {
   if (turn.led) reads_.push_back({heard_->from, request.context});
   return {};
+}
+
+// Its leader may count on it until an election timeout has passed (thesis, section 4.2.3).
+std::string Rules::Loyalty(const Turn& turn) const {
+  const raft::Raft& raft = turn.raft;
+  const bool may_be_time = silence_ + kTicksInATurn >= raft.options().election_ticks;
+  if (!loyal_ || may_be_time || raft.term() <= turn.term_before() || raft.term() != heard_->term) {
+    return {};
+  }
+  const auto* request = std::get_if<raft::VoteRequest>(&heard_->body);
+  const bool handed_over = request != nullptr && request->transfer;
+  if (handed_over || std::holds_alternative<raft::AppendRequest>(heard_->body) ||
+      std::holds_alternative<raft::Heartbeat>(heard_->body) ||
+      std::holds_alternative<raft::InstallSnapshot>(heard_->body) ||
+      std::holds_alternative<raft::TimeoutNow>(heard_->body)) {
+    return {};
+  }
+  return absl::StrCat("hears the leader of term ", turn.term_before(), ", and goes to term ",
+                      raft.term(), " for what node ", heard_->from, " says, which leads nobody");
 }
 
 // --- What it did

@@ -83,6 +83,7 @@ class Rules {
     return {};
   }
   std::string HeedsLeader(const Turn& turn) const;
+  std::string Loyalty(const Turn& turn) const;
 
   std::string Campaign(const raft::Raft& raft) const;
   std::string Configuration(const Turn& turn) const;
@@ -94,6 +95,7 @@ class Rules {
   // Before the turn, what StepInvariants does not know.
   uint32_t silence_ = 0;  // ticks since it heard of a leader, voted or campaigned
   uint64_t ticks_ = 0;
+  bool loyal_ = false;  // hears a leader, so that nobody else is to move it
   raft::Index commit_ = 0;
   raft::Index applied_ = 0;
   raft::Index base_ = 0;  // of the log

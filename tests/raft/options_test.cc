@@ -189,6 +189,44 @@ TEST(Options, CheckQuorumMakesASilentLeaderStepDownAndFollowersLoyal) {
   }
 }
 
+// A lease rests on that as much as on the votes: a late request finds who has moved without a
+// leader.
+TEST(Options, LateAnswersDoNotMoveALoyalFollower) {
+  Options options = TestOptions();
+  for (const bool check_quorum : {false, true}) {
+    options.check_quorum = check_quorum;
+    const std::vector<MessageBody> answers = {ReadIndexResponse{.context = 7, .rejected = true},
+                                              AppendResponse{}, HeartbeatResponse{},
+                                              VoteResponse{.rejected = true}};
+    for (const MessageBody& answer : answers) {
+      Solo follower(FoundingDisk({1, 2, 3}), options);
+      follower.Hear(2, 1, Heartbeat{});
+      follower.Hear(3, 9, answer);
+      EXPECT_EQ(follower->term(), check_quorum ? 1u : 9u) << answer.index();
+      EXPECT_EQ(follower->leader(), check_quorum ? 2u : kNoNode) << answer.index();
+      follower.Ticks(options.election_ticks);
+      follower.Hear(3, 9, answer);
+      EXPECT_EQ(follower->term(), 9u) << "it hears nobody any more: " << answer.index();
+    }
+  }
+}
+
+// Who answers leads, or has led when it was asked: what it says is as good in any term.
+TEST(Options, ALoyalFollowerStillHearsOfItsReads) {
+  Options options = TestOptions();
+  options.check_quorum = true;
+  Solo follower(FoundingDisk({1, 2, 3}), options);
+  follower.Hear(2, 1, Heartbeat{});
+  follower.Hear(3, 9, ReadIndexResponse{.context = 7, .rejected = true});
+  follower.Hear(3, 9, ReadIndexResponse{.context = 8, .index = 0});
+  const Ready ready = follower.Begin();
+  ASSERT_EQ(ready.failed_reads.size(), 1u);
+  EXPECT_EQ(ready.failed_reads[0].context, 7u);
+  ASSERT_EQ(ready.reads.size(), 1u);
+  EXPECT_EQ(ready.reads[0].context, 8u);
+  EXPECT_EQ(follower->term(), 1u);
+}
+
 TEST(Options, CheckQuorumCountsVotersOnly) {
   Options options = TestOptions();
   options.check_quorum = true;

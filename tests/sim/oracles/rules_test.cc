@@ -27,6 +27,7 @@ using raft::TimeoutNow;
 using raft::VoteRequest;
 using raft::VoteResponse;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class RulesTest : public ::testing::Test {
  protected:
@@ -83,6 +84,30 @@ TEST_F(RulesTest, AHigherTermIsHeeded) {
   EXPECT_THAT(Ignores(2, 4, Heartbeat{}), HasSubstr("hears of term 4 from node 2"));
   EXPECT_THAT(Ignores(3, 4, AppendResponse{}), HasSubstr("stays in term 0"));
   EXPECT_EQ(Ignores(9, 4, AppendResponse{}), "") << "it is no member";
+}
+
+TEST_F(RulesTest, WhoHearsALeaderMovesForNobodyElse) {
+  raft::Options options = raft::TestOptions();
+  Solo moves(raft::FoundingDisk({1, 2, 3}), options);
+  options.check_quorum = true;
+  Solo loyal(raft::FoundingDisk({1, 2, 3}), options);
+  for (Solo* node : {&moves, &loyal}) {
+    node->Hear(2, 1, Heartbeat{});
+    node->Settle();
+  }
+  moves.Hear(3, 4, AppendResponse{});
+  const raft::StepInvariants before(loyal.raft());
+  const auto hears = [&](raft::MessageBody body) {
+    const Message message(3, 1, 4, std::move(body));
+    rules_ = Rules();
+    rules_.BeforeTurn(loyal.raft());
+    rules_.Hears(message);
+    return rules_.AfterTurn(moves.raft(), before, false, false);
+  };
+  EXPECT_THAT(hears(AppendResponse{}), HasSubstr("hears the leader of term 1, and goes to term 4"));
+  EXPECT_THAT(hears(VoteRequest{}), HasSubstr("for what node 3 says"));
+  EXPECT_THAT(hears(VoteRequest{.transfer = true}), Not(HasSubstr("which leads nobody")));
+  EXPECT_THAT(hears(Heartbeat{}), Not(HasSubstr("which leads nobody")));
 }
 
 TEST_F(RulesTest, EveryRequestIsAnswered) {
