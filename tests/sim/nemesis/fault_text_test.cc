@@ -53,6 +53,7 @@ const char* const kEveryKind[] = {
     "doubled-snapshots 2 after-ms 300 for 1s",
     "old-messages 2 after-ms 300 for 1s",
     "reused-address 2 3 for 1s",
+    "stuck-change 1 2 3 for 1s",
 };
 
 TEST(FaultTextTest, EveryKindIsReadAsItIsWritten) {

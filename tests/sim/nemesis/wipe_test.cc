@@ -185,7 +185,7 @@ TEST(WipeTest, WhatTheOthersNeedIsNotWiped) {
                       .report),
             2u);
   const Played rotten = Play(
-      "", "at 400ms: rot 2 draw 13 for 2s\nat 500ms: wipe 3 empty for 300ms\n", [](Cluster&) {});
+      "", "at 400ms: rot 2 draw 150 for 2s\nat 500ms: wipe 3 empty for 300ms\n", [](Cluster&) {});
   EXPECT_EQ(Wipes(rotten.report), 0u);
   EXPECT_TRUE(absl::StrContains(rotten.said, "the others need it")) << rotten.said;
   // The only voter of what it was founded with would not need to ask anybody.
