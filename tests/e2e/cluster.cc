@@ -109,6 +109,7 @@ void Cluster::Start(uint64_t id) {
   Node& node = nodes_.at(id);
   Command command;
   command.output = node.log;
+  command.environment = node.environment;
   command.arguments = {NodeProgram(),
                        "--data",
                        node.data,

@@ -30,6 +30,7 @@ class Cluster {
     std::string data;
     std::string log;
     std::vector<std::string> flags;
+    std::map<std::string, std::string> environment;
     std::unique_ptr<Process> process;
   };
 
