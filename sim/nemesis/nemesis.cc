@@ -1049,7 +1049,9 @@ void Nemesis::Ask(const FaultCommand& command) {
   AskOf(command.nodes[0], words, [this, command](bool ok, bool in_doubt) {
     if (ok) Count(command.fault);
     if (in_doubt && command.fault == Fault::kMembership) change_in_doubt_ = true;
-    if (ok && command.words[1] == "PROMOTE") HandOverTo(command.words[2]);
+    if (ok && command.words.size() == 3 && command.words[1] == "PROMOTE") {
+      HandOverTo(command.words[2]);
+    }
   });
 }
 
@@ -1059,7 +1061,7 @@ void Nemesis::HandOverTo(const std::string& voter) {
   if (ended_ || leader == nullptr || operator_.busy()) return;
   const std::string name =
       decisions_->Name([&] { return absl::StrCat("node ", voter, " is promoted"); });
-  const bool hands_over = decisions_->Decide(name, "and led over to", 0,
+  const bool hands_over = decisions_->Decide(name, "hands over to it", 0,
                                              [this] { return hand_over_random_.Chance(1, 3); });
   if (!hands_over) return;
   AskOf(leader->id(), {"KV.TRANSFER", voter}, [this](bool ok, bool /*in_doubt*/) {
