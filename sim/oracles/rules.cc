@@ -174,6 +174,8 @@ std::string Rules::Heeds(const Turn& turn, const raft::VoteRequest& request) {
 // Or two nodes of different configurations refuse each other for ever.
 std::string Rules::Heeds(const Turn& turn, const raft::VoteResponse& response) {
   const raft::Raft& raft = turn.raft;
+  // Who hears a leader learns it from that one, and goes to no later term for an answer.
+  if (loyal_ && heard_->term > turn.term_before()) return {};
   // The answers of who is no member count for nothing.
   if (!response.rejected || raft.is_leader() || response.commit <= raft.commit() ||
       !turn.IsMember(heard_->from) || !raft.log().Has(response.commit, response.commit_term)) {

@@ -170,6 +170,22 @@ TEST_F(RulesTest, ARefusalSaysWhatIsCommitted) {
   EXPECT_EQ(Hears(3, 1, refusal), "");
 }
 
+TEST_F(RulesTest, WhoHearsALeaderNeedNotLearnFromARefusal) {
+  for (const bool check_quorum : {false, true}) {
+    raft::Options options = raft::TestOptions();
+    options.check_quorum = check_quorum;
+    Solo node(raft::FoundingDisk({1, 2, 3}), options);
+    node.Hear(2, 1, AppendRequest{.entries = {raft::Command(1, 1, "x")}});
+    node.Settle();
+    const raft::StepInvariants before(node.raft());
+    const Message refusal(3, 1, 2, VoteResponse{.rejected = true, .commit = 1, .commit_term = 1});
+    rules_ = Rules();
+    rules_.BeforeTurn(node.raft());
+    rules_.Hears(refusal);
+    EXPECT_EQ(rules_.AfterTurn(node.raft(), before, false, false).empty(), check_quorum);
+  }
+}
+
 TEST_F(RulesTest, AnOrderOfAnOldLeaderIsNone) {
   ASSERT_EQ(Hears(2, 3, Heartbeat{}), "");
   const Message late(3, 1, 1, TimeoutNow{});
