@@ -81,8 +81,8 @@ class Cluster final : public Outlet {
   // Whoever leads the highest term among those that run; null when nobody leads.
   Process* Leader();
 
-  // Starts a node that is down, after `delay`. With `die_in_recovery` it loses its power once more
-  // on the way up.
+  // Starts a node that is down, after `delay`. With `die_in_recovery` it dies once more on the way
+  // up, so.
   void Restart(raft::NodeId node, Time delay, bool die_in_recovery,
                Process::Death how = Process::Death::kPowerLoss);
   void Die(raft::NodeId node, Process::Death death);

@@ -10,6 +10,7 @@
 #include "core/wire/peer.h"
 #include "sim/nemesis/nemesis.h"
 #include "sim/oracles/describe.h"
+#include "sim/oracles/rules.h"
 
 namespace raftkv::sim {
 namespace {
@@ -281,12 +282,7 @@ namespace {
 
 // Neither its log nor its configuration is what it will be.
 bool IsInTheMiddle(const raft::Raft& raft) {
-  if (raft.installing_snapshot()) return true;
-  const raft::Log& log = raft.log();
-  for (raft::Index i = std::max(raft.applied(), log.base()) + 1; i <= raft.commit(); ++i) {
-    if (log.At(i).type == raft::EntryType::kMembership) return true;
-  }
-  return false;
+  return raft.installing_snapshot() || UnappliedChange(raft) != 0;
 }
 
 // Its disk does not have a change of the members yet that may be committed without it.

@@ -23,6 +23,14 @@ bool MovesTheTerm(const raft::Message& message) {
 
 }  // namespace
 
+raft::Index UnappliedChange(const raft::Raft& raft) {
+  const raft::Log& log = raft.log();
+  for (raft::Index i = std::max(raft.applied(), log.base()) + 1; i <= raft.commit(); ++i) {
+    if (log.At(i).type == raft::EntryType::kMembership) return i;
+  }
+  return 0;
+}
+
 void Rules::BeforeTurn(const raft::Raft& raft) {
   heard_ = nullptr;
   said_.clear();
@@ -256,13 +264,10 @@ std::string Rules::Loyalty(const Turn& turn) const {
 std::string Rules::Campaign(const raft::Raft& raft) const {
   if (!Campaigns(raft.role())) return {};
   if (raft.installing_snapshot()) return "campaigns while it installs a snapshot";
-  const raft::Log& log = raft.log();
-  for (raft::Index i = std::max(raft.applied(), log.base()) + 1; i <= raft.commit(); ++i) {
-    if (log.At(i).type != raft::EntryType::kMembership) continue;
-    return absl::StrCat("campaigns in a configuration that is history: entry ", i,
-                        " is committed and not applied");
-  }
-  return {};
+  const raft::Index change = UnappliedChange(raft);
+  if (change == 0) return {};
+  return absl::StrCat("campaigns in a configuration that is history: entry ", change,
+                      " is committed and not applied");
 }
 
 // It is that of the last change that was applied, or of the snapshot that was installed.

@@ -21,6 +21,9 @@ inline bool Campaigns(raft::RoleName role) {
   return role == raft::RoleName::kPreCandidate || role == raft::RoleName::kCandidate;
 }
 
+// The first change of the members that is committed and that the node has not applied; 0: none.
+raft::Index UnappliedChange(const raft::Raft& raft);
+
 class Rules {
  public:
   // The node is up again; what it owed it owes no more.
