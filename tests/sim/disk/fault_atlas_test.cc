@@ -417,6 +417,16 @@ TEST_F(FaultAtlasTest, WhoHasABadReserveIsNotWhole) {
   EXPECT_FALSE(MayInject(3, Zeros{{Segment(3), 1024, kToTheEnd}}).ok()) << "nobody could lead";
 }
 
+// It may come to doubt whether what it would vote for is enough.
+TEST_F(FaultAtlasTest, WhoHasABadReserveIsNoVoterToCountOn) {
+  WriteAll(5, {2, 1});
+  // How much there was it does not know.
+  const BitRot lost{{Segment(2), 4 * 512}, 20'000};
+  EXPECT_TRUE(MayInject(2, lost).ok()) << MayInject(2, lost);
+  Inject(1, ReadError{{"reserve", 4096, 1}});
+  EXPECT_EQ(MayInject(2, lost).message(), "node 2 would leave nobody whom a majority can elect");
+}
+
 TEST_F(FaultAtlasTest, TheLastChangeOfTheConfigurationIsKnown) {
   WriteAll(3, {2, 1});
   EXPECT_EQ(Atlas().LastChange(1), 0u);
