@@ -459,7 +459,15 @@ absl::StatusOr<LogReplay::Result> Log::Judge(const Start& start,
                      " are said to be the last ones, and no log gets that far"));
   }
   for (const LogReplay::Piece& piece : replay.pieces()) {
-    if (piece.hurt) events->push_back(Decision(piece));
+    if (!piece.hurt) continue;
+    events->push_back(Decision(piece));
+    if (piece.gap_end == 0 || piece.blamed) continue;
+    const auto segment = std::find_if(segments_.begin(), segments_.end(), [&](const Segment& s) {
+      return s.id == piece.place.segment;
+    });
+    if (segment != segments_.end()) {
+      segment->passed.push_back({piece.place.offset, piece.gap_end});
+    }
   }
   if (!result.damage && result.rewritten > 0) {
     events->push_back({RecoveryEvent::Kind::kTailRewritten, SegmentName(result.seal.segment),
@@ -839,7 +847,7 @@ std::vector<LiveSegment> Log::live() const {
     const Segment& segment = segments_[i];
     // Where the next one begins; the log may have been cut below it since.
     const raft::Index last = i + 1 < segments_.size() ? segments_[i + 1].base_index : last_index_;
-    live.push_back({segment.id, last, segment.block_bytes, segment.end});
+    live.push_back({segment.id, last, segment.block_bytes, segment.end, segment.passed});
   }
   return live;
 }

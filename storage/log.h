@@ -104,11 +104,20 @@ class TermTable {
 };
 
 // A segment that counts.
+// Bytes of a segment that recovery could not tell apart, and does not miss.
+struct PassedGap {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+
+  friend bool operator==(const PassedGap&, const PassedGap&) = default;
+};
+
 struct LiveSegment {
   uint64_t id = 0;
   raft::Index last_index = 0;  // of the log behind its batches
   uint32_t block_bytes = 0;
   uint64_t end = 0;  // of its batches
+  std::vector<PassedGap> passed;
 };
 
 class Log {
@@ -184,6 +193,7 @@ class Log {
     uint64_t end = 0;      // where the next batch goes
     uint64_t bytes = 0;    // preallocated
     uint64_t written = 0;  // batches and the zeros written ahead of them
+    std::vector<PassedGap> passed = {};
   };
 
   // What a new segment is to say besides what its log object knows.

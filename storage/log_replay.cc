@@ -154,7 +154,7 @@ void LogReplay::Add(const LoadedSegment& segment, uint64_t lost, bool newest, ui
 void LogReplay::ReadGap(const SegmentReader& reader, bool newest) {
   const size_t piece = pieces_.size();
   pieces_.push_back({end_, newest, true, reader.blank(), last_index_, reader.dirty_bytes(),
-                     reader.problem().offset, reader.problem().text});
+                     reader.problem().offset, reader.problem().text, reader.offset()});
   gap_ = piece;
   if (reader.to_end()) {
     if (newest) tail_ = piece;
@@ -183,7 +183,7 @@ void LogReplay::ReadBatch(const SegmentReader& reader, bool newest) {
   const size_t piece = pieces_.size();
   pieces_.push_back({end_, newest, reader.hurt(), reader.blank(), batch.keep_through,
                      reader.offset() - reader.begin(), reader.problem().offset,
-                     reader.problem().text});
+                     reader.problem().text, reader.head_lost() ? reader.offset() : 0});
   if (gap_ || batch.keep_through > last_index_) {
     Pass(batch.keep_through, batch.keep_term, gap_.value_or(piece));
     if (!status_.ok()) return;

@@ -204,7 +204,7 @@ absl::Status Scrubber::Batches(const Target& target, const LiveSegment& segment,
     window_.assign(window_.size(), kNotRead);
   }
   step->bytes += window_.size();
-  while (offset_ < end_ && offset_ >= origin && Advance(window_, origin, step)) {
+  while (offset_ < end_ && offset_ >= origin && Advance(segment, window_, origin, step)) {
   }
   // A record that ends behind the segment's end is none; the window can only be too small for one
   // that begins late in it.
@@ -212,11 +212,11 @@ absl::Status Scrubber::Batches(const Target& target, const LiveSegment& segment,
   if (offset_ < end_ || !gap_) return absl::OkStatus();
   absl::StatusOr<std::optional<Note>> behind = NoteBehind(target, segment, step);
   if (!behind.ok()) return behind.status();
-  if (!Named(*behind, end_)) LoseGap();
+  if (!Named(*behind, end_)) LoseGap(segment);
   return absl::OkStatus();
 }
 
-// The note about the last batch of a segment: the foot, or the next segment begins with it.
+// The note about the last batch of a segment: the foot, or what comes next begins with it.
 absl::StatusOr<std::optional<Note>> Scrubber::NoteBehind(const Target& target,
                                                          const LiveSegment& segment,
                                                          ScrubStep* step) const {
@@ -233,9 +233,13 @@ absl::StatusOr<std::optional<Note>> Scrubber::NoteBehind(const Target& target,
   };
   absl::StatusOr<std::optional<Note>> note = read(segment.id, segment.end);
   if (note.ok() && *note) return note;
-  const auto next = std::find_if(target.segments.begin(), target.segments.end(),
-                                 [&](const LiveSegment& later) { return later.id > segment.id; });
-  if (next != target.segments.end()) note = read(next->id, 2 * uint64_t{next->block_bytes});
+  // Segments without a batch begin with the same note.
+  for (const LiveSegment& later : target.segments) {
+    if (later.id <= segment.id) continue;
+    const uint64_t begin = 2 * uint64_t{later.block_bytes};
+    note = read(later.id, begin);
+    if ((note.ok() && *note) || later.end > begin) break;
+  }
   if (absl::IsDataLoss(note.status()) || absl::IsNotFound(note.status())) return std::nullopt;
   return note;
 }
@@ -255,16 +259,21 @@ bool Scrubber::Named(const std::optional<Note>& note, uint64_t place) {
   return true;
 }
 
-// What it held, and cut away, is not known.
-void Scrubber::LoseGap() {
-  Lose(snapshot_index_ + 1, UINT64_MAX);
+// What it held, and cut away, is not known. If it has been like this since the directory was
+// opened, recovery, which knows more, has found that nothing of it is missing: to open it anew
+// would change nothing.
+void Scrubber::LoseGap(const LiveSegment& segment) {
+  const bool passed = std::find(segment.passed.begin(), segment.passed.end(),
+                                PassedGap{*gap_, std::min(offset_, end_)}) != segment.passed.end();
+  if (!passed) Lose(snapshot_index_ + 1, UINT64_MAX);
   gap_.reset();
 }
 
-bool Scrubber::Advance(absl::string_view window, uint64_t origin, ScrubStep* step) {
+bool Scrubber::Advance(const LiveSegment& segment, absl::string_view window, uint64_t origin,
+                       ScrubStep* step) {
   if (payload_) return AdvancePayload(window, origin, step);
   if (batch_) return AdvanceEntry(window, origin, step);
-  return AdvanceBatch(window, origin, step);
+  return AdvanceBatch(segment, window, origin, step);
 }
 
 bool Scrubber::AdvancePayload(absl::string_view window, uint64_t origin, ScrubStep* step) {
@@ -316,7 +325,8 @@ bool Scrubber::AdvanceEntry(absl::string_view window, uint64_t origin, ScrubStep
 }
 
 // At the beginning of a block.
-bool Scrubber::AdvanceBatch(absl::string_view window, uint64_t origin, ScrubStep* step) {
+bool Scrubber::AdvanceBatch(const LiveSegment& segment, absl::string_view window, uint64_t origin,
+                            ScrubStep* step) {
   const uint64_t at = offset_ - origin;
   if (at > window.size() || window.size() - at < kBatchHeadBytes) return false;
   const absl::string_view head = window.substr(at, kBatchHeadBytes);
@@ -338,7 +348,7 @@ bool Scrubber::AdvanceBatch(absl::string_view window, uint64_t origin, ScrubStep
     return true;
   }
   if (gap_) {
-    LoseGap();
+    LoseGap(segment);
   } else if (!note) {
     Find(offset_, 0, "note about the batch before: checksum mismatch; nothing is lost with it",
          step);

@@ -72,13 +72,15 @@ class Scrubber {
   absl::StatusOr<std::optional<Note>> NoteBehind(const Target& target, const LiveSegment& segment,
                                                  ScrubStep* step) const;
   bool Named(const std::optional<Note>& note, uint64_t place);
-  void LoseGap();
+  void LoseGap(const LiveSegment& segment);
   // One record, or what the window has of it, from `window`, which begins at `origin` of the
   // segment. False when the window has too little of it.
-  bool Advance(absl::string_view window, uint64_t origin, ScrubStep* step);
+  bool Advance(const LiveSegment& segment, absl::string_view window, uint64_t origin,
+               ScrubStep* step);
   bool AdvancePayload(absl::string_view window, uint64_t origin, ScrubStep* step);
   bool AdvanceEntry(absl::string_view window, uint64_t origin, ScrubStep* step);
-  bool AdvanceBatch(absl::string_view window, uint64_t origin, ScrubStep* step);
+  bool AdvanceBatch(const LiveSegment& segment, absl::string_view window, uint64_t origin,
+                    ScrubStep* step);
   void Begin(const Batch& batch, raft::Index keep_through);
   void Lose(raft::Index first, raft::Index last);
   void Cut(raft::Index keep_through);

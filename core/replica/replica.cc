@@ -253,16 +253,11 @@ Work Replica::TakeWork() {
     Send(ready.send_now);    // 5 send
     Apply(ready.committed);  // 6 apply, what may be applied before the write
     for (const raft::ReadPoint& read : ready.reads) {
-      const auto batch = read_batches_.find(read.context);
-      if (batch == read_batches_.end()) continue;  // asked again meanwhile
-      for (const PendingId id : batch->second.reads) pointed_reads_.emplace(read.index, id);
-      read_batches_.erase(batch);
+      for (const PendingId id : TakeReads(read.context)) pointed_reads_.emplace(read.index, id);
     }
     for (const raft::FailedRead& read : ready.failed_reads) {
-      const auto batch = read_batches_.find(read.context);
-      if (batch == read_batches_.end()) continue;
-      new_reads_.insert(new_reads_.end(), batch->second.reads.begin(), batch->second.reads.end());
-      read_batches_.erase(batch);
+      const std::vector<PendingId> reads = TakeReads(read.context);
+      new_reads_.insert(new_reads_.end(), reads.begin(), reads.end());
     }
     ServeReads();
   }
@@ -289,11 +284,39 @@ void Replica::AskForReadPoints() {
   // A few rounds at once keep the pipe full; what arrives meanwhile shares the next one.
   constexpr size_t kRoundsOut = 4;
   if (new_reads_.empty() || read_batches_.size() >= kRoundsOut) return;
+  ReadBatch batch;
+  if (!AskForReadPoint(batch)) return;  // tried again with every turn
+  batch.reads = std::exchange(new_reads_, {});
+  read_batches_.push_back(std::move(batch));
+}
+
+bool Replica::AskForReadPoint(ReadBatch& batch) {
   const uint64_t context = NewId();
   const raft::Outcome outcome = raft_.RequestRead(context);
-  if (outcome != raft::Outcome::kOk && outcome != raft::Outcome::kForwarded)
-    return;  // tried again with every turn
-  read_batches_[context] = ReadBatch{std::exchange(new_reads_, {}), now_us_};
+  if (outcome != raft::Outcome::kOk && outcome != raft::Outcome::kForwarded) return false;
+  batch.contexts.push_back(context);
+  batch.asked_us = now_us_;
+  return true;
+}
+
+// A question or its answer may be lost, so it is asked again. The answer may also be late, wherever
+// a round trip takes longer than that: the batch goes on waiting for it, too.
+void Replica::AskAgainForReadPoints() {
+  for (ReadBatch& batch : read_batches_) {
+    if (now_us_ - batch.asked_us >= options_.read_retry_ms * 1000) AskForReadPoint(batch);
+  }
+}
+
+// The reads that wait for the answer to this question; none when they have had one.
+std::vector<Replica::PendingId> Replica::TakeReads(uint64_t context) {
+  const auto batch =
+      std::find_if(read_batches_.begin(), read_batches_.end(), [&](const ReadBatch& b) {
+        return std::find(b.contexts.begin(), b.contexts.end(), context) != b.contexts.end();
+      });
+  if (batch == read_batches_.end()) return {};
+  std::vector<PendingId> reads = std::move(batch->reads);
+  read_batches_.erase(batch);
+  return reads;
 }
 
 // Starts the write, if there is one, and puts aside what has to wait for it.

@@ -231,9 +231,12 @@ class Replica {
     PendingId pending;
     raft::Term term;
   };
+  // Reads that share a read point. Any answer to any of its questions will do: each was asked after
+  // the last of these reads had come.
   struct ReadBatch {
     std::vector<PendingId> reads;
-    uint64_t asked_us = 0;
+    std::vector<uint64_t> contexts;  // of its questions
+    uint64_t asked_us = 0;           // the last of them
   };
   // What waits for the ticket that is out.
   struct AfterPersist {
@@ -266,6 +269,9 @@ class Replica {
   // replica.cc: the loop
   void Parse();
   void AskForReadPoints();
+  bool AskForReadPoint(ReadBatch& batch);
+  void AskAgainForReadPoints();
+  std::vector<PendingId> TakeReads(uint64_t context);
   void Persist(raft::Ready& ready);
   void Send(raft::Messages& messages);
   void Apply(absl::Span<const raft::Entry> entries);
@@ -472,9 +478,9 @@ class Replica {
   PendingId last_pending_ = 0;
   std::vector<PendingId> parked_;
   std::multimap<raft::Index, ProposedEntry> proposed_;
-  std::map<uint64_t, Forwarded> forwarded_;              // by forward id
-  std::vector<PendingId> new_reads_;                     // no read point asked for yet
-  std::map<uint64_t, ReadBatch> read_batches_;           // by context
+  std::map<uint64_t, Forwarded> forwarded_;  // by forward id
+  std::vector<PendingId> new_reads_;         // no read point asked for yet
+  std::vector<ReadBatch> read_batches_;      // read point asked for; a few, oldest first
   std::multimap<raft::Index, PendingId> pointed_reads_;  // wait until the index is applied
 
   // Forwarded requests this node accepted while leading `led_term_`, so that a duplicate is not

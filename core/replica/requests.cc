@@ -579,19 +579,15 @@ void Replica::ExpirePending() {
     }
     by_age_.pop_front();
   }
-  // Read points whose question or answer was lost are asked for again, parked requests tried again.
-  std::erase_if(read_batches_, [this](const auto& row) {
-    const ReadBatch& batch = row.second;
-    if (now_us_ - batch.asked_us < options_.read_retry_ms * 1000) return false;
-    new_reads_.insert(new_reads_.end(), batch.reads.begin(), batch.reads.end());
-    return true;
-  });
   if (expired) {
     const auto given_up = [this](PendingId id) { return !pending_.contains(id); };
     std::erase_if(new_reads_, given_up);
+    for (ReadBatch& batch : read_batches_) std::erase_if(batch.reads, given_up);
+    std::erase_if(read_batches_, [](const ReadBatch& batch) { return batch.reads.empty(); });
     std::erase_if(pointed_reads_, [&](const auto& row) { return given_up(row.second); });
     std::erase_if(forwarded_, [&](const auto& row) { return given_up(row.second.pending); });
   }
+  AskAgainForReadPoints();
   RouteParked();
 }
 

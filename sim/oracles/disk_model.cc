@@ -390,6 +390,8 @@ std::string DiskModel::CompareLied(const raft::Recovered& found,
   const raft::Index found_last = at + slots.size();
   for (raft::Index i = at + 1; i <= found_last; ++i) {
     if (MayHaveHeld(i, slots[i - at - 1])) continue;
+    // A peer had what the snapshot stood for that the disk does not know of any more.
+    if (replaced && i <= is_.snapshot) continue;
     return absl::StrCat("entry (", i, ", term ", slots[i - at - 1].term,
                         ") was never written, and is there");
   }

@@ -148,7 +148,8 @@ class Cluster {
           frames_sent[{id, frame.to}] += 1;
           bytes_sent[{id, frame.to}] += frame.bytes.size();
           for (int copy = 0; copy < (duplicate ? 2 : 1); ++copy) {
-            if (!drop || !drop(id, frame.to)) network_.push_back({id, frame.to, frame.bytes});
+            if (!drop || !drop(id, frame.to))
+              network_.push_back({id, frame.to, frame.bytes, now_us + delay_us});
           }
         }
         for (Work::Output& output : work.output) {
@@ -173,6 +174,10 @@ class Cluster {
       for (size_t left = network_.size(); left > 0; --left) {
         Packet packet = std::move(network_.front());
         network_.pop_front();
+        if (packet.arrives_us > now_us) {
+          network_.push_back(std::move(packet));
+          continue;
+        }
         idle = false;
         const auto to = nodes.find(packet.to);
         if (to == nodes.end() || to->second.replica == nullptr) continue;
@@ -248,6 +253,7 @@ class Cluster {
   bool duplicate = false;
   std::set<raft::NodeId> hold_disk;
   uint64_t now_us = 1'000'000;
+  uint64_t delay_us = 0;  // of each frame
 
  private:
   // As storage recovers: entries in front of the first bad one, and either holes or a lost end.
@@ -339,6 +345,7 @@ class Cluster {
   struct Packet {
     raft::NodeId from, to;
     std::string bytes;
+    uint64_t arrives_us;
   };
   std::deque<Packet> network_;
   raft::SnapshotMeta repaired_by_;

@@ -40,6 +40,40 @@ TEST(ReplicaTest, EveryNodeServesWritesAndReads) {
   EXPECT_EQ(cluster[1].Status().digest, cluster[3].Status().digest);
 }
 
+// Wherever a round trip takes longer than the patience for one question, an answer always comes to
+// one that has been asked again meanwhile. It is as good.
+TEST(ReplicaTest, AReadPointMayTakeLongerThanTheNextQuestion) {
+  Cluster cluster(3, [](Options& options) {
+    options.read_retry_ms = 20;
+    options.raft.election_ticks = 100;
+  });
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId follower = cluster.Follower();
+  cluster.Settle();
+  cluster.delay_us = 40'000;
+  EXPECT_EQ(cluster.Ask(follower, {"GET", "k"}), "$-1\r\n");
+  EXPECT_EQ(cluster.Ask(leader, {"GET", "k"}), "$-1\r\n");
+}
+
+// The first questions, or their answers, are lost.
+TEST(ReplicaTest, AReadPointIsAskedForAgain) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId follower = cluster.Follower();
+  const ClientId client = cluster.Connect(follower);
+  for (const bool question : {true, false}) {
+    cluster.drop = [&](raft::NodeId from, raft::NodeId to) {
+      return question ? from == follower && to == leader : from == leader && to == follower;
+    };
+    cluster.Say(follower, client, {"GET", "k"});
+    cluster.Run(50);
+    EXPECT_EQ(cluster.Heard(follower, client), "");
+    cluster.drop = {};
+    cluster.Run(200);
+    EXPECT_EQ(cluster.Heard(follower, client), "$-1\r\n");
+  }
+}
+
 TEST(ReplicaTest, RepliesKeepTheOrderOfRequests) {
   Cluster cluster(3);
   for (const raft::NodeId id : {cluster.Leader(), cluster.Follower()}) {

@@ -312,6 +312,49 @@ TEST_F(ScrubTest, WhatTheLogDoesNotNeedIsOnlyReported) {
   EXPECT_FALSE(ScrubAll(*storage_).repairable) << "the snapshot has it";
 }
 
+// A batch without a header, in front of one that cut it away and has lost the note about it: only
+// recovery can tell that nothing of it is missing. To say otherwise for ever would be to open the
+// directory anew for ever.
+TEST_F(ScrubTest, WhatRecoveryHasPassedIsNotOpenedAnewForEver) {
+  Fill();
+  const uint64_t header = kBatchHeadBytes + kEntryHeaderBytes;  // behind it is the first payload
+  const Place cut = Find("entry-24");
+  ASSERT_TRUE(Write(58, 3, 1, "instead").ok());
+  const Place behind = Find("instead");
+  ASSERT_EQ(behind.file, cut.file);
+  Flip(cut.file, cut.offset - header + kNoteBytes + 4);
+  Flip(behind.file, behind.offset - header + 4);
+  EXPECT_TRUE(ScrubAll(*storage_).repairable) << "it may have held anything";
+  for (int restart = 0; restart < 2; ++restart) {
+    Kill();
+    Open();
+    EXPECT_FALSE(recovered_.damage || recovered_.suspicion);
+    EXPECT_EQ(storage_->last_index(), 59u);
+    const Pass pass = ScrubAll(*storage_);
+    EXPECT_EQ(pass.findings.size(), 1u) << Text(pass);
+    EXPECT_FALSE(pass.repairable);
+  }
+  // It grows: the next batch is lost with it.
+  Flip(behind.file, behind.offset - header + kNoteBytes + 4);
+  EXPECT_TRUE(ScrubAll(*storage_).repairable);
+}
+
+// What the last batch of a segment was is said again where the next one would begin, be it some
+// segments later: those in between, of which none had a batch, have been cut at their end.
+TEST_F(ScrubTest, ANoteIsLookedForBehindSegmentsWithoutABatch) {
+  Fill();
+  const Place last = Find("entry-24");
+  for (int restart = 0; restart < 3; ++restart) {
+    Kill();
+    Open();
+  }
+  Flip(last.file, last.offset - kEntryHeaderBytes - kBatchHeadBytes + kNoteBytes + 4);
+  EXPECT_FALSE(ScrubAll(*storage_).repairable)
+      << "the entries are there, and their number is known";
+  Flip(last.file, last.offset + 5);
+  EXPECT_TRUE(ScrubAll(*storage_).repairable);
+}
+
 TEST_F(ScrubTest, UnreadableSectorsAreFindings) {
   Init();
   UnreadableDisk bad(disk_);

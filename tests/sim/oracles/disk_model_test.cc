@@ -383,6 +383,20 @@ TEST_F(LyingDiskTest, WhatARepairGivesUpAndWhatALieHasTakenAreTwoThings) {
             (std::map<raft::Index, raft::Term>{{4, 4}, {5, 4}, {6, 4}}));
 }
 
+// The manifest is as it was before the last snapshot, and the log in front of that is gone.
+TEST_F(LyingDiskTest, ARepairMayFetchWhatALostSnapshotStoodFor) {
+  raft::PersistJob job;
+  job.snapshot = raft::SnapshotMeta{8, 4, {}};
+  model_.PersistHandedOut(job);
+  model_.PersistDone();
+  model_.Lied();
+  const std::vector<raft::Term> fetched = {2, 2, 4, 4, 4, 4, 4};
+  EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, fetched)), "") << "nobody has repaired it";
+  model_.Damage(/*commit=*/8);
+  EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, {2, 2, 4, 4, 4, 4, 4, 4})), "") << "invented";
+  EXPECT_EQ(model_.Recover(Found(now_, 1, fetched)), "");
+}
+
 TEST_F(LyingDiskTest, ARolledBackDiskIsExactlyWhatItWas) {
   raft::SnapshotMeta meta;
   meta.index = 3;
