@@ -301,6 +301,13 @@ void SimDisk::Wipe() {
 const SimDisk::Counters& SimDisk::counters() const { return platter_->counters; }
 const DiskFaultCounters& SimDisk::effects() const { return platter_->effects; }
 
+bool SimDisk::HasOnlyLostPower() const {
+  const Counters& happened = counters();
+  return happened.torn_sectors == 0 && happened.injected_write_errors == 0 &&
+         happened.injected_sync_errors == 0 && happened.unreadable == 0 &&
+         std::all_of(effects().begin(), effects().end(), [](uint64_t count) { return count == 0; });
+}
+
 std::unique_ptr<SimDisk> SimDisk::DurableImage() const {
   auto image = std::make_unique<SimDisk>(Options{.sector_bytes = platter_->options.sector_bytes});
   for (const auto& [name, inode] : platter_->synced_names) {

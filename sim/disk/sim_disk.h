@@ -189,6 +189,9 @@ class SimDisk final : public storage::Disk {
   // --- for oracles and tests ---
   const Counters& counters() const;
   const DiskFaultCounters& effects() const;  // faults that changed something, by kind
+  // Nothing has ever happened to it but that unsynced sectors and names were lost, whole: no fault,
+  // no error, no mixture.
+  bool HasOnlyLostPower() const;
   // A disk that holds what is certain to survive a crash now: synced bytes under synced names.
   std::unique_ptr<SimDisk> DurableImage() const;
   // A disk with the same contents, dirt, pending changes and memory. Armed faults, budget and

@@ -65,6 +65,33 @@ absl::Status Process::InitialiseAgain(const storage::Founding& founding, uint64_
   return status;
 }
 
+namespace {
+
+// On a disk that has only lost power. `idle`: while nothing was being written. The marks are never
+// waited for, and files of several jobs may be there without their end.
+bool MayBeFound(storage::RecoveryEvent::Kind kind, bool idle) {
+  using Kind = storage::RecoveryEvent::Kind;
+  switch (kind) {
+    case Kind::kTailRewritten:
+    case Kind::kMarksLost:
+    case Kind::kLeftoverRemoved:
+      return true;
+    case Kind::kTornTail:
+    case Kind::kSlotRepaired:
+      return !idle;
+    case Kind::kTailLost:
+    case Kind::kHole:
+    case Kind::kSegmentLost:
+    case Kind::kUnreadable:
+    case Kind::kDamagePassed:
+    case Kind::kSnapshotLost:
+      return false;
+  }
+  RAFTKV_CHECK(false);
+}
+
+}  // namespace
+
 bool Process::Start(bool die_in_recovery, Death how) {
   RAFTKV_CHECK(state_ == State::kDown);
   ++life_;
@@ -79,6 +106,7 @@ bool Process::Start(bool die_in_recovery, Death how) {
       disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node});
   if (!opened.ok() && IsCrash(opened.status())) {
     ++counters_.recovery_deaths;
+    died_idle_ = false;
     const bool power = how == Death::kPowerLoss;
     if (power) {
       LosePower(LuckOfDeath(name));
@@ -106,8 +134,12 @@ bool Process::Start(bool die_in_recovery, Death how) {
   unreadable_before_ = disk_.counters().unreadable;
   misreads_before_ = Misreads();
   storage::Recovered found = storage_->TakeRecovered();
+  const bool sound = disk_.HasOnlyLostPower();
+  const bool idle = std::exchange(died_idle_, true);
   for (const storage::RecoveryEvent& event : found.events) {
     if (event.kind == storage::RecoveryEvent::Kind::kTornTail) ++counters_.torn_tails;
+    if (sound && !MayBeFound(event.kind, idle))
+      witness_->FoundDamage(id(), absl::StrCat(event.file, ": ", event.text));
     witness_->RecoverySays(id(), event.text);
     if (trace_->reading()) trace_->Say(absl::StrCat("node ", id(), " recovery: ", event.text));
   }
@@ -176,6 +208,7 @@ void Process::Die(Death death) {
     luck =
         LuckOfDeath(decisions_->Name([this] { return absl::StrCat("node ", id(), " goes down"); }));
   }
+  if (disk_thread_.busy()) died_idle_ = false;
   std::optional<uint64_t> budget;
   if (Random job(luck); luck != 0 && job.Chance(2, 3)) budget = job.Below(kMaxJobBudget);
   disk_thread_.Stop(&disk_, budget);

@@ -169,6 +169,7 @@ class Process final : public Streams::Host {
   uint64_t deadline_ = 0;            // the same by the node's own clock
   Counters counters_;
   uint64_t errors_before_ = 0;  // of the disk, when this run of the process began
+  bool died_idle_ = true;       // its last run did, while nothing was being written
   // The same for sectors that could not be read, once recovered: recovery has to bear them.
   uint64_t unreadable_before_ = 0;
   uint64_t misreads_before_ = 0;

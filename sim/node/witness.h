@@ -59,6 +59,10 @@ class Witness {
   // A disk that only crashes and fails to sync must never look rotten or foreign.
   virtual void RecoveryRefused(raft::NodeId node, const absl::Status& reason) = 0;
 
+  // The recovery under way has found something wrong on a disk that has only lost power: a write
+  // that was not complete is all that may be, and that only if one was under way.
+  virtual void FoundDamage(raft::NodeId /*node*/, absl::string_view /*text*/) {}
+
   // The process ended by itself. Only a disk that reported an error, or read something else than
   // what is there, is a reason.
   virtual void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) = 0;

@@ -150,6 +150,7 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
   node.applied = raft.applied();
   node.digest_at.reset();
   node.rules.Restarted();
+  node.receipts.Restarted();
   CheckPromises(raft, node);
 }
 
@@ -160,6 +161,11 @@ void Omniscience::RecoveryRefused(raft::NodeId node, const absl::Status& reason)
   }
   judge_->Fail(Oracle::kRecovery,
                absl::StrCat("node ", node, " does not start again: ", reason.ToString()));
+}
+
+void Omniscience::FoundDamage(raft::NodeId node, absl::string_view text) {
+  judge_->Fail(Oracle::kRecovery, absl::StrCat("node ", node, ", whose disk has only lost power, ",
+                                               "does not find what it wrote: ", text));
 }
 
 void Omniscience::Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) {
@@ -307,6 +313,8 @@ void Omniscience::Hears(const replica::Replica& replica, absl::string_view body,
   if (heard_.for_nobody) return;
   if (const auto* message = std::get_if<raft::Message>(&heard_message_.body)) {
     NodeOf(envelope.to).rules.Hears(*message);
+  } else if (const auto* chunk = std::get_if<wire::SnapshotChunk>(&heard_message_.body)) {
+    NodeOf(envelope.to).receipts.Hears(*chunk);
   }
   if (wiped_.empty()) return;
   heard_.from = envelope.from;
@@ -804,6 +812,11 @@ void Omniscience::CheckFrames(const replica::Replica& replica, Node& node,
       return;
     }
     CheckEnvelope(replica, decoded_.envelope, work);
+    if (const auto* ack = std::get_if<wire::SnapshotAck>(&decoded_.body)) {
+      const std::string wrong = node.receipts.Says(*ack);
+      if (wrong.empty()) continue;
+      judge_->Fail(Oracle::kRules, absl::StrCat("node ", raft.id(), " ", wrong));
+    }
     const auto* core = std::get_if<raft::Message>(&decoded_.body);
     if (core == nullptr) continue;
     CheckClaims(raft, node, *core);

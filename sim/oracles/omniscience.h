@@ -23,6 +23,7 @@
 #include "sim/oracles/disk_model.h"
 #include "sim/oracles/judge.h"
 #include "sim/oracles/rare_states.h"
+#include "sim/oracles/receipts.h"
 #include "sim/oracles/rules.h"
 #include "sim/scheduler/trace.h"
 
@@ -51,6 +52,7 @@ class Omniscience final : public Witness {
   void Damaged(const replica::Replica& replica) override;
   void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) override;
   void RecoveryRefused(raft::NodeId node, const absl::Status& reason) override;
+  void FoundDamage(raft::NodeId node, absl::string_view text) override;
   void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
@@ -154,6 +156,7 @@ class Omniscience final : public Witness {
     raft::Term told_term = 0;
     std::vector<raft::Index> told;
     Rules rules;
+    Receipts receipts;
     std::map<raft::Term, raft::NodeId> granted;  // votes it has given, its own included
     std::set<std::pair<raft::Term, raft::NodeId>> forgotten_votes;  // given, and lied away
     // Who has told it that a campaign for a term may succeed. It may ask about a lower one again,

@@ -40,6 +40,9 @@ class Camera final : public Witness,
   void Damaged(const replica::Replica& replica) override;
   void Recovered(const replica::Replica& replica, const raft::Recovered& recovered) override;
   void RecoveryRefused(raft::NodeId node, const absl::Status& reason) override;
+  void FoundDamage(raft::NodeId node, absl::string_view text) override {
+    next_->FoundDamage(node, text);
+  }
   void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;

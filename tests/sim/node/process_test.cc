@@ -1,0 +1,120 @@
+#include "sim/node/process.h"
+
+#include <string>
+#include <vector>
+
+#include "core/replica/members.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace raftkv::sim {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class Silence final : public Outlet {
+ public:
+  void SendFrame(raft::NodeId, raft::NodeId, std::string) override {}
+  void SendToClient(replica::ClientId, std::string) override {}
+  void CloseClient(replica::ClientId) override {}
+  void PauseClient(replica::ClientId, bool) override {}
+  void Exited(raft::NodeId, const absl::Status&) override {}
+  void Reopened(raft::NodeId) override {}
+};
+
+class Observer final : public Witness {
+ public:
+  void Damaged(const replica::Replica&) override {}
+  void Recovered(const replica::Replica&, const raft::Recovered&) override {}
+  void RecoveryRefused(raft::NodeId, const absl::Status& reason) override {
+    ADD_FAILURE() << reason;
+  }
+  void FoundDamage(raft::NodeId, absl::string_view text) override { found.emplace_back(text); }
+  void Ended(raft::NodeId, const absl::Status& reason, bool) override { ADD_FAILURE() << reason; }
+  void BeforeTurn(const replica::Replica&) override {}
+  void AfterTurn(const replica::Replica&, const replica::Work&) override {}
+  void JobDone(raft::NodeId, const replica::Job&, const replica::JobResult&) override {}
+
+  std::vector<std::string> found;
+};
+
+// A cluster of one node, which leads and has written something.
+class ProcessTest : public ::testing::Test {
+ protected:
+  ProcessTest() {
+    replica::Members members;
+    members.Set(1, {1, "node-1:7401", "node-1:7400"});
+    raft::SnapshotMeta meta{1, 1, {}};
+    meta.conf.voters = {1};
+    EXPECT_TRUE(process_.Initialise({meta, replica::Replica::FoundingState(members, {})}).ok());
+    Start();
+    RunFor(2 * kSecond);
+    EXPECT_TRUE(process_.replica()->raft().is_leader());
+  }
+
+  static ProcessSettings Settings() {
+    ProcessSettings settings;
+    settings.identity = {{1, 2}, 1, 1, 0, 0};
+    settings.replica.cluster = {1, 2};
+    settings.replica.incarnation = 1;
+    settings.replica.raft.id = 1;
+    settings.disk_delay = {Delay::Shape::kUniform, kMillisecond, 0};
+    return settings;
+  }
+
+  void Start() { ASSERT_TRUE(process_.Start(/*die_in_recovery=*/false)); }
+  void RunFor(Time time) {
+    const Time end = scheduler_.now() + time;
+    while (scheduler_.RunOne(end)) {
+    }
+  }
+
+  Scheduler scheduler_;
+  Decisions decisions_;
+  Trace trace_{&scheduler_};
+  Silence outlet_;
+  Observer observer_;
+  Process process_{Settings(), &scheduler_, &decisions_, &trace_, &outlet_, &observer_, Random(1)};
+};
+
+TEST_F(ProcessTest, ADiskThatOnlyLosesPowerGivesBackWhatWasWritten) {
+  for (const auto death : {Process::Death::kPowerLoss, Process::Death::kKilled}) {
+    ASSERT_FALSE(process_.disk_thread().busy());
+    process_.Die(death);
+    Start();
+    RunFor(2 * kSecond);
+  }
+  EXPECT_THAT(observer_.found, IsEmpty());
+}
+
+// As a node would that had not synced it.
+TEST_F(ProcessTest, ACopyThatIsNotThereIsMissedIfNothingWasBeingWritten) {
+  process_.Die(Process::Death::kKilled);
+  ASSERT_TRUE(process_.disk().Corrupt("vote", 20, 1));
+  Start();
+  EXPECT_THAT(observer_.found, ElementsAre(HasSubstr("vote")));
+}
+
+TEST_F(ProcessTest, ACopyMayBeMissingIfSomethingWasBeingWritten) {
+  const replica::ClientId client = 1;
+  process_.ClientOpened(client);
+  process_.ClientBytes(client, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n");
+  ASSERT_TRUE(process_.disk_thread().busy());
+  process_.Die(Process::Death::kPowerLoss);
+  ASSERT_TRUE(process_.disk().Corrupt("vote", 20, 1));
+  Start();
+  EXPECT_THAT(observer_.found, IsEmpty());
+}
+
+TEST_F(ProcessTest, WhatWasDoneToADiskIsNoSurprise) {
+  process_.Die(Process::Death::kKilled);
+  ASSERT_TRUE(process_.disk().Inject(Zeros{{"vote", 0, 512}}));
+  EXPECT_FALSE(process_.disk().HasOnlyLostPower());
+  Start();
+  EXPECT_THAT(observer_.found, IsEmpty());
+}
+
+}  // namespace
+}  // namespace raftkv::sim
