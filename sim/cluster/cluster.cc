@@ -95,6 +95,7 @@ Process& Cluster::AddProcess(raft::NodeId node, const storage::Founding& foundin
   process.disk_delay = settings_.disk_delay;
   process.streams = settings_.streams;
   process.links = settings_.links;
+  process.inits_are_cut_off = settings_.inits_are_cut_off;
   process.peer_address = PeerAddress(node);
   Random clock = random.Split("clock");
   const auto most = static_cast<uint64_t>(settings_.most_drift_ppm);

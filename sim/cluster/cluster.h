@@ -42,6 +42,7 @@ struct ClusterSettings {
   // What the monotonic clocks show at first: nodes that have been up for long.
   uint64_t uptime_us = 0;
   Time restart_delay = 200 * kMillisecond;  // of a process that ended by itself
+  bool inits_are_cut_off = false;           // ProcessSettings
 };
 
 class Cluster final : public Outlet {

@@ -189,8 +189,8 @@ class SimDisk final : public storage::Disk {
   // --- for oracles and tests ---
   const Counters& counters() const;
   const DiskFaultCounters& effects() const;  // faults that changed something, by kind
-  // Nothing has ever happened to it but that unsynced sectors and names were lost, whole: no fault,
-  // no error, no mixture.
+  // Nothing has ever happened to it but that unsynced sectors and names were lost, or became
+  // mixtures: no fault, no error.
   bool HasOnlyLostPower() const;
   // A disk that holds what is certain to survive a crash now: synced bytes under synced names.
   std::unique_ptr<SimDisk> DurableImage() const;

@@ -131,6 +131,11 @@ bool Nemesis::DrawAttack(Random& random, FaultCommand* command) {
       command->nodes = nodes;
       command->lasts = 6 * ElectionTimeout();
       return true;
+    case Fault::kOvertakenAppends:
+      command->nodes = {leader->id(), other};
+      command->number = random.Between(5, 50);
+      command->lasts = 8 * ElectionTimeout();
+      return true;
     case Fault::kReusedAddresses: {
       const raft::NodeId victim = nodes[random.Below(nodes.size())];
       raft::NodeId instead = nodes[random.Below(nodes.size())];
@@ -169,6 +174,8 @@ void Nemesis::Attack(const FaultCommand& command) {
       return BankMessages(command);
     case Fault::kStuckChanges:
       return StickChange(command);
+    case Fault::kOvertakenAppends:
+      return OvertakeAppends(command);
     default:
       return ReuseAddress(command);
   }
@@ -436,6 +443,76 @@ void Nemesis::BankMessages(const FaultCommand& command) {
                                             [again, later] { again(later); });
               });
        });
+}
+
+struct Nemesis::Overtaken {
+  raft::NodeId leader;
+  raft::NodeId follower;
+  uint64_t slowness;                 // of the follower's disk, once the snapshot is on its way
+  std::vector<std::string> appends;  // held back
+  bool released = false;
+  bool reached = false;
+};
+
+// The entries come late enough for the snapshot to be there as well, and early enough for it not to
+// be installed: some stand in front of it, what the leader goes on with behind it.
+void Nemesis::OvertakeAppends(const FaultCommand& command) {
+  const raft::NodeId follower = command.nodes.back();
+  if (cluster_->Find(follower) == nullptr) return;
+  auto overtaken = std::make_shared<Overtaken>();
+  overtaken->leader = command.nodes[0];
+  overtaken->follower = follower;
+  overtaken->slowness = command.number;
+  Say(absl::StrCat("holds back what leader ", overtaken->leader, " appends to node ", follower));
+  const uint64_t tap = cluster_->network().AddTap(
+      [this, overtaken](raft::NodeId from, raft::NodeId to, const std::string& frame) {
+        return from == overtaken->leader && to == overtaken->follower &&
+               Overtake(frame, overtaken.get());
+      });
+  auto over = std::make_shared<bool>(false);
+  auto look = std::make_shared<std::function<void()>>();
+  *look = [this, overtaken, over, weak = std::weak_ptr(look)] {
+    if (*over) return;
+    const Process* process = cluster_->Find(overtaken->follower);
+    if (process->state() != Process::State::kDown) {
+      const raft::Raft& raft = process->replica()->raft();
+      overtaken->reached |= raft.installing_snapshot() && raft.log().last() > raft.log().base();
+    }
+    if (const auto again = weak.lock()) {
+      cluster_->scheduler().After(kLookEvery, Actor::kScript, [again] { (*again)(); });
+    }
+  };
+  Hold(
+      command.fault, {absl::StrCat("appends to node ", follower, " are held back"), {follower}, {}},
+      command.lasts, [overtaken] { return static_cast<uint64_t>(overtaken->reached); },
+      [this, tap, over, follower] {
+        *over = true;
+        cluster_->network().RemoveTap(tap);
+        cluster_->Find(follower)->disk_thread().set_slowness(1);
+      });
+  (*look)();
+}
+
+bool Nemesis::Overtake(const std::string& frame, Overtaken* overtaken) {
+  if (overtaken->released) return false;
+  const auto message = wire::DecodePeer(absl::string_view(frame).substr(wire::kFrameHeaderSize));
+  if (!message.ok()) return false;
+  if (NameOf(message->body).kind == "append") {
+    if (overtaken->appends.size() < kMostBanked) overtaken->appends.push_back(frame);
+    return true;
+  }
+  const auto* piece = std::get_if<wire::SnapshotChunk>(&message->body);
+  if (piece == nullptr || !piece->last()) return false;
+  overtaken->released = true;
+  Say(absl::StrCat("lets node ", overtaken->follower, " hear what was held back, slowly"));
+  cluster_->Find(overtaken->follower)->disk_thread().set_slowness(overtaken->slowness);
+  const Time within = ElectionTimeout() / 2;
+  for (size_t i = 0; i < overtaken->appends.size(); ++i) {
+    cluster_->network().Inject(overtaken->leader, overtaken->follower,
+                               std::move(overtaken->appends[i]),
+                               within * i / overtaken->appends.size());
+  }
+  return false;
 }
 
 void Nemesis::ReuseAddress(const FaultCommand& command) {

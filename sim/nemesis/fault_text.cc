@@ -51,6 +51,7 @@ constexpr absl::string_view kVerbs[] = {
     "old-messages",
     "reused-address",
     "stuck-change",
+    "overtaken-appends",
 };
 static_assert(std::size(kVerbs) == kFaultKinds);
 
@@ -81,6 +82,7 @@ NumberNames NumbersOf(Fault fault) {
     case Fault::kRollingRestarts:
       return {"each-ms", ""};
     case Fault::kSlowDisk:
+    case Fault::kOvertakenAppends:
       return {"times", ""};
     case Fault::kSyncError:
       return {"after", ""};

@@ -20,6 +20,7 @@
 //   sent-not-persisted 2 for 1s        persisted-not-said, outlived-lease: the same
 //   doubled-snapshots 2 after-ms 300 for 1s    what node 2 sends
 //   old-messages 2 after-ms 300 for 1s         what is sent to node 2
+//   overtaken-appends 1 2 times 20 for 1s      of node 1 to node 2, whose disk is slow then
 //   reused-address 2 3 for 1s          what is sent to node 2 reaches node 3
 //   transfer 1 KV.TRANSFER 2           what the operator asks node 1
 //   member 1 KV.MEMBER REMOVE 3

@@ -57,6 +57,7 @@ constexpr absl::string_view kNames[] = {
     "old messages",
     "reused addresses",
     "stuck changes",
+    "overtaken appends",
 };
 static_assert(std::size(kNames) == kFaultKinds);
 

@@ -70,8 +70,10 @@ enum class Fault : uint8_t {
   kReusedAddresses,   // what is meant for one node reaches another
   kStuckChanges,      // a voter is left alone in the middle of a snapshot, or of a change of the
                       // members, for as long as it takes to campaign
+  kOvertakenAppends,  // a snapshot arrives in front of the appends that it stands for, and its node
+                      // is slow to install it
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kStuckChanges) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kOvertakenAppends) + 1;
 // From here on, attacks: chosen apart from the rest.
 inline constexpr size_t kFirstAttack = static_cast<size_t>(Fault::kLeaderInMinority);
 // From here on, faults of disks at rest and disks that hang: chosen apart from the others, so that
@@ -335,6 +337,9 @@ class Nemesis {
   void ReuseAddress(const FaultCommand& command);
   struct Stuck;
   void StickChange(const FaultCommand& command);
+  struct Overtaken;
+  void OvertakeAppends(const FaultCommand& command);
+  bool Overtake(const std::string& frame, Overtaken* overtaken);
   void LookForChange(const std::vector<raft::NodeId>& nodes, Stuck* stuck);
   struct Figure8;
   void PlayFigure8(const FaultCommand& command);

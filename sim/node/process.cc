@@ -15,6 +15,8 @@ constexpr size_t kMaxWaiting = 2'000;
 // Enough operations for every job to end by itself now and then.
 constexpr uint64_t kMaxJobBudget = 12;
 constexpr uint64_t kMaxRecoveryBudget = 24;
+// So much as to initialise a directory, and a little more.
+constexpr uint64_t kMaxInitBudget = 60;
 
 // What the trace is told: kinds of facts.
 enum Fact : uint64_t {
@@ -53,7 +55,21 @@ Process::Process(const ProcessSettings& settings, Scheduler* scheduler, Decision
 }
 
 absl::Status Process::Initialise(const storage::Founding& founding) {
-  return storage::Storage::Init(disk_, settings_.identity, founding);
+  const std::string name =
+      decisions_->Name([this] { return absl::StrCat("node ", id(), " is initialised"); });
+  const uint64_t operations = decisions_->Decide(name, "behind operations", 0, [this] {
+    const bool cut_off = settings_.inits_are_cut_off && crash_random_.Chance(1, 4);
+    return cut_off ? crash_random_.Between(1, kMaxInitBudget) : 0;
+  });
+  if (operations == 0) return storage::Storage::Init(disk_, settings_.identity, founding);
+  disk_.SetOperationBudget(operations);
+  const absl::Status first = storage::Storage::Init(disk_, settings_.identity, founding);
+  Random chance = Random::Stream(LuckOfDeath(name), "sectors");
+  disk_.Crash(chance, SimDisk::Tearing::kWhole);
+  if (first.ok()) return first;
+  const absl::Status again = storage::Storage::Init(disk_, settings_.identity, founding);
+  // Its last step may have been done, and nobody heard of it.
+  return absl::IsAlreadyExists(again) ? absl::OkStatus() : again;
 }
 
 absl::Status Process::InitialiseAgain(const storage::Founding& founding, uint64_t incarnation) {
@@ -134,7 +150,7 @@ bool Process::Start(bool die_in_recovery, Death how) {
   unreadable_before_ = disk_.counters().unreadable;
   misreads_before_ = Misreads();
   storage::Recovered found = storage_->TakeRecovered();
-  const bool sound = disk_.HasOnlyLostPower();
+  const bool sound = disk_.HasOnlyLostPower() && disk_.counters().torn_sectors == torn_before_;
   const bool idle = std::exchange(died_idle_, true);
   for (const storage::RecoveryEvent& event : found.events) {
     if (event.kind == storage::RecoveryEvent::Kind::kTornTail) ++counters_.torn_tails;
@@ -188,6 +204,7 @@ bool Process::Start(bool die_in_recovery, Death how) {
     ++counters_.repairs;
     witness_->Damaged(*replica_);
   } else {
+    torn_before_ = disk_.counters().torn_sectors;
     witness_->Recovered(*replica_, recovered);
   }
   Turn([](replica::Replica&) {});

@@ -45,7 +45,8 @@ struct ProcessSettings {
   // Has connections to other nodes, as the shipped node has. Otherwise frames go one by one.
   bool streams = false;
   replica::PeerLinkOptions links;
-  std::string peer_address;  // what it says to others of itself, with streams
+  bool inits_are_cut_off = false;  // now and then, and tried again
+  std::string peer_address;        // what it says to others of itself, with streams
 };
 
 class Process final : public Streams::Host {
@@ -57,7 +58,7 @@ class Process final : public Streams::Host {
   Process(const ProcessSettings& settings, Scheduler* scheduler, Decisions* decisions, Trace* trace,
           Outlet* outlet, Witness* witness, Random random);
 
-  // Makes the data directory, as `raftkv init` does.
+  // Makes the data directory, as `raftkv init` does; once more if the power fails meanwhile.
   absl::Status Initialise(const storage::Founding& founding);
   // The same again, by an operator who believes that nothing is there: as another incarnation of
   // this node. From kDown. An error when the directory is not one that may be initialised.
@@ -169,7 +170,9 @@ class Process final : public Streams::Host {
   uint64_t deadline_ = 0;            // the same by the node's own clock
   Counters counters_;
   uint64_t errors_before_ = 0;  // of the disk, when this run of the process began
-  bool died_idle_ = true;       // its last run did, while nothing was being written
+  // Mixtures on its disk that recoveries have dealt with: nothing of them is left.
+  uint64_t torn_before_ = 0;
+  bool died_idle_ = true;  // its last run did, while nothing was being written
   // The same for sectors that could not be read, once recovered: recovery has to bear them.
   uint64_t unreadable_before_ = 0;
   uint64_t misreads_before_ = 0;

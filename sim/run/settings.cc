@@ -67,6 +67,7 @@ bool Allowed(Profile profile, Fault fault) {
     case Fault::kOldMessages:
     case Fault::kDoubledSnapshots:
     case Fault::kReusedAddresses:
+    case Fault::kOvertakenAppends:
       return profile == Profile::kEverything || profile == Profile::kNetwork;
     case Fault::kFigure8:
     case Fault::kSentNotPersisted:
@@ -214,8 +215,10 @@ void DrawStreams(Random random, RunSettings* run) {
     cluster.stream.break_per_mille = static_cast<uint32_t>(OneOf(random, {0, 0, 2, 10}));
   }
   if (!cluster.streams) return;
-  // A stream brings nothing twice, and nothing of an old connection behind a new one.
-  for (const Fault fault : {Fault::kDoubledSnapshots, Fault::kOldMessages}) {
+  // A stream brings nothing twice, nothing in another order, and nothing of an old connection
+  // behind a new one.
+  for (const Fault fault :
+       {Fault::kDoubledSnapshots, Fault::kOldMessages, Fault::kOvertakenAppends}) {
     run->nemesis.shares[static_cast<size_t>(fault)] = 0;
   }
 }
@@ -350,6 +353,7 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   DrawLearners(random.Split("learners"), &run.cluster);
   DrawReplica(random.Split("replica"), &run.cluster.replica);
   DrawDisk(random.Split("disk"), &run.cluster);
+  run.cluster.inits_are_cut_off = Allowed(profile, Fault::kPowerLoss);
   DrawNetwork(random.Split("network"), &run);
   DrawClients(random.Split("clients"), &run);
   DrawNemesis(random.Split("nemesis"), &run);

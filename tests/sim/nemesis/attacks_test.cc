@@ -32,6 +32,8 @@ const Attack kAttacks[] = {
     {Fault::kOldMessages, "old-messages A after-ms 1999 for 100ms", ""},
     {Fault::kReusedAddresses, "reused-address A B for 300ms", ""},
     {Fault::kStuckChanges, "stuck-change L A B for 4s", ""},
+    {Fault::kOvertakenAppends, "overtaken-appends L A times 20 for 4s",
+     "overtaken-appends A L times 20 for 4s"},
 };
 
 uint64_t Counted(Fault fault, const std::string& attack, const std::vector<std::string>& more = {},
@@ -46,6 +48,12 @@ uint64_t Counted(Fault fault, const std::string& attack, const std::vector<std::
   }
   const int nodes = fault == Fault::kFigure8 ? 5 : 3;
   if (nodes == 5) absl::StrAppend(&text, "set founders 5\n");
+  if (fault == Fault::kOvertakenAppends) {
+    // Whoever lags needs a snapshot soon, and its leader notices.
+    absl::StrAppend(&text,
+                    "set snapshot-minimum-bytes 300\nset snapshot-state-percent 0\n"
+                    "set trailing-log-bytes 0\nset max-inflight-messages 2\n");
+  }
   for (int leader = 0; leader < nodes; ++leader) {
     const auto node = [&](int behind) { return absl::StrCat((leader + behind) % nodes + 1); };
     const std::vector<std::string> cast = {node(0), node(1), node(2)};

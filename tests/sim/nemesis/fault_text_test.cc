@@ -54,6 +54,7 @@ const char* const kEveryKind[] = {
     "old-messages 2 after-ms 300 for 1s",
     "reused-address 2 3 for 1s",
     "stuck-change 1 2 3 for 1s",
+    "overtaken-appends 1 2 times 20 for 1s",
 };
 
 TEST(FaultTextTest, EveryKindIsReadAsItIsWritten) {

@@ -40,28 +40,32 @@ class Observer final : public Witness {
   std::vector<std::string> found;
 };
 
+ProcessSettings Settings() {
+  ProcessSettings settings;
+  settings.identity = {{1, 2}, 1, 1, 0, 0};
+  settings.replica.cluster = {1, 2};
+  settings.replica.incarnation = 1;
+  settings.replica.raft.id = 1;
+  settings.disk_delay = {Delay::Shape::kUniform, kMillisecond, 0};
+  return settings;
+}
+
+storage::Founding Alone() {
+  replica::Members members;
+  members.Set(1, {1, "node-1:7401", "node-1:7400"});
+  raft::SnapshotMeta meta{1, 1, {}};
+  meta.conf.voters = {1};
+  return {meta, replica::Replica::FoundingState(members, {})};
+}
+
 // A cluster of one node, which leads and has written something.
 class ProcessTest : public ::testing::Test {
  protected:
   ProcessTest() {
-    replica::Members members;
-    members.Set(1, {1, "node-1:7401", "node-1:7400"});
-    raft::SnapshotMeta meta{1, 1, {}};
-    meta.conf.voters = {1};
-    EXPECT_TRUE(process_.Initialise({meta, replica::Replica::FoundingState(members, {})}).ok());
+    EXPECT_TRUE(process_.Initialise(Alone()).ok());
     Start();
     RunFor(2 * kSecond);
     EXPECT_TRUE(process_.replica()->raft().is_leader());
-  }
-
-  static ProcessSettings Settings() {
-    ProcessSettings settings;
-    settings.identity = {{1, 2}, 1, 1, 0, 0};
-    settings.replica.cluster = {1, 2};
-    settings.replica.incarnation = 1;
-    settings.replica.raft.id = 1;
-    settings.disk_delay = {Delay::Shape::kUniform, kMillisecond, 0};
-    return settings;
   }
 
   void Start() { ASSERT_TRUE(process_.Start(/*die_in_recovery=*/false)); }
@@ -106,6 +110,23 @@ TEST_F(ProcessTest, ACopyMayBeMissingIfSomethingWasBeingWritten) {
   ASSERT_TRUE(process_.disk().Corrupt("vote", 20, 1));
   Start();
   EXPECT_THAT(observer_.found, IsEmpty());
+}
+
+// Wherever the power fails while a directory is made, it is made in the end.
+TEST(ProcessInitTest, ADirectoryIsMadeInTheEnd) {
+  for (uint64_t operations = 1; operations <= 60; ++operations) {
+    Scheduler scheduler;
+    Decisions decisions =
+        Decisions::Given({{"node 1 is initialised #1: behind operations", operations}});
+    Trace trace(&scheduler);
+    Silence outlet;
+    Observer observer;
+    Process process(Settings(), &scheduler, &decisions, &trace, &outlet, &observer, Random(1));
+    EXPECT_TRUE(process.Initialise(Alone()).ok());
+    EXPECT_EQ(process.disk().counters().crashes, 1u);
+    EXPECT_TRUE(process.Start(/*die_in_recovery=*/false));
+    EXPECT_THAT(observer.found, IsEmpty()) << operations;
+  }
 }
 
 TEST_F(ProcessTest, WhatWasDoneToADiskIsNoSurprise) {
