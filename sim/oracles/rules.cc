@@ -276,6 +276,9 @@ std::string Rules::Configuration(const Turn& turn) const {
   const raft::ConfState& conf = raft.conf();
   if (conf == turn.before.conf()) return {};
   if (conf.voters.empty()) return "leaves its configuration without voters";
+  if (raft.is_leader() && raft.options().step_down_on_removal && !raft::IsVoter(conf, raft.id())) {
+    return absl::StrCat("applies its own removal and goes on leading term ", raft.term());
+  }
   if (raft.applied() != applied_ || raft.log().base() != base_) return {};
   return "changes its configuration and has applied nothing";
 }

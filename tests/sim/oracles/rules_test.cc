@@ -324,6 +324,15 @@ TEST_F(RulesTest, AConfigurationIsThatOfWhatIsApplied) {
   EXPECT_THAT(Becomes(nobody), HasSubstr("without voters"));
 }
 
+TEST_F(RulesTest, WhoIsRemovedLeadsNoMore) {
+  Solo removed(raft::FoundingDisk({1, 2, 3}));
+  removed.BecomeLeader({2});
+  const_cast<raft::ConfState&>(removed->conf()).voters = {2, 3};
+  EXPECT_THAT(Becomes(removed), HasSubstr("applies its own removal and goes on leading term 1"));
+  const_cast<raft::Options&>(removed->options()).step_down_on_removal = false;
+  EXPECT_THAT(Becomes(removed), Not(HasSubstr("own removal"))) << "it is told to go on";
+}
+
 TEST_F(RulesTest, ACommitIsWhatAMajorityHasSaid) {
   node_.BecomeLeader({2});
   Solo later(raft::FoundingDisk({1, 2, 3}));
