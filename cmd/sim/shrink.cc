@@ -1,5 +1,6 @@
 #include "cmd/sim/shrink.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -78,14 +79,19 @@ CommandResult ShrinkRun(const ShrinkArguments& arguments) {
   const Clock::time_point begin = Clock::now();
   const auto spent = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   uint64_t trials = 0;
+  double longest = 0;  // of those that are played together, in seconds
   const auto play = [&](const std::vector<Trial>& some) {
     trials += some.size();
-    return PlayInChildren(some, arguments.jobs, kSecondsPerTrial);
+    const double before = spent();
+    std::vector<TrialResult> results = PlayInChildren(some, arguments.jobs, kSecondsPerTrial);
+    longest = std::max(longest, spent() - before);
+    return results;
   };
   Shrinker::Options options;
   options.at_once = 4 * arguments.jobs;
   options.may_go_on = [&](uint32_t percent) {
-    return arguments.seconds - spent() > percent / 100.0 * arguments.seconds;
+    // What is begun is played to its end.
+    return arguments.seconds - longest - spent() > percent / 100.0 * arguments.seconds;
   };
   options.progress = [&](absl::string_view step, size_t decisions) {
     if (!arguments.progress) return;
