@@ -926,9 +926,8 @@ void Omniscience::CheckRules(const replica::Replica& replica, Node& node,
   const bool persists = std::any_of(
       work.jobs.begin(), work.jobs.end(),
       [](const replica::Job& job) { return std::holds_alternative<raft::PersistJob>(job.body); });
-  const std::string wrong = node.rules.AfterTurn(raft, *node.before, Refuses(work), persists);
-  if (wrong.empty()) return;
-  judge_->Fail(Oracle::kRules, absl::StrCat("node ", raft.id(), " ", wrong));
+  const Rules::Wrong wrong = node.rules.AfterTurn(raft, *node.before, Refuses(work), persists);
+  if (wrong) judge_->Fail(Oracle::kRules, absl::StrCat("node ", raft.id(), " ", *wrong));
 }
 
 void Omniscience::CheckProgress(const raft::Raft& raft, const Node& node,
