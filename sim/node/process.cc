@@ -377,9 +377,9 @@ void Process::Turn(const Give& input) {
   replica_->AdvanceTime(settings_.clock.MonotonicUs(now), settings_.clock.WallMs(now));
   if (links_.has_value()) links_->AdvanceTime(settings_.clock.MonotonicUs(now));
   input(*replica_);
-  replica::Work work = replica_->TakeWork();
-  if (shown) witness_->AfterTurn(*replica_, work);
-  CarryOut(work);
+  replica_->TakeWork(&work_);
+  if (shown) witness_->AfterTurn(*replica_, work_);
+  CarryOut(work_);
 }
 
 void Process::CarryOut(replica::Work& work) {

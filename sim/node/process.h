@@ -160,6 +160,7 @@ class Process final : public Streams::Host {
   uint64_t life_ = 0;
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<replica::Replica> replica_;
+  replica::Work work_;                       // of the turn under way; its memory is used again
   std::optional<replica::PeerLinks> links_;  // none without streams, and while down
   wire::FrameReader frame_reader_;           // empty between frames
   std::deque<Input> waiting_;                // while paused
