@@ -88,10 +88,14 @@ void Replica::Tick() {
 }
 
 void Replica::ReceivePeer(absl::string_view body) {
-  if (!health_.ok()) return;
   wire::PeerMessage message;
-  if (const absl::Status status = wire::DecodePeer(body, &message); !status.ok()) {
-    work_.events.push_back(PeerRefused{raft::kNoNode, std::string(status.message())});
+  ReceivePeer(wire::DecodePeer(body, &message), message);
+}
+
+void Replica::ReceivePeer(const absl::Status& decoded, wire::PeerMessage& message) {
+  if (!health_.ok()) return;
+  if (!decoded.ok()) {
+    work_.events.push_back(PeerRefused{raft::kNoNode, std::string(decoded.message())});
     return;
   }
   const wire::Envelope& envelope = message.envelope;

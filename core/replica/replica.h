@@ -162,6 +162,9 @@ class Replica {
   // The body of one frame from a peer, checked for integrity by FrameReader. Whom it is from and
   // for is checked here.
   void ReceivePeer(absl::string_view body);
+  // The same for a driver that has looked into it: what wire::DecodePeer said of the body, and made
+  // of it. Entries and bytes are taken out of the message, all else stays as it is.
+  void ReceivePeer(const absl::Status& decoded, wire::PeerMessage& message);
   // Frames for this node could not be delivered (no link, link broken, outbox full).
   void PeerUnreachable(raft::NodeId peer);
 

@@ -266,8 +266,12 @@ void Process::ReceiveFrame(absl::string_view frame) {
 }
 
 void Process::Hear(replica::Replica& replica, absl::string_view body) {
-  if (!replica.repairing()) witness_->Hears(replica, body, links_.has_value());
-  replica.ReceivePeer(body);
+  // Once for everybody who wants to know what it says.
+  const absl::Status decoded = wire::DecodePeer(body, &heard_);
+  if (!replica.repairing()) {
+    witness_->Hears(replica, decoded.ok() ? &heard_ : nullptr, links_.has_value());
+  }
+  replica.ReceivePeer(decoded, heard_);
 }
 
 void Process::PeerUnreachable(raft::NodeId peer) {

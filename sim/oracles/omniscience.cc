@@ -299,14 +299,14 @@ void Omniscience::StartedAfterWipe(raft::NodeId node, SecondLife& life,
 }
 
 // What a message says about itself is looked at here once more, beside the code that refuses it.
-void Omniscience::Hears(const replica::Replica& replica, absl::string_view body, bool connected) {
+void Omniscience::Hears(const replica::Replica& replica, const wire::PeerMessage* message,
+                        bool connected) {
   if (!judging_) return;
-  const wire::Envelope& envelope = heard_message_.envelope;
-  heard_.for_nobody =
-      !wire::DecodePeer(body, &heard_message_).ok() || envelope.to != replica.raft().id();
+  heard_.for_nobody = message == nullptr || message->envelope.to != replica.raft().id();
   if (heard_.for_nobody) return;
-  if (const auto* message = std::get_if<raft::Message>(&heard_message_.body)) {
-    NodeOf(envelope.to).rules.Hears(*message);
+  const wire::Envelope& envelope = message->envelope;
+  if (const auto* core = std::get_if<raft::Message>(&message->body)) {
+    NodeOf(envelope.to).rules.Hears(*core);
   }
   if (wiped_.empty()) return;
   heard_.from = envelope.from;

@@ -34,7 +34,7 @@ class Rules {
   void Restarted() { *this = Rules(); }
 
   void BeforeTurn(const raft::Raft& raft);
-  // The message that this turn is about, if any, which lives until AfterTurn.
+  // The message that this turn is about, if any, which lives until AfterTurn, but for its entries.
   void Hears(const raft::Message& message) { heard_ = &message; }
   void Says(const raft::Message& message);
   // `before`: as it was before the turn. `refused`: what it heard was not for it. `persists`: a
