@@ -926,7 +926,8 @@ void Omniscience::CheckRules(const replica::Replica& replica, Node& node,
   const bool persists = std::any_of(
       work.jobs.begin(), work.jobs.end(),
       [](const replica::Job& job) { return std::holds_alternative<raft::PersistJob>(job.body); });
-  const Rules::Wrong wrong = node.rules.AfterTurn(raft, *node.before, Refuses(work), persists);
+  const Rules::Wrong wrong =
+      node.rules.AfterTurn(raft, *node.before, node.moved, Refuses(work), persists);
   if (wrong) judge_->Fail(Oracle::kRules, absl::StrCat("node ", raft.id(), " ", *wrong));
 }
 

@@ -97,10 +97,10 @@ void Rules::Owe(Answer answer) {
 }
 
 Rules::Wrong Rules::AfterTurn(const raft::Raft& raft, const raft::StepInvariants& before,
-                              bool refused, bool persists) {
+                              bool moved, bool refused, bool persists) {
   const bool led = before.role() == raft::RoleName::kLeader && raft.is_leader() &&
                    raft.term() == before.hard_state().term;
-  const Turn turn{raft, before, led};
+  const Turn turn{raft, before, led, moved && raft.conf() != before.conf()};
   if (said_) return said_;
   if (heard_ != nullptr && !refused) {
     if (Wrong wrong = Loyalty(turn)) return wrong;
@@ -113,11 +113,15 @@ Rules::Wrong Rules::AfterTurn(const raft::Raft& raft, const raft::StepInvariants
       return wrong;
   }
   if (Wrong wrong = Campaign(raft)) return wrong;
-  if (Wrong wrong = Configuration(turn)) return wrong;
+  if (turn.reconfigured) {
+    if (Wrong wrong = Configuration(turn)) return wrong;
+  }
   if (Wrong wrong = Agreement(turn)) return wrong;
   if (Wrong wrong = Leadership(turn)) return wrong;
-  if (Wrong wrong = Debts(raft, persists)) return wrong;
-  return Reads(turn);
+  if (!debts_.empty()) {
+    if (Wrong wrong = Debts(raft, persists)) return wrong;
+  }
+  return reads_.empty() ? Wrong() : Reads(turn);
 }
 
 // --- What it heard
@@ -273,9 +277,7 @@ Rules::Wrong Rules::Campaign(const raft::Raft& raft) const {
 // It is that of the last change that was applied, or of the snapshot that was installed.
 Rules::Wrong Rules::Configuration(const Turn& turn) const {
   const raft::Raft& raft = turn.raft;
-  const raft::ConfState& conf = raft.conf();
-  if (conf == turn.before.conf()) return {};
-  if (conf.voters.empty()) return "leaves its configuration without voters";
+  if (raft.conf().voters.empty()) return "leaves its configuration without voters";
   if (raft.applied() != applied_ || raft.log().base() != base_) return {};
   return "changes its configuration and has applied nothing";
 }
@@ -303,8 +305,9 @@ Rules::Wrong Rules::Agreement(const Turn& turn) const {
     return heard_ != nullptr && heard_->from == id ? &heard_->body : nullptr;
   };
   const auto agreed = [&](const auto& reached) {
-    return std::max(raft::JointIndex(turn.before.conf(), reached),
-                    raft::JointIndex(raft.conf(), reached));
+    const auto by_now = raft::JointIndex(raft.conf(), reached);
+    if (!turn.reconfigured) return by_now;
+    return std::max(by_now, raft::JointIndex(turn.before.conf(), reached));
   };
   const raft::Index committed = agreed([&](raft::NodeId id) -> raft::Index {
     if (const raft::Progress* peer = raft.progress()->Find(id)) return peer->match;
@@ -383,7 +386,6 @@ Rules::Wrong Rules::Leadership(const Turn& turn) {
 // An answer may wait for the write that is out, and for the next one, which it speaks of.
 Rules::Wrong Rules::Debts(const raft::Raft& raft, bool persists) {
   constexpr uint32_t kMostWrites = 2;
-  if (debts_.empty()) return {};
   if (raft.log_refused()) {
     std::erase_if(debts_, [](const Debt& debt) { return debt.answer == Answer::kToAppend; });
   }
@@ -404,7 +406,6 @@ Rules::Wrong Rules::Debts(const raft::Raft& raft, bool persists) {
 }
 
 Rules::Wrong Rules::Reads(const Turn& turn) {
-  if (reads_.empty()) return {};
   std::erase_if(reads_, [&](const Read& read) {
     return std::any_of(answered_reads_.begin(), answered_reads_.end(), [&read](const Read& said) {
       return said.from == read.from && said.context == read.context;

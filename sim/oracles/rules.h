@@ -37,10 +37,10 @@ class Rules {
   // The message that this turn is about, if any, which lives until AfterTurn, but for its entries.
   void Hears(const raft::Message& message) { heard_ = &message; }
   void Says(const raft::Message& message);
-  // `before`: as it was before the turn. `refused`: what it heard was not for it. `persists`: a
-  // write was handed out.
-  Wrong AfterTurn(const raft::Raft& raft, const raft::StepInvariants& before, bool refused,
-                  bool persists);
+  // `before`: as it was before the turn, and `moved`: it is not of `raft` any more. `refused`: what
+  // it heard was not for it. `persists`: a write was handed out.
+  Wrong AfterTurn(const raft::Raft& raft, const raft::StepInvariants& before, bool moved,
+                  bool refused, bool persists);
 
  private:
   enum class Answer : uint8_t { kNone, kToAppend, kToHeartbeat, kToVoteRequest };
@@ -67,7 +67,8 @@ class Rules {
   struct Turn {
     const raft::Raft& raft;
     const raft::StepInvariants& before;
-    bool led;  // one term, from its beginning to its end
+    bool led;           // one term, from its beginning to its end
+    bool reconfigured;  // its configuration is another one than before
     raft::Term term_before() const { return before.hard_state().term; }
     bool IsMember(raft::NodeId node) const;  // as far as it knows, all the time
   };
