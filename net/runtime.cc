@@ -173,9 +173,9 @@ void Runtime::Pump() {
   constexpr int kRounds = 16;
   bool busy = true;
   for (int round = 0; busy && round < kRounds; ++round) {
-    replica::Work work = replica_->TakeWork();
-    busy = !work.empty();
-    CarryOut(work);
+    replica_->TakeWork(&work_);
+    busy = !work_.empty();
+    CarryOut(work_);
     busy |= peers_->CarryOut();
   }
   if (busy) {

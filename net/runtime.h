@@ -91,6 +91,7 @@ class Runtime {
 
   RuntimeOptions options_;
   std::unique_ptr<replica::Replica> replica_;
+  replica::Work work_;  // what is being carried out; its memory is used again
   std::unique_ptr<TurnStart> turn_;
   bool in_turn_ = false;
   uint64_t now_us_ = 0;

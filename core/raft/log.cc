@@ -60,6 +60,8 @@ void TermRuns::Reset(Index base, Term base_term) {
 
 Index TermRuns::CommonPrefix(const TermRuns& a, const TermRuns& b) {
   const Index last = std::min(a.last_, b.last_);
+  // As between most states of a log that grows.
+  if (a.runs_ == b.runs_) return last;
   Index index = std::max(a.base(), b.base());  // equal so far, by agreement
   if (last < index) return last;
   size_t in_a = a.RunOf(index);

@@ -88,10 +88,14 @@ void Replica::Tick() {
 }
 
 void Replica::ReceivePeer(absl::string_view body) {
-  if (!health_.ok()) return;
   wire::PeerMessage message;
-  if (const absl::Status status = wire::DecodePeer(body, &message); !status.ok()) {
-    work_.events.push_back(PeerRefused{raft::kNoNode, std::string(status.message())});
+  ReceivePeer(wire::DecodePeer(body, &message), message);
+}
+
+void Replica::ReceivePeer(const absl::Status& decoded, wire::PeerMessage& message) {
+  if (!health_.ok()) return;
+  if (!decoded.ok()) {
+    work_.events.push_back(PeerRefused{raft::kNoNode, std::string(decoded.message())});
     return;
   }
   const wire::Envelope& envelope = message.envelope;
@@ -239,7 +243,7 @@ bool Replica::Stopped() const {
 
 // ---- The flow ----
 
-Work Replica::TakeWork() {
+void Replica::TakeWork(Work* work) {
   Parse();  // 1 parse, 2 admit
   if (repairing()) Mend();
   if (rot_to_repair_) GoToRepair();
@@ -264,13 +268,15 @@ Work Replica::TakeWork() {
   Reply();  // 7 reply
   constexpr size_t kReleasedPerTurn = 1024;
   machine_.ReleaseSome(kReleasedPerTurn);
-  return std::exchange(work_, {});
+  work->Clear();
+  std::swap(*work, work_);
 }
 
 void Replica::Parse() {
   // In the order in which the driver delivered.
-  std::vector<ClientId> touched = std::exchange(touched_clients_, {});
-  for (const ClientId id : touched) {
+  seen_to_.clear();
+  seen_to_.swap(touched_clients_);
+  for (const ClientId id : seen_to_) {
     ClientConnection* client = FindClient(id);
     if (client == nullptr) continue;
     Request request;
@@ -497,7 +503,9 @@ void Replica::ApplyMembership(const raft::Entry& entry) {
 }
 
 void Replica::Reply() {
-  for (const ClientId id : std::exchange(touched_clients_, {})) {
+  seen_to_.clear();
+  seen_to_.swap(touched_clients_);
+  for (const ClientId id : seen_to_) {
     ClientConnection* client = FindClient(id);
     if (client == nullptr) continue;
     if (std::string bytes = client->TakeOutput(); !bytes.empty())

@@ -116,6 +116,16 @@ struct Work {
     return frames.empty() && jobs.empty() && output.empty() && close.empty() && pause.empty() &&
            events.empty() && !members_changed && !restart;
   }
+  // Empty, and keeps its memory for the next turn.
+  void Clear() {
+    frames.clear();
+    jobs.clear();
+    output.clear();
+    close.clear();
+    pause.clear();
+    events.clear();
+    members_changed = restart = false;
+  }
 };
 
 // What a node finds on its disk when it starts.
@@ -152,6 +162,9 @@ class Replica {
   // The body of one frame from a peer, checked for integrity by FrameReader. Whom it is from and
   // for is checked here.
   void ReceivePeer(absl::string_view body);
+  // The same for a driver that has looked into it: what wire::DecodePeer said of the body, and made
+  // of it. Entries and bytes are taken out of the message, all else stays as it is.
+  void ReceivePeer(const absl::Status& decoded, wire::PeerMessage& message);
   // Frames for this node could not be delivered (no link, link broken, outbox full).
   void PeerUnreachable(raft::NodeId peer);
 
@@ -176,7 +189,14 @@ class Replica {
       const;  // Stop was called, no leadership is held and every accepted request is answered
 
   // ---- Output ----
-  Work TakeWork();
+  Work TakeWork() {
+    Work work;
+    TakeWork(&work);
+    return work;
+  }
+  // The same, in the place of what is in `work`, whose memory serves a later turn: a driver that
+  // gives the same object each time asks the allocator for little.
+  void TakeWork(Work* work);
 
   // When AdvanceTime wants to be called next at the latest.
   uint64_t next_deadline_us() const { return next_tick_us_; }
@@ -470,6 +490,7 @@ class Replica {
   std::map<ClientId, Client> clients_;
   std::vector<ClientId> turns_;            // clients whose next request may be able to begin
   std::vector<ClientId> touched_clients_;  // with new input or new replies
+  std::vector<ClientId> seen_to_;          // those that Parse or Reply is about
   absl::flat_hash_set<ClientId> paused_clients_;
 
   absl::flat_hash_map<PendingId, Pending> pending_;

@@ -349,6 +349,7 @@ Store::Store(std::vector<std::string> keys, const Value& initial,
   for (KeyProfile& profile : profiles_) profile.Finish();
   nobody_sees_ = values_.NobodySees();
   std::vector<Transaction> transactions;
+  transactions.reserve(operations.size());
   for (const Operation* operation : operations) transactions.push_back(Translate(*operation));
   for (const Transaction& transaction : transactions) Observe(transaction);
   for (Transaction& transaction : transactions) actions_.push_back(Number(std::move(transaction)));
@@ -371,7 +372,8 @@ void Store::Study(const Operation& operation) {
   for (const Guard& guard : operation.guards) study_condition(guard.key, guard.condition);
   for (size_t i = 0; i < operation.commands.size(); ++i) {
     const Command& command = operation.commands[i];
-    const Reply reply = i < operation.replies.size() ? operation.replies[i] : Reply{};
+    static const Reply kNobodyLooked;
+    const Reply& reply = i < operation.replies.size() ? operation.replies[i] : kNobodyLooked;
     versions_seen_ |= reply.version.has_value();
     for (const RangeEntry& entry : reply.entries) {
       versions_seen_ |= entry.version.has_value();
@@ -448,6 +450,7 @@ void Store::AddReply(const Reply& reply, Deed* deed) {
       !__builtin_sub_overflow(reply.number, deed->delta, &before) && before != 0) {
     deed->before = ValueOf(deed->test.key, absl::StrCat(before));
   }
+  deed->entries.reserve(reply.entries.size());
   for (const RangeEntry& entry : reply.entries) {
     Entry translated{KeyOf(entry.key), std::nullopt, entry.version};
     if (entry.value.has_value()) translated.value = ValueOf(translated.key, entry.value);
@@ -466,6 +469,7 @@ Transaction Store::Translate(const Operation& operation) {
     transaction.guard = operation.guard;
     return transaction;  // no command ran
   }
+  transaction.deeds.reserve(operation.commands.size());
   for (const Command& command : operation.commands) {
     transaction.deeds.push_back(Translate(command));
   }
@@ -537,6 +541,7 @@ bool Store::NobodyNotices(const Transaction& transaction) const {
 // What clients learnt about the state before the action, or what decided what it did.
 std::vector<Observation> Store::ObservationsOf(const Transaction& transaction) const {
   std::vector<Observation> seen;
+  seen.reserve(transaction.guards.size() + 2 * transaction.deeds.size());
   const auto vaguely = [&](Key key) {
     seen.push_back({key, Observation::Kind::kVaguely, kAbsent});
   };
@@ -1028,25 +1033,23 @@ std::vector<std::pair<size_t, size_t>> Touched(const Operation& operation,
     return static_cast<size_t>(std::lower_bound(keys.begin(), keys.end(), key) - keys.begin());
   };
   std::vector<std::pair<size_t, size_t>> touched;
+  touched.reserve(operation.guards.size() + operation.commands.size());
   const auto touch = [&](size_t begin, size_t end) {
     if (begin < end) touched.emplace_back(begin, end);
   };
-  for (const Guard& guard : operation.guards) {
-    touch(position(guard.key), position(guard.key) + 1);
-  }
+  const auto touch_one = [&](size_t key) { touch(key, key + 1); };
+  for (const Guard& guard : operation.guards) touch_one(position(guard.key));
   for (const Command& command : operation.commands) {
     if (command.verb == Verb::kSize) {
       touch(0, keys.size());
     } else if (command.verb == Verb::kRange) {
       touch(position(command.key), command.end.empty() ? keys.size() : position(command.end));
     } else {
-      touch(position(command.key), position(command.key) + 1);
+      touch_one(position(command.key));
     }
   }
   for (const Reply& reply : operation.replies) {
-    for (const RangeEntry& entry : reply.entries) {
-      touch(position(entry.key), position(entry.key) + 1);
-    }
+    for (const RangeEntry& entry : reply.entries) touch_one(position(entry.key));
   }
   return touched;
 }

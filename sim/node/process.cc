@@ -316,8 +316,12 @@ void Process::ReceiveFrame(absl::string_view frame) {
 }
 
 void Process::Hear(replica::Replica& replica, absl::string_view body) {
-  if (!replica.repairing()) witness_->Hears(replica, body, links_.has_value());
-  replica.ReceivePeer(body);
+  // Once for everybody who wants to know what it says.
+  const absl::Status decoded = wire::DecodePeer(body, &heard_);
+  if (!replica.repairing()) {
+    witness_->Hears(replica, decoded.ok() ? &heard_ : nullptr, links_.has_value());
+  }
+  replica.ReceivePeer(decoded, heard_);
 }
 
 void Process::PeerUnreachable(raft::NodeId peer) {
@@ -427,9 +431,9 @@ void Process::Turn(const Give& input) {
   replica_->AdvanceTime(settings_.clock.MonotonicUs(now), settings_.clock.WallMs(now));
   if (links_.has_value()) links_->AdvanceTime(settings_.clock.MonotonicUs(now));
   input(*replica_);
-  replica::Work work = replica_->TakeWork();
-  if (shown) witness_->AfterTurn(*replica_, work);
-  CarryOut(work);
+  replica_->TakeWork(&work_);
+  if (shown) witness_->AfterTurn(*replica_, work_);
+  CarryOut(work_);
 }
 
 void Process::CarryOut(replica::Work& work) {

@@ -23,6 +23,7 @@
 #include "core/replica/peer_link.h"
 #include "core/replica/replica.h"
 #include "core/wire/frame.h"
+#include "core/wire/peer.h"
 #include "sim/decisions/decisions.h"
 #include "sim/disk/sim_disk.h"
 #include "sim/network/streams.h"
@@ -161,6 +162,9 @@ class Process final : public Streams::Host {
   uint64_t life_ = 0;
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<replica::Replica> replica_;
+  // Of the turn under way; their memory is used again.
+  wire::PeerMessage heard_;
+  replica::Work work_;
   std::optional<replica::PeerLinks> links_;  // none without streams, and while down
   wire::FrameReader frame_reader_;           // empty between frames
   std::deque<Input> waiting_;                // while paused

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/replica/replica.h"
+#include "core/wire/peer.h"
 #include "storage/storage.h"
 
 namespace raftkv::sim {
@@ -71,9 +72,10 @@ class Witness {
   virtual void BeforeTurn(const replica::Replica& replica) = 0;
   virtual void AfterTurn(const replica::Replica& replica, const replica::Work& work) = 0;
 
-  // In between, if the input is a message of another node: the node is about to be given it.
-  // `connected`: by a connection, both ends of which have said who they are.
-  virtual void Hears(const replica::Replica& /*replica*/, absl::string_view /*body*/,
+  // In between, if the input is a message of another node: the node is about to be given it. Null:
+  // it does not decode. It lives until AfterTurn, but for its entries and bytes, which the node
+  // takes. `connected`: by a connection, both ends of which have said who they are.
+  virtual void Hears(const replica::Replica& /*replica*/, const wire::PeerMessage* /*message*/,
                      bool /*connected*/) {}
 
   // At the instant at which the job's effects are on the disk, before the node hears of it.

@@ -305,15 +305,15 @@ void Omniscience::StartedAfterWipe(raft::NodeId node, SecondLife& life,
 }
 
 // What a message says about itself is looked at here once more, beside the code that refuses it.
-void Omniscience::Hears(const replica::Replica& replica, absl::string_view body, bool connected) {
+void Omniscience::Hears(const replica::Replica& replica, const wire::PeerMessage* message,
+                        bool connected) {
   if (!judging_) return;
-  const wire::Envelope& envelope = heard_message_.envelope;
-  heard_.for_nobody =
-      !wire::DecodePeer(body, &heard_message_).ok() || envelope.to != replica.raft().id();
+  heard_.for_nobody = message == nullptr || message->envelope.to != replica.raft().id();
   if (heard_.for_nobody) return;
-  if (const auto* message = std::get_if<raft::Message>(&heard_message_.body)) {
-    NodeOf(envelope.to).rules.Hears(*message);
-  } else if (const auto* chunk = std::get_if<wire::SnapshotChunk>(&heard_message_.body)) {
+  const wire::Envelope& envelope = message->envelope;
+  if (const auto* core = std::get_if<raft::Message>(&message->body)) {
+    NodeOf(envelope.to).rules.Hears(*core);
+  } else if (const auto* chunk = std::get_if<wire::SnapshotChunk>(&message->body)) {
     NodeOf(envelope.to).receipts.Hears(*chunk);
   }
   if (wiped_.empty()) return;
@@ -939,9 +939,9 @@ void Omniscience::CheckRules(const replica::Replica& replica, Node& node,
   const bool persists = std::any_of(
       work.jobs.begin(), work.jobs.end(),
       [](const replica::Job& job) { return std::holds_alternative<raft::PersistJob>(job.body); });
-  const std::string wrong = node.rules.AfterTurn(raft, *node.before, Refuses(work), persists);
-  if (wrong.empty()) return;
-  judge_->Fail(Oracle::kRules, absl::StrCat("node ", raft.id(), " ", wrong));
+  const Rules::Wrong wrong =
+      node.rules.AfterTurn(raft, *node.before, node.moved, Refuses(work), persists);
+  if (wrong) judge_->Fail(Oracle::kRules, absl::StrCat("node ", raft.id(), " ", *wrong));
 }
 
 void Omniscience::CheckProgress(const raft::Raft& raft, const Node& node,

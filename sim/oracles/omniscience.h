@@ -56,7 +56,8 @@ class Omniscience final : public Witness {
   void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
-  void Hears(const replica::Replica& replica, absl::string_view body, bool connected) override;
+  void Hears(const replica::Replica& replica, const wire::PeerMessage* message,
+             bool connected) override;
   void JobDone(raft::NodeId node, const replica::Job& job,
                const replica::JobResult& result) override;
   void Died(raft::NodeId node, bool lost_power) override;
@@ -279,7 +280,6 @@ class Omniscience final : public Witness {
   std::map<raft::Index, std::pair<uint64_t, uint64_t>> snapshots_;  // size and digest
   // Room that is used again from turn to turn.
   wire::PeerMessage decoded_;
-  wire::PeerMessage heard_message_;  // of the turn under way
   std::vector<uint64_t> hashes_;
 };
 

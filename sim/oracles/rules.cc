@@ -33,7 +33,7 @@ raft::Index UnappliedChange(const raft::Raft& raft) {
 
 void Rules::BeforeTurn(const raft::Raft& raft) {
   heard_ = nullptr;
-  said_.clear();
+  said_.reset();
   answered_.clear();
   answered_reads_.clear();
   silence_ = raft.election_elapsed();
@@ -96,33 +96,37 @@ void Rules::Owe(Answer answer) {
   debts_.push_back({heard_->from, answer, 0});
 }
 
-std::string Rules::AfterTurn(const raft::Raft& raft, const raft::StepInvariants& before,
-                             bool refused, bool persists) {
+Rules::Wrong Rules::AfterTurn(const raft::Raft& raft, const raft::StepInvariants& before,
+                              bool moved, bool refused, bool persists) {
   const bool led = before.role() == raft::RoleName::kLeader && raft.is_leader() &&
                    raft.term() == before.hard_state().term;
-  const Turn turn{raft, before, led};
-  std::string wrong = std::move(said_);
-  if (wrong.empty() && heard_ != nullptr && !refused) {
-    if (std::string moved = Loyalty(turn); !moved.empty()) return moved;
+  const Turn turn{raft, before, led, moved && raft.conf() != before.conf()};
+  if (said_) return said_;
+  if (heard_ != nullptr && !refused) {
+    if (Wrong wrong = Loyalty(turn)) return wrong;
     if (heard_->term > raft.term() && MovesTheTerm(*heard_) && turn.IsMember(heard_->from) &&
         !loyal_) {
       return absl::StrCat("hears of term ", heard_->term, " from node ", heard_->from,
                           " and stays in term ", raft.term());
     }
-    wrong = std::visit([&](const auto& body) { return Heeds(turn, body); }, heard_->body);
+    if (Wrong wrong = std::visit([&](const auto& body) { return Heeds(turn, body); }, heard_->body))
+      return wrong;
   }
-  if (wrong.empty()) wrong = Campaign(raft);
-  if (wrong.empty()) wrong = Configuration(turn);
-  if (wrong.empty()) wrong = Agreement(turn);
-  if (wrong.empty()) wrong = Leadership(turn);
-  if (wrong.empty()) wrong = Debts(raft, persists);
-  if (wrong.empty()) wrong = Reads(turn);
-  return wrong;
+  if (Wrong wrong = Campaign(raft)) return wrong;
+  if (turn.reconfigured) {
+    if (Wrong wrong = Configuration(turn)) return wrong;
+  }
+  if (Wrong wrong = Agreement(turn)) return wrong;
+  if (Wrong wrong = Leadership(turn)) return wrong;
+  if (!debts_.empty()) {
+    if (Wrong wrong = Debts(raft, persists)) return wrong;
+  }
+  return reads_.empty() ? Wrong() : Reads(turn);
 }
 
 // --- What it heard
 
-std::string Rules::HeedsLeader(const Turn& turn) const {
+Rules::Wrong Rules::HeedsLeader(const Turn& turn) const {
   const raft::Raft& raft = turn.raft;
   if (raft.role() != raft::RoleName::kFollower) return {};
   if (heard_->term == raft.term()) {
@@ -139,17 +143,17 @@ std::string Rules::HeedsLeader(const Turn& turn) const {
                       heard_->from, ", start its election timer again");
 }
 
-std::string Rules::Heeds(const Turn& turn, const raft::AppendRequest& /*request*/) {
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::AppendRequest& /*request*/) {
   if (heard_->term == turn.raft.term()) Owe(Answer::kToAppend);
   return HeedsLeader(turn);
 }
 
-std::string Rules::Heeds(const Turn& turn, const raft::Heartbeat& /*heartbeat*/) {
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::Heartbeat& /*heartbeat*/) {
   if (heard_->term == turn.raft.term()) Owe(Answer::kToHeartbeat);
   return HeedsLeader(turn);
 }
 
-std::string Rules::Heeds(const Turn& turn, const raft::VoteRequest& request) {
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::VoteRequest& request) {
   const raft::Raft& raft = turn.raft;
   // Of a higher term it may keep silent: it hears a leader.
   if (heard_->term > raft.term()) return {};
@@ -180,7 +184,7 @@ std::string Rules::Heeds(const Turn& turn, const raft::VoteRequest& request) {
 }
 
 // Or two nodes of different configurations refuse each other for ever.
-std::string Rules::Heeds(const Turn& turn, const raft::VoteResponse& response) {
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::VoteResponse& response) {
   const raft::Raft& raft = turn.raft;
   // Who hears a leader learns it from that one, and goes to no later term for an answer.
   if (loyal_ && heard_->term > turn.term_before()) return {};
@@ -194,7 +198,7 @@ std::string Rules::Heeds(const Turn& turn, const raft::VoteResponse& response) {
                       " for the last that is committed");
 }
 
-std::string Rules::Heeds(const Turn& turn, const raft::HeartbeatResponse& response) {
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::HeartbeatResponse& response) {
   const raft::Raft& raft = turn.raft;
   if (!turn.led) return {};
   const raft::Progress* peer = raft.progress()->Find(heard_->from);
@@ -215,14 +219,14 @@ std::string Rules::Heeds(const Turn& turn, const raft::HeartbeatResponse& respon
 }
 
 // Late, or a second time.
-std::string Rules::Heeds(const Turn& turn, const raft::InstallSnapshot& install) {
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::InstallSnapshot& install) {
   const raft::Log& log = turn.raft.log();
   if (install.meta.index > commit_ || log.base() >= base_) return {};
   return absl::StrCat("installs the snapshot of entry ", install.meta.index,
                       ", and has committed entry ", commit_);
 }
 
-std::string Rules::Heeds(const Turn& turn, const raft::TimeoutNow& /*order*/) {
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::TimeoutNow& /*order*/) {
   const raft::Raft& raft = turn.raft;
   const raft::Term term = turn.term_before();
   const bool may_be_time = silence_ + kTicksInATurn >= raft.options().election_ticks;
@@ -235,13 +239,13 @@ std::string Rules::Heeds(const Turn& turn, const raft::TimeoutNow& /*order*/) {
   return {};
 }
 
-std::string Rules::Heeds(const Turn& turn, const raft::ReadIndexRequest& request) {
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::ReadIndexRequest& request) {
   if (turn.led) reads_.push_back({heard_->from, request.context});
   return {};
 }
 
 // Its leader may count on it until an election timeout has passed (thesis, section 4.2.3).
-std::string Rules::Loyalty(const Turn& turn) const {
+Rules::Wrong Rules::Loyalty(const Turn& turn) const {
   const raft::Raft& raft = turn.raft;
   const bool may_be_time = silence_ + kTicksInATurn >= raft.options().election_ticks;
   if (!loyal_ || may_be_time || raft.term() <= turn.term_before() || raft.term() != heard_->term) {
@@ -261,7 +265,7 @@ std::string Rules::Loyalty(const Turn& turn) const {
 
 // --- What it did
 
-std::string Rules::Campaign(const raft::Raft& raft) const {
+Rules::Wrong Rules::Campaign(const raft::Raft& raft) const {
   if (!Campaigns(raft.role())) return {};
   if (raft.installing_snapshot()) return "campaigns while it installs a snapshot";
   const raft::Index change = UnappliedChange(raft);
@@ -271,12 +275,11 @@ std::string Rules::Campaign(const raft::Raft& raft) const {
 }
 
 // It is that of the last change that was applied, or of the snapshot that was installed.
-std::string Rules::Configuration(const Turn& turn) const {
+Rules::Wrong Rules::Configuration(const Turn& turn) const {
   const raft::Raft& raft = turn.raft;
-  const raft::ConfState& conf = raft.conf();
-  if (conf == turn.before.conf()) return {};
-  if (conf.voters.empty()) return "leaves its configuration without voters";
-  if (raft.is_leader() && raft.options().step_down_on_removal && !raft::IsVoter(conf, raft.id())) {
+  if (raft.conf().voters.empty()) return "leaves its configuration without voters";
+  if (raft.is_leader() && raft.options().step_down_on_removal &&
+      !raft::IsVoter(raft.conf(), raft.id())) {
     return absl::StrCat("applies its own removal and goes on leading term ", raft.term());
   }
   if (raft.applied() != applied_ || raft.log().base() != base_) return {};
@@ -284,7 +287,7 @@ std::string Rules::Configuration(const Turn& turn) const {
 }
 
 // What a leader takes for agreed, a majority has said, or two while the configuration is joint.
-std::string Rules::Agreement(const Turn& turn) const {
+Rules::Wrong Rules::Agreement(const Turn& turn) const {
   const raft::Raft& raft = turn.raft;
   if (!turn.led) return {};
   if (raft.holds_lease() && raft.ticks() - raft.lease_start() + raft.options().lease_drift_ticks >=
@@ -306,8 +309,9 @@ std::string Rules::Agreement(const Turn& turn) const {
     return heard_ != nullptr && heard_->from == id ? &heard_->body : nullptr;
   };
   const auto agreed = [&](const auto& reached) {
-    return std::max(raft::JointIndex(turn.before.conf(), reached),
-                    raft::JointIndex(raft.conf(), reached));
+    const auto by_now = raft::JointIndex(raft.conf(), reached);
+    if (!turn.reconfigured) return by_now;
+    return std::max(by_now, raft::JointIndex(turn.before.conf(), reached));
   };
   const raft::Index committed = agreed([&](raft::NodeId id) -> raft::Index {
     if (const raft::Progress* peer = raft.progress()->Find(id)) return peer->match;
@@ -337,7 +341,7 @@ std::string Rules::Agreement(const Turn& turn) const {
   return {};
 }
 
-std::string Rules::Leadership(const Turn& turn) {
+Rules::Wrong Rules::Leadership(const Turn& turn) {
   const raft::Raft& raft = turn.raft;
   if (raft.offered_snapshot().index < offered_snapshot_) {
     return absl::StrCat("offers the snapshot of entry ", raft.offered_snapshot().index,
@@ -384,7 +388,7 @@ std::string Rules::Leadership(const Turn& turn) {
 }
 
 // An answer may wait for the write that is out, and for the next one, which it speaks of.
-std::string Rules::Debts(const raft::Raft& raft, bool persists) {
+Rules::Wrong Rules::Debts(const raft::Raft& raft, bool persists) {
   constexpr uint32_t kMostWrites = 2;
   if (raft.log_refused()) {
     std::erase_if(debts_, [](const Debt& debt) { return debt.answer == Answer::kToAppend; });
@@ -405,7 +409,7 @@ std::string Rules::Debts(const raft::Raft& raft, bool persists) {
   return {};
 }
 
-std::string Rules::Reads(const Turn& turn) {
+Rules::Wrong Rules::Reads(const Turn& turn) {
   std::erase_if(reads_, [&](const Read& read) {
     return std::any_of(answered_reads_.begin(), answered_reads_.end(), [&read](const Read& said) {
       return said.from == read.from && said.context == read.context;

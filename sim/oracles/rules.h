@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,17 +27,20 @@ raft::Index UnappliedChange(const raft::Raft& raft);
 
 class Rules {
  public:
+  // What is wrong, without saying of whom. Mostly nothing is, and that should cost nothing.
+  using Wrong = std::optional<std::string>;
+
   // The node is up again; what it owed it owes no more.
   void Restarted() { *this = Rules(); }
 
   void BeforeTurn(const raft::Raft& raft);
-  // The message that this turn is about, if any, which lives until AfterTurn.
+  // The message that this turn is about, if any, which lives until AfterTurn, but for its entries.
   void Hears(const raft::Message& message) { heard_ = &message; }
   void Says(const raft::Message& message);
-  // `before`: as it was before the turn. `refused`: what it heard was not for it. `persists`: a
-  // write was handed out. Returns what is wrong, without saying of whom, or nothing.
-  std::string AfterTurn(const raft::Raft& raft, const raft::StepInvariants& before, bool refused,
-                        bool persists);
+  // `before`: as it was before the turn, and `moved`: it is not of `raft` any more. `refused`: what
+  // it heard was not for it. `persists`: a write was handed out.
+  Wrong AfterTurn(const raft::Raft& raft, const raft::StepInvariants& before, bool moved,
+                  bool refused, bool persists);
 
  private:
   enum class Answer : uint8_t { kNone, kToAppend, kToHeartbeat, kToVoteRequest };
@@ -63,7 +67,8 @@ class Rules {
   struct Turn {
     const raft::Raft& raft;
     const raft::StepInvariants& before;
-    bool led;  // one term, from its beginning to its end
+    bool led;           // one term, from its beginning to its end
+    bool reconfigured;  // its configuration is another one than before
     raft::Term term_before() const { return before.hard_state().term; }
     bool IsMember(raft::NodeId node) const;  // as far as it knows, all the time
   };
@@ -73,27 +78,27 @@ class Rules {
   void Owe(Answer answer);
 
   // What the turn has done with the message.
-  std::string Heeds(const Turn& turn, const raft::AppendRequest& request);
-  std::string Heeds(const Turn& turn, const raft::Heartbeat& heartbeat);
-  std::string Heeds(const Turn& turn, const raft::VoteRequest& request);
-  std::string Heeds(const Turn& turn, const raft::VoteResponse& response);
-  std::string Heeds(const Turn& turn, const raft::HeartbeatResponse& response);
-  std::string Heeds(const Turn& turn, const raft::InstallSnapshot& install);
-  std::string Heeds(const Turn& turn, const raft::TimeoutNow& order);
-  std::string Heeds(const Turn& turn, const raft::ReadIndexRequest& request);
+  Wrong Heeds(const Turn& turn, const raft::AppendRequest& request);
+  Wrong Heeds(const Turn& turn, const raft::Heartbeat& heartbeat);
+  Wrong Heeds(const Turn& turn, const raft::VoteRequest& request);
+  Wrong Heeds(const Turn& turn, const raft::VoteResponse& response);
+  Wrong Heeds(const Turn& turn, const raft::HeartbeatResponse& response);
+  Wrong Heeds(const Turn& turn, const raft::InstallSnapshot& install);
+  Wrong Heeds(const Turn& turn, const raft::TimeoutNow& order);
+  Wrong Heeds(const Turn& turn, const raft::ReadIndexRequest& request);
   template <typename Body>
-  std::string Heeds(const Turn& /*turn*/, const Body& /*body*/) {
+  Wrong Heeds(const Turn& /*turn*/, const Body& /*body*/) {
     return {};
   }
-  std::string HeedsLeader(const Turn& turn) const;
-  std::string Loyalty(const Turn& turn) const;
+  Wrong HeedsLeader(const Turn& turn) const;
+  Wrong Loyalty(const Turn& turn) const;
 
-  std::string Campaign(const raft::Raft& raft) const;
-  std::string Configuration(const Turn& turn) const;
-  std::string Agreement(const Turn& turn) const;
-  std::string Leadership(const Turn& turn);
-  std::string Debts(const raft::Raft& raft, bool persists);
-  std::string Reads(const Turn& turn);
+  Wrong Campaign(const raft::Raft& raft) const;
+  Wrong Configuration(const Turn& turn) const;
+  Wrong Agreement(const Turn& turn) const;
+  Wrong Leadership(const Turn& turn);
+  Wrong Debts(const raft::Raft& raft, bool persists);
+  Wrong Reads(const Turn& turn);
 
   // Before the turn, what StepInvariants does not know.
   uint32_t silence_ = 0;  // ticks since it heard of a leader, voted or campaigned
@@ -112,7 +117,7 @@ class Rules {
   // What it said in this turn, and what was wrong with that.
   std::vector<Debt> answered_;
   std::vector<Read> answered_reads_;
-  std::string said_;
+  Wrong said_;
   std::vector<Debt> debts_;
   std::vector<Read> reads_;      // asked of it as a leader, by others
   raft::Term handed_over_ = 0;   // it campaigns in this term because it was asked to

@@ -283,8 +283,9 @@ void Camera::Ended(raft::NodeId node, const absl::Status& reason, bool disk_fail
 
 void Camera::BeforeTurn(const replica::Replica& replica) { next_->BeforeTurn(replica); }
 
-void Camera::Hears(const replica::Replica& replica, absl::string_view body, bool connected) {
-  next_->Hears(replica, body, connected);
+void Camera::Hears(const replica::Replica& replica, const wire::PeerMessage* message,
+                   bool connected) {
+  next_->Hears(replica, message, connected);
 }
 
 void Camera::AfterTurn(const replica::Replica& replica, const replica::Work& work) {

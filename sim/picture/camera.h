@@ -46,7 +46,8 @@ class Camera final : public Witness,
   void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
-  void Hears(const replica::Replica& replica, absl::string_view body, bool connected) override;
+  void Hears(const replica::Replica& replica, const wire::PeerMessage* message,
+             bool connected) override;
   void JobDone(raft::NodeId node, const replica::Job& job,
                const replica::JobResult& result) override;
   void Died(raft::NodeId node, bool lost_power) override;

@@ -74,11 +74,13 @@ class Scheduler {
     // The order in which items were asked for, above; the slot, below.
     uint64_t order;
     uint32_t slot() const { return static_cast<uint32_t>(order & (kMostSlots - 1)); }
-    // Without a branch: which of two is first is a matter of chance, and a processor that guesses
-    // is wrong every other time.
-    friend bool operator<(const Key& a, const Key& b) {
-      return (a.when < b.when) | ((a.when == b.when) & (a.order < b.order));
-    }
+    // As one number, without a branch: which of two is first is a matter of chance, and a processor
+    // that guesses is wrong every other time.
+    friend bool operator<(const Key& a, const Key& b) { return a.number() < b.number(); }
+
+   private:
+    __extension__ using Wide = unsigned __int128;
+    Wide number() const { return Wide{when} << 64 | order; }
   };
   static constexpr uint64_t kMostSlots = 1 << 24;  // items waiting at the same time
   static constexpr uint64_t kBehindTheScript = uint64_t{1}

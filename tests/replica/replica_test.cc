@@ -74,6 +74,21 @@ TEST(ReplicaTest, AReadPointIsAskedForAgain) {
   }
 }
 
+TEST(ReplicaTest, NothingOfATurnThatIsOverIsInTheWorkOfTheNext) {
+  Cluster cluster(1);
+  cluster.Settle();
+  Work work{.frames = {{2, "frame"}},
+            .jobs = {Job{7, ReserveSpace{}}},
+            .output = {{1, "output"}},
+            .close = {1},
+            .pause = {{1, true}},
+            .events = {DiskSpace{true}},
+            .members_changed = true,
+            .restart = true};
+  cluster[1].TakeWork(&work);
+  EXPECT_TRUE(work.empty());
+}
+
 TEST(ReplicaTest, RepliesKeepTheOrderOfRequests) {
   Cluster cluster(3);
   for (const raft::NodeId id : {cluster.Leader(), cluster.Follower()}) {

@@ -40,13 +40,17 @@ class RulesTest : public ::testing::Test {
     for (const Message& said : node_.Sent()) {
       if (!mute) rules_.Says(said);
     }
-    return rules_.AfterTurn(node_.raft(), before, /*refused=*/false, /*persists=*/false);
+    return rules_
+        .AfterTurn(node_.raft(), before, /*moved=*/true, /*refused=*/false, /*persists=*/false)
+        .value_or("");
   }
   // A turn that makes `one` of node_.
   std::string Becomes(Solo& one) {
     const raft::StepInvariants before(node_.raft());
     rules_.BeforeTurn(node_.raft());
-    return rules_.AfterTurn(one.raft(), before, /*refused=*/false, /*persists=*/false);
+    return rules_
+        .AfterTurn(one.raft(), before, /*moved=*/true, /*refused=*/false, /*persists=*/false)
+        .value_or("");
   }
   std::string Hears(NodeId from, Term term, raft::MessageBody body) {
     const Message message(from, 1, term, body);
@@ -102,7 +106,7 @@ TEST_F(RulesTest, WhoHearsALeaderMovesForNobodyElse) {
     rules_ = Rules();
     rules_.BeforeTurn(loyal.raft());
     rules_.Hears(message);
-    return rules_.AfterTurn(moves.raft(), before, false, false);
+    return rules_.AfterTurn(moves.raft(), before, /*moved=*/true, false, false).value_or("");
   };
   EXPECT_THAT(hears(AppendResponse{}), HasSubstr("hears the leader of term 1, and goes to term 4"));
   EXPECT_THAT(hears(VoteRequest{}), HasSubstr("for what node 3 says"));
@@ -142,7 +146,7 @@ TEST_F(RulesTest, ACandidateThatWasAskedToCampaignSaysSo) {
   const raft::StepInvariants before(node_.raft());
   rules_.BeforeTurn(node_.raft());
   rules_.Says(Message(1, 3, 2, VoteRequest{}));
-  EXPECT_THAT(rules_.AfterTurn(node_.raft(), before, false, false),
+  EXPECT_THAT(rules_.AfterTurn(node_.raft(), before, /*moved=*/true, false, false).value_or(""),
               HasSubstr("does not tell node 3"));
 }
 
@@ -182,7 +186,8 @@ TEST_F(RulesTest, WhoHearsALeaderNeedNotLearnFromARefusal) {
     rules_ = Rules();
     rules_.BeforeTurn(node.raft());
     rules_.Hears(refusal);
-    EXPECT_EQ(rules_.AfterTurn(node.raft(), before, false, false).empty(), check_quorum);
+    EXPECT_NE(rules_.AfterTurn(node.raft(), before, /*moved=*/true, false, false).has_value(),
+              check_quorum);
   }
 }
 
@@ -313,7 +318,7 @@ TEST_F(RulesTest, AnOldSnapshotIsNotInstalled) {
   const Message message(2, 1, 1, raft::InstallSnapshot{older->offered_snapshot()});
   rules_.BeforeTurn(newer.raft());
   rules_.Hears(message);
-  EXPECT_THAT(rules_.AfterTurn(older.raft(), before, false, false),
+  EXPECT_THAT(rules_.AfterTurn(older.raft(), before, /*moved=*/true, false, false).value_or(""),
               HasSubstr("installs the snapshot of entry 5, and has committed entry 7"));
 }
 
@@ -352,7 +357,9 @@ TEST_F(RulesTest, WhatIsRefusedIsNotHeard) {
   const raft::StepInvariants before(node_.raft());
   rules_.BeforeTurn(node_.raft());
   rules_.Hears(message);
-  EXPECT_EQ(rules_.AfterTurn(node_.raft(), before, /*refused=*/true, false), "");
+  EXPECT_EQ(
+      rules_.AfterTurn(node_.raft(), before, /*moved=*/true, /*refused=*/true, false).value_or(""),
+      "");
 }
 
 }  // namespace

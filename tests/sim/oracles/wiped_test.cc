@@ -81,9 +81,11 @@ class WipedTest : public ::testing::Test {
   void Turn(replica::Replica& replica, const std::string& body,
             std::optional<replica::Work> work = std::nullopt, bool connected = false) {
     omniscience_->BeforeTurn(replica);
-    omniscience_->Hears(replica, body, connected);
+    wire::PeerMessage message;
+    const absl::Status decoded = wire::DecodePeer(body, &message);
+    omniscience_->Hears(replica, decoded.ok() ? &message : nullptr, connected);
     if (!work.has_value()) {
-      replica.ReceivePeer(body);
+      replica.ReceivePeer(decoded, message);
       work = replica.TakeWork();
     }
     omniscience_->AfterTurn(replica, *work);
