@@ -225,6 +225,11 @@ bool SimDisk::Inode::NoteFirstWrite(uint64_t sector, uint64_t count, uint32_t se
   return true;
 }
 
+bool SimDisk::Inode::HasLost() const {
+  return std::any_of(dirty_.begin(), dirty_.end(),
+                     [](const auto& at) { return at.second.lost != Sector::Lost::kNo; });
+}
+
 void SimDisk::Inode::SpreadFirstWrite() const {
   for (uint64_t at = 0; at < first_.old.size(); at += first_.sector_bytes) {
     dirty_[first_.sector + at / first_.sector_bytes].platter =

@@ -345,16 +345,16 @@ std::unique_ptr<SimDisk> SimDisk::Clone() const {
   return clone;
 }
 
-bool SimDisk::UnchangedSince(const SimDisk& copy) const {
+bool SimDisk::ReadsLike(const SimDisk& other) const {
   const Platter& a = *platter_;
-  const Platter& b = *copy.platter_;
+  const Platter& b = *other.platter_;
   return a.options.sector_bytes == b.options.sector_bytes &&
          std::equal(a.names.begin(), a.names.end(), b.names.begin(), b.names.end(),
-                    [](const auto& one, const auto& other) {
+                    [](const auto& one, const auto& another) {
                       const Inode& x = *one.second;
-                      const Inode& y = *other.second;
-                      return x.cache.SharedWith(y.cache) && one.first == other.first && x.clean() &&
-                             y.clean() && x.gone == y.gone && x.unreadable == y.unreadable;
+                      const Inode& y = *another.second;
+                      return one.first == another.first && x.cache == y.cache && !x.HasLost() &&
+                             !y.HasLost() && x.gone == y.gone && x.unreadable == y.unreadable;
                     });
 }
 
