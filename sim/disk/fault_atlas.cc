@@ -198,9 +198,9 @@ bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found)
 bool ReserveIsBlank(SimDisk& disk) {
   const auto file = disk.Open(storage::kReserveName, storage::Disk::Mode::kRead);
   if (!file.ok()) return true;
-  std::string bytes(*(*file)->Size(), '\0');
-  return (*file)->Read(0, bytes.data(), bytes.size()).ok() &&
-         bytes.find_first_not_of('\0') == std::string::npos;
+  const std::string zeros(*(*file)->Size(), '\0');
+  std::string bytes = zeros;
+  return (*file)->Read(0, bytes.data(), bytes.size()).ok() && bytes == zeros;
 }
 
 }  // namespace

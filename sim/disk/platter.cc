@@ -86,16 +86,24 @@ void SimDisk::Platter::Enact(const Change& change, Names& names) {
 }
 
 void SimDisk::Platter::SyncNames() {
-  // What a name led to is gone, unless another name leads there: then a change says so.
+  // Changes lead to where the names are now. What a name led to is gone, unless another name leads
+  // there: then a change says so.
   for (const Change& change : pending) {
     for (const auto& [name, inode] : change) {
-      const auto was = synced_names.find(name);
-      if (was != synced_names.end()) was->second->gone = true;
+      const auto is = names.find(name);
+      const auto was = synced_names.lower_bound(name);
+      const bool there = was != synced_names.end() && was->first == name;
+      if (there) was->second->gone = true;
+      if (is != names.end()) {
+        synced_names.insert_or_assign(was, name, is->second);
+      } else if (there) {
+        synced_names.erase(was);
+      }
     }
   }
-  for (const Change& change : pending) Enact(change, synced_names);
   for (const Change& change : pending) {
     for (const auto& [name, inode] : change) {
+      if (inode == nullptr || !inode->gone) continue;
       const auto is = synced_names.find(name);
       if (is != synced_names.end()) is->second->gone = false;
     }

@@ -120,7 +120,7 @@ struct SimDisk::Platter {
 
   Options options;
   Random random{0};
-  Names names;
+  Names names;  // what is synced, and all that is pending
   Names synced_names;
   std::vector<Change> pending;
   Counters counters;
