@@ -306,16 +306,13 @@ absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault, No
 
 absl::Status FaultAtlas::MayBecome(raft::NodeId node, const SimDisk& before, const SimDisk& after,
                                    Node then) const {
-  const std::unique_ptr<SimDisk> synced_before = before.DurableImage();
-  const std::unique_ptr<SimDisk> synced_after = after.DurableImage();
-  using Both = std::pair<const SimDisk*, const SimDisk*>;
-  for (const auto& [was, is] :
-       {Both(&before, &after), Both(synced_before.get(), synced_after.get())}) {
-    const Found left = Survey(*is);
+  const auto judge = [&](const SimDisk& was, const SimDisk& is) {
+    const Found left = Survey(is);
     if (then == Node::kMustStart && !left->starts.ok()) return left->starts;
-    if (absl::Status status = Judge(node, *Survey(*was), *left); !status.ok()) return status;
-  }
-  return absl::OkStatus();
+    return Judge(node, *Survey(was), *left);
+  };
+  const absl::Status status = judge(before, after);
+  return status.ok() ? judge(*before.DurableImage(), *after.DurableImage()) : status;
 }
 
 absl::Status FaultAtlas::MayWipe(raft::NodeId node) const {
