@@ -120,9 +120,11 @@ std::optional<uint64_t> ParseSegmentName(absl::string_view name) {
   const absl::string_view bare = absl::StripSuffix(name, kTemporary);
   absl::string_view digits = bare;
   uint64_t segment = 0;
+  // As SegmentName writes them: no other name is one of this number.
+  const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
   if (!absl::ConsumePrefix(&digits, kPrefix) || digits.size() != 16 ||
-      !absl::SimpleHexAtoi(digits, &segment) || SegmentName(segment) != bare ||
-      segment > kMaxNumber) {
+      !std::all_of(digits.begin(), digits.end(), is_digit) ||
+      !absl::SimpleHexAtoi(digits, &segment) || segment > kMaxNumber) {
     return std::nullopt;
   }
   return segment;

@@ -1,10 +1,12 @@
 #include "storage/storage.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/raft/check.h"
 #include "storage/log.h"
 #include "storage/records.h"
@@ -18,10 +20,9 @@ namespace {
 constexpr absl::string_view kSlotFileNames[] = {"identity", "vote", "manifest", "marks"};
 
 bool IsSlotTemporary(absl::string_view name) {
-  for (absl::string_view slot_file : kSlotFileNames) {
-    if (name == absl::StrCat(slot_file, ".tmp")) return true;
-  }
-  return false;
+  if (!absl::ConsumeSuffix(&name, ".tmp")) return false;
+  return std::find(std::begin(kSlotFileNames), std::end(kSlotFileNames), name) !=
+         std::end(kSlotFileNames);
 }
 
 bool IsOurs(absl::string_view name) {

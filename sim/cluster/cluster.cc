@@ -145,7 +145,7 @@ bool Cluster::MaySplit() const {
     const auto& [id, process] = each;
     if (retired_.contains(id) || without_directory_.contains(id)) return true;
     if (process->replica() == nullptr) {
-      return FaultAtlas::HasLostNothingButBlanks(*process->disk().Clone(), settings_.storage);
+      return FaultAtlas::HasLostNothingButBlanks(process->disk(), settings_.storage, &surveys_);
     }
     const std::optional<raft::Suspicion>& suspicion = process->replica()->raft().suspicion();
     return !process->replica()->repairing() &&

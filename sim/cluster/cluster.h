@@ -13,6 +13,7 @@
 #include "core/replica/options.h"
 #include "sim/clients/ports.h"
 #include "sim/decisions/decisions.h"
+#include "sim/disk/fault_atlas.h"
 #include "sim/network/network.h"
 #include "sim/network/streams.h"
 #include "sim/node/process.h"
@@ -99,6 +100,8 @@ class Cluster final : public Outlet {
   Trace& trace() { return *trace_; }
   Scheduler& scheduler() { return *scheduler_; }
   const ClusterSettings& settings() const { return settings_; }
+  // Of disks of this cluster, for every atlas.
+  FaultAtlas::Memory& surveys() { return surveys_; }
   uint64_t exits() const { return exits_; }  // processes that ended because their disk failed
 
   // Outlet
@@ -134,6 +137,7 @@ class Cluster final : public Outlet {
   std::map<raft::NodeId, std::unique_ptr<Process>> processes_;
   std::map<raft::NodeId, Time> retired_;
   std::set<raft::NodeId> without_directory_;  // or it is not one that a process can open
+  mutable FaultAtlas::Memory surveys_;
   bool may_tear_ = true;
   raft::NodeId last_node_ = 0;
   uint64_t exits_ = 0;

@@ -198,33 +198,32 @@ bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found)
 bool ReserveIsBlank(SimDisk& disk) {
   const auto file = disk.Open(storage::kReserveName, storage::Disk::Mode::kRead);
   if (!file.ok()) return true;
-  std::string bytes(*(*file)->Size(), '\0');
-  return (*file)->Read(0, bytes.data(), bytes.size()).ok() &&
-         bytes.find_first_not_of('\0') == std::string::npos;
+  const std::string zeros(*(*file)->Size(), '\0');
+  std::string bytes = zeros;
+  return (*file)->Read(0, bytes.data(), bytes.size()).ok() && bytes == zeros;
 }
 
 }  // namespace
 
-FaultAtlas::Found FaultAtlas::Survey(SimDisk& disk) const {
-  if (memory_ == nullptr) return std::make_shared<Holding>(Recover(disk, nullptr));
+FaultAtlas::Found FaultAtlas::Survey(const SimDisk& disk) const {
+  if (memory_ == nullptr) return std::make_shared<Holding>(Recover(*disk.Clone(), nullptr));
   for (const Memory::Survey& survey : memory_->surveys) {
-    if (disk.UnchangedSince(*survey.disk)) return survey.found;
+    if (disk.ReadsLike(*survey.disk)) return survey.found;
   }
-  std::unique_ptr<SimDisk> copy = disk.Clone();
-  auto found = std::make_shared<Holding>(Recover(disk, nullptr));
-  memory_->surveys.push_front({std::move(copy), found});
+  auto found = std::make_shared<Holding>(Recover(*disk.Clone(), nullptr));
+  memory_->surveys.push_front({disk.Clone(), found});
   if (memory_->surveys.size() > kRemembered) memory_->surveys.pop_back();
   return found;
 }
 
 FaultAtlas::Found FaultAtlas::SurveyMember(raft::NodeId node) const {
   const SimDisk* disk = members_.at(node);
-  return disk == nullptr ? SurveyWiped() : Survey(*disk->Clone());
+  return disk == nullptr ? SurveyWiped() : Survey(*disk);
 }
 
 FaultAtlas::Found FaultAtlas::SurveyOther(const SimDisk& disk) const {
   const Found certain = Survey(*disk.DurableImage());
-  const Found read = Survey(*disk.Clone());
+  const Found read = Survey(disk);
   if (certain == read) return certain;
   auto both = std::make_shared<Holding>(*certain);
   both->starts.Update(read->starts);
@@ -250,6 +249,9 @@ FaultAtlas::Holding FaultAtlas::Recover(SimDisk& disk, const MisdirectedRead* li
   holding.starts = opened.status();
   if (!opened.ok()) return holding;
   const storage::Recovered found = (*opened)->TakeRecovered();
+  holding.blanks =
+      !found.damage && !found.snapshot_damaged &&
+      (!found.suspicion || found.suspicion->evidence == raft::Suspicion::Evidence::kBlank);
   holding.starts = CoreStarts(found);
   if (!holding.starts.ok()) return holding;
   holding.hard_state = found.hard_state;
@@ -288,14 +290,9 @@ absl::Status FaultAtlas::Starts(SimDisk& disk, const storage::Options& options) 
   return CoreStarts((*opened)->TakeRecovered());
 }
 
-bool FaultAtlas::HasLostNothingButBlanks(SimDisk& disk, const storage::Options& options) {
-  MakeReadable(disk);
-  const auto opened = storage::Storage::Open(disk, options);
-  if (!opened.ok()) return false;
-  const storage::Recovered found = (*opened)->TakeRecovered();
-  const bool blank =
-      !found.suspicion || found.suspicion->evidence == raft::Suspicion::Evidence::kBlank;
-  return blank && !found.damage && !found.snapshot_damaged;
+bool FaultAtlas::HasLostNothingButBlanks(const SimDisk& disk, const storage::Options& options,
+                                         Memory* memory) {
+  return FaultAtlas({}, options, {}, memory).Survey(disk)->blanks;
 }
 
 absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault, Node then) const {
@@ -304,20 +301,18 @@ absl::Status FaultAtlas::MayInject(raft::NodeId node, const DiskFault& fault, No
   if (!after->Inject(fault)) {
     return absl::FailedPreconditionError(absl::StrCat(Describe(fault), " would have no effect"));
   }
-  return MayBecome(node, *members_.at(node)->Clone(), *after, then);
+  return MayBecome(node, *members_.at(node), *after, then);
 }
 
-absl::Status FaultAtlas::MayBecome(raft::NodeId node, SimDisk& before, SimDisk& after,
+absl::Status FaultAtlas::MayBecome(raft::NodeId node, const SimDisk& before, const SimDisk& after,
                                    Node then) const {
-  const std::unique_ptr<SimDisk> synced_before = before.DurableImage();
-  const std::unique_ptr<SimDisk> synced_after = after.DurableImage();
-  for (const auto& [was, is] :
-       {std::pair(&before, &after), std::pair(synced_before.get(), synced_after.get())}) {
-    const Found left = Survey(*is);
+  const auto judge = [&](const SimDisk& was, const SimDisk& is) {
+    const Found left = Survey(is);
     if (then == Node::kMustStart && !left->starts.ok()) return left->starts;
-    if (absl::Status status = Judge(node, *Survey(*was), *left); !status.ok()) return status;
-  }
-  return absl::OkStatus();
+    return Judge(node, *Survey(was), *left);
+  };
+  const absl::Status status = judge(before, after);
+  return status.ok() ? judge(*before.DurableImage(), *after.DurableImage()) : status;
 }
 
 absl::Status FaultAtlas::MayWipe(raft::NodeId node) const {
@@ -333,7 +328,7 @@ absl::Status FaultAtlas::MayForget(raft::NodeId node) const {
   return MayBecome(node, *before, *after, Node::kMayFail);
 }
 
-absl::Status FaultAtlas::MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left,
+absl::Status FaultAtlas::MayForget(raft::NodeId node, const SimDisk& kept, const SimDisk& left,
                                    Node then) const {
   return MayBecome(node, kept, left, then);
 }
@@ -344,7 +339,7 @@ absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& li
   if (after->effects()[DiskFault(lie).index()] == 0) {
     return absl::FailedPreconditionError(absl::StrCat(Describe(lie), " would have no effect"));
   }
-  const Found before = Survey(*members_.at(node)->Clone());
+  const Found before = SurveyMember(node);
   if (!holding.starts.ok()) {
     return absl::FailedPreconditionError(absl::StrCat("node ", node, " would not start"));
   }

@@ -94,6 +94,7 @@ class FaultAtlas {
     raft::Index promised = 0;       // up to which index and term entries are promised
     raft::Term promised_term = 0;
     bool whole = false;    // it has lost nothing, so its log ends with what it promises
+    bool blanks = false;   // what it has lost, if anything, was most likely never written
     bool reserve = false;  // holds nothing, and can be read: it will not be a loss in a segment
 
     bool Has(raft::Index index, raft::Term term) const;
@@ -104,8 +105,8 @@ class FaultAtlas {
  public:
   using Disks = std::map<raft::NodeId, const SimDisk*>;  // null: it was wiped
 
-  // What recoveries have found, for the next atlas of the same cluster: a disk that nobody has
-  // written to since is not read once more (SimDisk::UnchangedSince).
+  // What recoveries have found, for the next atlas of the same cluster: a disk that reads as one
+  // did before is not recovered once more (SimDisk::ReadsLike).
   class Memory {
     friend class FaultAtlas;
     struct Survey {
@@ -132,17 +133,17 @@ class FaultAtlas {
   // Whether the node's disk may lose, now, what it only pretends to have.
   absl::Status MayForget(raft::NodeId node) const;
   // The same for a moment that is not now: whether `kept`, what would be certain to be there
-  // without the lies, may become `left`. Both are used up.
-  absl::Status MayForget(raft::NodeId node, SimDisk& kept, SimDisk& left,
+  // without the lies, may become `left`.
+  absl::Status MayForget(raft::NodeId node, const SimDisk& kept, const SimDisk& left,
                          Node then = Node::kMayFail) const;
   // Whether the recovery of the node, which is down, may read as `lie` says. FailedPrecondition
   // also if it would not notice a difference, or refuse to start: the next one would not.
   absl::Status MayMisread(raft::NodeId node, const MisdirectedRead& lie) const;
   // Whether a node starts with that disk, which is used up; if not, why.
   static absl::Status Starts(SimDisk& disk, const storage::Options& options);
-  // Whether what a node with that disk has lost, if anything, was most likely never written. The
-  // disk is used up.
-  static bool HasLostNothingButBlanks(SimDisk& disk, const storage::Options& options);
+  // Whether what a node with that disk has lost, if anything, was most likely never written.
+  static bool HasLostNothingButBlanks(const SimDisk& disk, const storage::Options& options,
+                                      Memory* memory);
   // OK if the member starts and has lost nothing: without any other it has all that it promised.
   absl::Status IsWhole(raft::NodeId node) const;
   // Of the last change of the configuration that is on the member's disk; 0 if there is none.
@@ -155,20 +156,20 @@ class FaultAtlas {
  private:
   class Change;  // of one member
 
-  // `disk` is used up.
-  Found Survey(SimDisk& disk) const;
+  Found Survey(const SimDisk& disk) const;
   // Of the member, as it is; not of one that was wiped.
   Found SurveyMember(raft::NodeId node) const;
   // Of any node: what it has for certain, and all that it may promise. A mark that nobody has
   // synced may be all that it knows a loss from.
   Found SurveyOther(const SimDisk& disk) const;
   static Found SurveyWiped();
-  // The same without a memory. `lie`, if there is one, is armed for the recovery.
+  // The same without a memory. `lie`, if there is one, is armed for the recovery. The disk is used
+  // up.
   Holding Recover(SimDisk& disk, const MisdirectedRead* lie) const;
   // Judges what a fault makes of a disk as reads show it, and what a loss of power would leave of
-  // both then: what a node knows of a loss it may know from a mark that nobody has synced. Both
-  // disks are used up.
-  absl::Status MayBecome(raft::NodeId node, SimDisk& before, SimDisk& after, Node then) const;
+  // both then: what a node knows of a loss it may know from a mark that nobody has synced.
+  absl::Status MayBecome(raft::NodeId node, const SimDisk& before, const SimDisk& after,
+                         Node then) const;
   absl::Status Judge(raft::NodeId node, const Holding& before, const Holding& after) const;
   absl::Status JudgeEntries(const Change& change) const;
   absl::Status JudgeVote(const Change& change) const;

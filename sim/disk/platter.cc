@@ -86,16 +86,24 @@ void SimDisk::Platter::Enact(const Change& change, Names& names) {
 }
 
 void SimDisk::Platter::SyncNames() {
-  // What a name led to is gone, unless another name leads there: then a change says so.
+  // Changes lead to where the names are now. What a name led to is gone, unless another name leads
+  // there: then a change says so.
   for (const Change& change : pending) {
     for (const auto& [name, inode] : change) {
-      const auto was = synced_names.find(name);
-      if (was != synced_names.end()) was->second->gone = true;
+      const auto is = names.find(name);
+      const auto was = synced_names.lower_bound(name);
+      const bool there = was != synced_names.end() && was->first == name;
+      if (there) was->second->gone = true;
+      if (is != names.end()) {
+        synced_names.insert_or_assign(was, name, is->second);
+      } else if (there) {
+        synced_names.erase(was);
+      }
     }
   }
-  for (const Change& change : pending) Enact(change, synced_names);
   for (const Change& change : pending) {
     for (const auto& [name, inode] : change) {
+      if (inode == nullptr || !inode->gone) continue;
       const auto is = synced_names.find(name);
       if (is != synced_names.end()) is->second->gone = false;
     }
@@ -223,6 +231,11 @@ bool SimDisk::Inode::NoteFirstWrite(uint64_t sector, uint64_t count, uint32_t se
   first_.sector = sector;
   first_.sector_bytes = sector_bytes;
   return true;
+}
+
+bool SimDisk::Inode::HasLost() const {
+  return std::any_of(dirty_.begin(), dirty_.end(),
+                     [](const auto& at) { return at.second.lost != Sector::Lost::kNo; });
 }
 
 void SimDisk::Inode::SpreadFirstWrite() const {

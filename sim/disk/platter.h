@@ -80,6 +80,8 @@ struct SimDisk::Inode {
     return dirty_;
   }
   bool clean() const { return dirty_.empty() && first_.old.empty(); }
+  // The platter has not what the cache believes it to have.
+  bool HasLost() const;
 
   // Notes that whole sectors from this one on are about to change. False, and nothing noted, unless
   // the file is clean and everything can be read.
@@ -118,7 +120,7 @@ struct SimDisk::Platter {
 
   Options options;
   Random random{0};
-  Names names;
+  Names names;  // what is synced, and all that is pending
   Names synced_names;
   std::vector<Change> pending;
   Counters counters;

@@ -328,40 +328,40 @@ std::unique_ptr<SimDisk> SimDisk::Clone() const {
   auto clone = std::make_unique<SimDisk>(Options{.sector_bytes = platter_->options.sector_bytes});
   clone->platter_->options = platter_->options;
   clone->platter_->remembered = platter_->remembered;
+  clone->platter_->names = platter_->names;
+  clone->platter_->synced_names = platter_->synced_names;
+  clone->platter_->pending = platter_->pending;
   // Copies of one inode stay one inode, whatever names lead to it.
   absl::flat_hash_map<const Inode*, std::shared_ptr<Inode>> copies;
-  auto copy = [&copies](const std::shared_ptr<Inode>& inode) -> std::shared_ptr<Inode> {
-    if (inode == nullptr) return nullptr;
-    std::shared_ptr<Inode>& made = copies[inode.get()];
-    if (made == nullptr) {
-      made = std::make_shared<Inode>(*inode);
-      made->visited = 0;
+  copies.reserve(platter_->names.size());
+  const auto own = [&copies](auto& names) {
+    for (auto& [name, inode] : names) {
+      if (inode == nullptr) continue;
+      std::shared_ptr<Inode>& made = copies[inode.get()];
+      if (made == nullptr) {
+        made = std::make_shared<Inode>(*inode);
+        made->visited = 0;
+      }
+      inode = made;
     }
-    return made;
   };
-  for (const auto& [name, inode] : platter_->names) clone->platter_->names[name] = copy(inode);
-  for (const auto& [name, inode] : platter_->synced_names) {
-    clone->platter_->synced_names[name] = copy(inode);
-  }
-  for (const Platter::Change& change : platter_->pending) {
-    Platter::Change copied;
-    for (const auto& [name, inode] : change) copied.emplace_back(name, copy(inode));
-    clone->platter_->pending.push_back(std::move(copied));
-  }
+  own(clone->platter_->names);
+  own(clone->platter_->synced_names);
+  for (Platter::Change& change : clone->platter_->pending) own(change);
   clone->platter_->Restart();
   return clone;
 }
 
-bool SimDisk::UnchangedSince(const SimDisk& copy) const {
+bool SimDisk::ReadsLike(const SimDisk& other) const {
   const Platter& a = *platter_;
-  const Platter& b = *copy.platter_;
-  return a.options.sector_bytes == b.options.sector_bytes &&
-         std::equal(a.names.begin(), a.names.end(), b.names.begin(), b.names.end(),
-                    [](const auto& one, const auto& other) {
+  const Platter& b = *other.platter_;
+  return a.options.sector_bytes == b.options.sector_bytes && a.names.size() == b.names.size() &&
+         std::equal(a.names.begin(), a.names.end(), b.names.begin(),
+                    [](const auto& one, const auto& another) {
                       const Inode& x = *one.second;
-                      const Inode& y = *other.second;
-                      return x.cache.SharedWith(y.cache) && one.first == other.first && x.clean() &&
-                             y.clean() && x.gone == y.gone && x.unreadable == y.unreadable;
+                      const Inode& y = *another.second;
+                      return one.first == another.first && x.cache == y.cache && !x.HasLost() &&
+                             !y.HasLost() && x.gone == y.gone && x.unreadable == y.unreadable;
                     });
 }
 

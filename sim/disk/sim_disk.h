@@ -197,10 +197,11 @@ class SimDisk final : public storage::Disk {
   // A disk with the same contents, dirt, pending changes and memory. Armed faults, budget and
   // counters are not copied.
   std::unique_ptr<SimDisk> Clone() const;
-  // Reads of both give the same: the names are the same, and lead to clean files whose bytes
-  // neither disk has changed since one was copied from the other. Costs a comparison of names.
-  // False proves nothing.
-  bool UnchangedSince(const SimDisk& copy) const;
+  // Reads of both give the same, also from a dropped cache: the names are the same, and lead to
+  // files of the same bytes, of which nothing is lost. What is not synced may differ. Costs a
+  // comparison of names, and of bytes that one of the disks has changed since it was copied from
+  // the other. False proves nothing.
+  bool ReadsLike(const SimDisk& other) const;
   // Sectors of the files whose name begins with `prefix` that are dirty, or lost to a failed sync
   // or a lie and not written again. 0 and !DirectoryDirty() mean that those files survive any
   // crash.

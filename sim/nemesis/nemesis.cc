@@ -723,7 +723,7 @@ std::unique_ptr<FaultAtlas> Nemesis::AtlasFor(raft::NodeId node) {
     if (!voters.contains(other)) bystanders[other] = disk_of(other);
   }
   return std::make_unique<FaultAtlas>(std::move(voters), cluster_->settings().storage,
-                                      std::move(bystanders), &atlas_memory_);
+                                      std::move(bystanders), &cluster_->surveys());
 }
 
 bool Nemesis::Misled(raft::NodeId node) {

@@ -376,7 +376,6 @@ class Nemesis {
   uint64_t last_active_ = 0;
   std::map<uint64_t, Active> active_;
   std::map<raft::NodeId, Time> removed_;  // seen outside the configuration since
-  FaultAtlas::Memory atlas_memory_;
   std::map<raft::NodeId, Liar> liars_;
   std::map<raft::NodeId, uint64_t> misled_;  // lives that begin with a misread disk
   Counters counters_ = {};
