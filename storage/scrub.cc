@@ -175,7 +175,10 @@ absl::Status Scrubber::Headers(const Target& target, const LiveSegment& segment,
   const uint64_t offset = bad.front();
   absl::Status written =
       (*file)->Write(offset, absl::string_view(both).substr(offset, block_bytes_));
-  if (!written.ok() && !absl::IsDataLoss(written)) return written;
+  // A file that has been cut is made longer by it: the disk may be full.
+  if (!written.ok() && !absl::IsDataLoss(written) && !absl::IsResourceExhausted(written)) {
+    return written;
+  }
   if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
   Find(offset, 0,
        written.ok() ? std::string("a copy of the segment's header is bad; written again")

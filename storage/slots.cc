@@ -182,7 +182,11 @@ absl::StatusOr<std::vector<SlotPair::BadCopy>> SlotPair::Scrub() {
         bytes.ok() ? DecodeSlot(file_, offset, *bytes) : absl::StatusOr<Slot>(bytes.status());
     if (slot.ok() && *slot == current_) continue;
     BadCopy copy{number, handle_->Write(offset, EncodeSlot(file_, offset, current_))};
-    if (!copy.written.ok() && !absl::IsDataLoss(copy.written)) return copy.written;
+    // A file that has been cut is made longer by it: the disk may be full.
+    if (!copy.written.ok() && !absl::IsDataLoss(copy.written) &&
+        !absl::IsResourceExhausted(copy.written)) {
+      return copy.written;
+    }
     if (absl::Status status = handle_->Sync(); !status.ok()) return status;
     bad.push_back(std::move(copy));
   }

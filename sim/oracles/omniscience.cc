@@ -497,7 +497,8 @@ void Omniscience::CheckLoyalty(const raft::Raft& raft, const Node& node) {
   if (before.role() == raft::RoleName::kFollower && Campaigns(raft.role()) && !asked) {
     fail("campaigns");
   }
-  if (!raft.options().check_quorum || node.leader == raft::kNoNode ||
+  // Who leads may lay it down at the beginning of the turn, as when its disk hangs.
+  if (!raft.options().check_quorum || node.leader == raft::kNoNode || node.leader == raft.id() ||
       raft.term() == before.hard_state().term || raft.vote() == raft::kNoNode ||
       raft.vote() == raft.id()) {
     return;

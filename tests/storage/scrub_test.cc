@@ -355,6 +355,22 @@ TEST_F(ScrubTest, ANoteIsLookedForBehindSegmentsWithoutABatch) {
   EXPECT_TRUE(ScrubAll(*storage_).repairable);
 }
 
+// What has lost its end is to be made longer, and the disk is full: the other copy is still there.
+TEST_F(ScrubTest, ACopyForWhichThereIsNoSpaceIsOnlyReported) {
+  Fill();
+  const std::string log = NewestSegment();
+  ASSERT_TRUE(disk_.Inject(sim::TruncatedFile{"vote", kSlotBytes}));
+  ASSERT_TRUE(disk_.Inject(sim::TruncatedFile{log, options_.block_bytes}));
+  disk_.Refuse(sim::SimDisk::Refusal{sim::SimDisk::Refusal::Kind::kFull, {}});
+  const Pass pass = ScrubAll(*storage_);
+  std::vector<std::string> unwritten;
+  for (const ScrubFinding& finding : pass.findings) {
+    if (absl::StrContains(finding.text, "cannot be written")) unwritten.push_back(finding.file);
+  }
+  EXPECT_EQ(unwritten, (std::vector<std::string>{"vote", log})) << Text(pass);
+  EXPECT_TRUE(storage_->health().ok()) << storage_->health();
+}
+
 TEST_F(ScrubTest, UnreadableSectorsAreFindings) {
   Init();
   UnreadableDisk bad(disk_);
