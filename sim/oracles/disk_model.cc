@@ -442,6 +442,7 @@ void DiskModel::NoteForgotten(const raft::Recovered& found, const std::vector<Sl
     if (i <= at + slots.size() && slots[i - at - 1] == slot) continue;
     if (promised(i, slot.term)) {
       Lose(i, slot.term);
+      if (i > at + slots.size()) unread_.insert_or_assign(i, slot);
     } else if (lie_ == Lie::kWrites && watched_->then.Find(i) != nullptr &&
                *watched_->then.Find(i) == slot) {
       GiveUp(i, slot.term);  // no lie has taken it

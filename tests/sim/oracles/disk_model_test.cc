@@ -383,6 +383,21 @@ TEST_F(LyingDiskTest, WhatARepairGivesUpAndWhatALieHasTakenAreTwoThings) {
             (std::map<raft::Index, raft::Term>{{4, 4}, {5, 4}, {6, 4}}));
 }
 
+// The recovery has cut it away for what was lost behind it, and that cut is lost in its turn.
+TEST_F(LyingDiskTest, WhatASuspicionCoversMayBeThereAgain) {
+  model_.Lied();
+  raft::Recovered found = Found(now_, 1, {2});
+  found.suspicion = raft::Suspicion{7, 4, raft::Suspicion::Evidence::kSpoilt};
+  EXPECT_EQ(model_.Recover(found), "");
+  raft::Recovered again = Found(now_, 1, {2, 2});
+  EXPECT_NE(DiskModel(model_).Recover(again), "") << "nothing is known to be lost";
+  again.suspicion = found.suspicion;
+  EXPECT_EQ(DiskModel(model_).Recover(again), "");
+  raft::Recovered other = Found(now_, 1, {2, 3});
+  other.suspicion = found.suspicion;
+  EXPECT_NE(DiskModel(model_).Recover(other), "") << "invented";
+}
+
 // The manifest is as it was before the last snapshot, and the log in front of that is gone.
 TEST_F(LyingDiskTest, ARepairMayFetchWhatALostSnapshotStoodFor) {
   raft::PersistJob job;
