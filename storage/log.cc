@@ -179,6 +179,13 @@ absl::StatusOr<Marks> Marks::Open(Disk& disk, const ClusterId& cluster,
   }
   absl::StatusOr<std::unique_ptr<File>> handle = disk.Open("marks", Disk::Mode::kReadWrite);
   if (!handle.ok()) return handle.status();
+  // What has lost its end gets it back now: in the middle of a write there may be no space for it.
+  absl::StatusOr<uint64_t> size = (*handle)->Size();
+  if (!size.ok()) return size.status();
+  if (*size < 2 * kSlotBytes) {
+    absl::Status status = (*handle)->Allocate(2 * kSlotBytes);
+    if (!status.ok()) return status;
+  }
   // A mark is shorter than a sector may be, and a sector that cannot be read takes no part of one.
   for (const uint64_t number : {uint64_t{0}, uint64_t{1}}) {
     if (!found->unreadable[number]) continue;

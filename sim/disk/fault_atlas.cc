@@ -229,6 +229,7 @@ FaultAtlas::Found FaultAtlas::SurveyOther(const SimDisk& disk) const {
   both->starts.Update(read->starts);
   both->promised = std::max(both->promised, read->promised);
   both->promised_term = std::max(both->promised_term, read->promised_term);
+  both->asks_with = std::min(both->asks_with, read->asks_with);
   both->whole = both->whole && read->whole;
   both->reserve = both->reserve && read->reserve;
   return both;
@@ -280,6 +281,7 @@ FaultAtlas::Holding FaultAtlas::Recover(SimDisk& disk, const MisdirectedRead* li
   }
   if (found.suspicion.has_value()) promise(found.suspicion->term, found.suspicion->index);
   if (found.damage.has_value()) promise(found.damage->last.term, found.damage->last.index);
+  holding.asks_with = {holding.promised_term, holding.promised};
   return holding;
 }
 
@@ -368,8 +370,7 @@ bool FaultAtlas::WouldElect(raft::NodeId candidate, raft::NodeId voter) const {
   const Found asks = SurveyMember(candidate);
   const Found gives = SurveyMember(voter);
   return asks->starts.ok() && asks->whole && gives->starts.ok() &&
-         std::tie(asks->promised_term, asks->promised) >=
-             std::tie(gives->promised_term, gives->promised);
+         asks->asks_with >= std::pair(gives->promised_term, gives->promised);
 }
 
 bool FaultAtlas::SomebodyCanLead(const Change& change) const {
@@ -381,8 +382,7 @@ bool FaultAtlas::SomebodyCanLead(const Change& change) const {
     if (!knows_voters) return false;
     const auto votes = [&candidate](const Holding& voter) {
       return voter.starts.ok() && voter.reserve &&
-             std::tie(candidate.promised_term, candidate.promised) >=
-                 std::tie(voter.promised_term, voter.promised);
+             candidate.asks_with >= std::pair(voter.promised_term, voter.promised);
     };
     return change.AtLeast(Majority() - (votes(change.after) ? 1 : 0), votes);
   };

@@ -71,6 +71,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -93,6 +94,8 @@ class FaultAtlas {
     std::set<raft::Index> changes;  // of the configuration, among them
     raft::Index promised = 0;       // up to which index and term entries are promised
     raft::Term promised_term = 0;
+    // Term and index of the last entry with which it campaigns, at least.
+    std::pair<raft::Term, raft::Index> asks_with;
     bool whole = false;    // it has lost nothing, so its log ends with what it promises
     bool blanks = false;   // what it has lost, if anything, was most likely never written
     bool reserve = false;  // holds nothing, and can be read: it will not be a loss in a segment

@@ -303,8 +303,8 @@ const DiskFaultCounters& SimDisk::effects() const { return platter_->effects; }
 
 bool SimDisk::HasOnlyLostPower() const {
   const Counters& happened = counters();
-  return happened.injected_write_errors == 0 &&
-         happened.injected_sync_errors == 0 && happened.unreadable == 0 &&
+  return happened.injected_write_errors == 0 && happened.injected_sync_errors == 0 &&
+         happened.unreadable == 0 &&
          std::all_of(effects().begin(), effects().end(), [](uint64_t count) { return count == 0; });
 }
 

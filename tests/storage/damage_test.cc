@@ -561,6 +561,21 @@ TEST_F(DamageTest, AHoleIsNotClosedWithWhatCannotBeReadBack) {
 }
 
 // Space was promised there. The write may have been cut short anywhere, so nothing is certain.
+// The end of the marks is missing, and there is no space for it: to be tried again, not a failure.
+TEST_F(DamageTest, MarksThatHaveLostTheirEndNeedSpaceAtTheStart) {
+  Start();
+  Append(1, 3);
+  Kill();
+  ASSERT_TRUE(disk_.Inject(sim::TruncatedFile{"marks", kSlotBytes}));
+  disk_.Refuse(sim::SimDisk::Refusal{sim::SimDisk::Refusal::Kind::kFull, {"marks"}});
+  EXPECT_TRUE(absl::IsResourceExhausted(Storage::Open(disk_, options_).status()));
+  disk_.Refuse(std::nullopt);
+  Open();
+  disk_.Refuse(sim::SimDisk::Refusal{sim::SimDisk::Refusal::Kind::kFull, {"marks"}});
+  for (int i = 0; i < 4; ++i) Append(1, 3);
+  EXPECT_EQ(storage_->last_index(), 15u);
+}
+
 TEST_F(DamageTest, NoSpaceInTheMiddleOfAFileIsFinal) {
   for (const absl::string_view name : {"log-", "vote", "marks"}) {
     SCOPED_TRACE(name);

@@ -510,6 +510,36 @@ TEST_F(FaultAtlasTest, WhatIsKnownToBeCommittedIsOnTheDisk) {
   EXPECT_EQ(Atlas().KnownCommitted(1), 3u);
 }
 
+// Reads of the disk of node 2 show what a failed sync has not written: whichever of the two logs
+// counts, it asks for votes with one of them, not with the index of one and the term of the other.
+TEST_F(FaultAtlasTest, WhoIsTornBetweenTwoLogsAsksWithOne) {
+  WriteAll(5, {2, 1});
+  for (const raft::NodeId node : {1u, 3u}) Write(node, 4, {3, 1}, /*keep=*/3, /*term=*/3);
+  {
+    const auto opened = storage::Storage::Open(*disks_[2], options_);
+    ASSERT_TRUE(opened.ok());
+    (*opened)->TakeRecovered();
+    raft::PersistJob append;
+    append.writes_log = true;
+    append.keep_through = 2;
+    append.entries.push_back({3, 3, {}, raft::EntryType::kCommand});
+    raft::PersistJob vote;
+    vote.hard_state = raft::HardState{3, 1};
+    ASSERT_TRUE((*opened)->Persist(vote).ok());
+    disks_[2]->InjectFault(SimDisk::Operation::kSync, 0);
+    ASSERT_FALSE((*opened)->Persist(append).ok());
+  }
+  const BitRot rot{{Segment(3), 1024, 512}, 20'000};
+  const auto may_rot = [&] {
+    return FaultAtlas({{2, disks_[2].get()}, {3, disks_[3].get()}}, options_,
+                      {{1, disks_[1].get()}})
+        .MayInject(3, rot);
+  };
+  EXPECT_EQ(may_rot().message(), "node 3 would leave nobody whom a majority can elect");
+  Write(2, 4, {3, 1}, /*keep=*/3, /*term=*/3);
+  EXPECT_TRUE(may_rot().ok()) << may_rot();
+}
+
 TEST_F(FaultAtlasTest, WhoIsElectedHasAsMuchAsItsVoters) {
   WriteAll(3, {2, 1});
   EXPECT_TRUE(Atlas().WouldElect(1, 2));
