@@ -137,9 +137,14 @@ void Raft::RejectVote(NodeId candidate, bool pre_vote) {
 // Without this a cluster can be stuck for ever: {1, 2} removes 2, which leads; 2 applies that,
 // steps down, and its last message is lost; 1 has the change and asks 2 for a vote, whose log is
 // longer (etcd issue 12359 tells of a larger case).
+//
+// The logs of a term all grow from the one of its leader, so a log whose last entry is of that term
+// is a beginning of what is committed: who has the change that makes the other one a voter, and not
+// what came behind it, would never ask that one for its vote, and keep it from winning.
 void Raft::LearnCommit(Index commit, Term term) {
-  if (leading() != nullptr || commit <= commit_ || !log_.Has(commit, term)) return;
-  commit_ = commit;
+  const Index known = std::min(commit, log_.last());
+  if (leading() != nullptr || known <= commit_ || !log_.Has(known, term)) return;
+  commit_ = known;
   // Votes are not counted by a configuration that may already be history.
   if (!std::holds_alternative<Follower>(role_) && MembershipUnapplied()) {
     BecomeFollower(hard_.term, kNoNode);

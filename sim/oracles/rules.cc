@@ -189,13 +189,14 @@ Rules::Wrong Rules::Heeds(const Turn& turn, const raft::VoteResponse& response) 
   // Who hears a leader learns it from that one, and goes to no later term for an answer.
   if (loyal_ && heard_->term > turn.term_before()) return {};
   // The answers of who is no member count for nothing.
-  if (!response.rejected || raft.is_leader() || response.commit <= raft.commit() ||
-      !turn.IsMember(heard_->from) || !raft.log().Has(response.commit, response.commit_term)) {
+  const raft::Index known = std::min(response.commit, raft.log().last());
+  if (!response.rejected || raft.is_leader() || known <= raft.commit() ||
+      !turn.IsMember(heard_->from) || !raft.log().Has(known, response.commit_term)) {
     return {};
   }
   return absl::StrCat("is refused a vote by node ", heard_->from, ", which has entry ",
-                      response.commit, " committed, has it, too, and still takes ", raft.commit(),
-                      " for the last that is committed");
+                      response.commit, " committed, has it up to ", known, ", and still takes ",
+                      raft.commit(), " for the last that is committed");
 }
 
 Rules::Wrong Rules::Heeds(const Turn& turn, const raft::HeartbeatResponse& response) {

@@ -389,10 +389,23 @@ TEST(Votes, ARefusalTellsWhatIsCommitted) {
   candidate.Settle();
   candidate.Hear(3, 2, VoteResponse{.rejected = true, .commit = 2, .commit_term = 7});
   EXPECT_EQ(candidate->commit(), 0u) << "that is another entry";
-  candidate.Hear(3, 2, VoteResponse{.rejected = true, .commit = 9, .commit_term = 1});
+  candidate.Hear(3, 2, VoteResponse{.rejected = true, .commit = 9, .commit_term = 2});
   EXPECT_EQ(candidate->commit(), 0u) << "that is not here";
   candidate.Hear(3, 2, VoteResponse{.rejected = true, .commit = 2, .commit_term = 1});
   EXPECT_EQ(candidate->commit(), 2u);
+}
+
+// All logs with an entry of a term grow from the log of its leader: the end of this one is in front
+// of what is committed there.
+TEST(Votes, ARefusalTellsOfMoreThanTheCandidateHas) {
+  for (const Term last_term : {1u, 2u}) {
+    Solo candidate = FollowerWith({1, 1, last_term});
+    candidate->Campaign();
+    candidate.Settle();
+    candidate.Hear(2, candidate->term(),
+                   VoteResponse{.rejected = true, .commit = 9, .commit_term = 2});
+    EXPECT_EQ(candidate->commit(), last_term == 2 ? 3u : 0u);
+  }
 }
 
 // The only voter of the newest configuration restarts and knows an older one only, in which node 3

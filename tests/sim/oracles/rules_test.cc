@@ -171,6 +171,8 @@ TEST_F(RulesTest, ARefusalSaysWhatIsCommitted) {
   const VoteResponse refusal{.rejected = true, .commit = 1, .commit_term = 1};
   EXPECT_THAT(Ignores(3, 1, refusal), HasSubstr("still takes 0 for the last"));
   EXPECT_EQ(Ignores(9, 1, refusal), "") << "it is no member";
+  const VoteResponse further{.rejected = true, .commit = 9, .commit_term = 1};
+  EXPECT_THAT(Ignores(3, 1, further), HasSubstr("has it up to 1, and still takes 0"));
   EXPECT_EQ(Hears(3, 1, refusal), "");
 }
 
