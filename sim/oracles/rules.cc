@@ -148,6 +148,22 @@ Rules::Wrong Rules::Heeds(const Turn& turn, const raft::AppendRequest& /*request
   return HeedsLeader(turn);
 }
 
+// A refusal of what was accepted since is late, and news of nothing.
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::AppendResponse& response) {
+  const raft::Raft& raft = turn.raft;
+  if (!turn.led || !response.rejected || response.lost || raft.ticks() != ticks_) return {};
+  const raft::Progress* peer = raft.progress()->Find(heard_->from);
+  const Row* before = RowBefore(heard_->from);
+  if (peer == nullptr || before == nullptr || response.index > before->match ||
+      before->state != raft::ProgressState::kReplicate ||
+      peer->state != raft::ProgressState::kProbe) {
+    return {};
+  }
+  return absl::StrCat("probes for where node ", heard_->from,
+                      " agrees with it, because that one refused entry ", response.index,
+                      " once, and it has acknowledged entry ", before->match, " since");
+}
+
 Rules::Wrong Rules::Heeds(const Turn& turn, const raft::Heartbeat& /*heartbeat*/) {
   if (heard_->term == turn.raft.term()) Owe(Answer::kToHeartbeat);
   return HeedsLeader(turn);

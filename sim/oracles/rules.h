@@ -79,6 +79,7 @@ class Rules {
 
   // What the turn has done with the message.
   Wrong Heeds(const Turn& turn, const raft::AppendRequest& request);
+  Wrong Heeds(const Turn& turn, const raft::AppendResponse& response);
   Wrong Heeds(const Turn& turn, const raft::Heartbeat& heartbeat);
   Wrong Heeds(const Turn& turn, const raft::VoteRequest& request);
   Wrong Heeds(const Turn& turn, const raft::VoteResponse& response);

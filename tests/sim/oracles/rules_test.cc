@@ -274,6 +274,19 @@ TEST_F(RulesTest, ProbingDoesNotGoForward) {
   EXPECT_THAT(Becomes(fresh), HasSubstr("goes on at entry 3"));
 }
 
+TEST_F(RulesTest, ALateRefusalIsNoNews) {
+  node_.BecomeLeader({2});
+  node_.Accept(2, 1);
+  node_.Settle();
+  const auto* peer = node_->progress()->Find(2);
+  ASSERT_EQ(peer->state, raft::ProgressState::kReplicate);
+  const AppendResponse late{.index = 1, .rejected = true, .hint_index = 0};
+  EXPECT_EQ(Hears(2, 1, late), "");
+  const Message message(2, 1, 1, late);
+  EXPECT_THAT(Turn(&message, [peer] { const_cast<raft::Progress*>(peer)->BecomeProbe(); }),
+              HasSubstr("refused entry 1 once, and it has acknowledged entry 1 since"));
+}
+
 TEST_F(RulesTest, ANewerSnapshotStaysOnOffer) {
   Solo other(raft::FoundingDisk({1, 2, 3}));
   EXPECT_EQ(Becomes(other), "");
