@@ -64,8 +64,9 @@ absl::Status Process::Initialise(const storage::Founding& founding) {
   if (operations == 0) return storage::Storage::Init(disk_, settings_.identity, founding);
   disk_.SetOperationBudget(operations);
   const absl::Status first = storage::Storage::Init(disk_, settings_.identity, founding);
-  Random chance = Random::Stream(LuckOfDeath(name), "sectors");
-  disk_.Crash(chance, SimDisk::Tearing::kWhole);
+  const uint64_t luck = LuckOfDeath(name);
+  Random chance = Random::Stream(luck, "sectors");
+  disk_.Crash(chance, luck == 0 ? SimDisk::Tearing::kNothingKept : SimDisk::Tearing::kWhole);
   if (first.ok()) return first;
   const absl::Status again = storage::Storage::Init(disk_, settings_.identity, founding);
   // Its last step may have been done, and nobody heard of it.
