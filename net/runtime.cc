@@ -326,6 +326,9 @@ void Runtime::LogEvent(const replica::Event& event) {
         {{"last", dropped->suspicion.index},
          {"term", dropped->suspicion.term},
          {"kept", dropped->rest ? dropped->rest->index : 0}});
+  } else if (const auto* fetched = std::get_if<replica::LostEndFetched>(&event)) {
+    Log(LogLevel::kInfo, "lost entries fetched",
+        {{"peer", fetched->from}, {"first", fetched->first}, {"last", fetched->last}});
   } else if (const auto* refused = std::get_if<replica::PeerRefused>(&event)) {
     uint64_t suppressed = 0;
     if (refused_limiter_.Allow(now_us_ / 1'000, &suppressed)) {

@@ -15,14 +15,10 @@ Outcome Raft::On(const Message& message, AppendRequest& request) {
 }
 
 Outcome Raft::AcceptAppend(NodeId leader, AppendRequest& request) {
-  Term term = request.prev_term;
-  Index index = request.prev_index;
-  for (const Entry& entry : request.entries) {
-    if (entry.index != ++index || entry.term < term || entry.term > hard_.term)
-      return Outcome::kMalformed;
-    term = entry.term;
+  if (request.prev_term > hard_.term ||
+      !MayFollow(request.prev_index, request.prev_term, request.entries)) {
+    return Outcome::kMalformed;
   }
-  if (request.prev_term > hard_.term) return Outcome::kMalformed;
 
   if (request.prev_index < commit_) {
     // Old news: what is committed here matches any leader's log, so say how far that goes.
@@ -54,6 +50,30 @@ Outcome Raft::AcceptAppend(NodeId leader, AppendRequest& request) {
   // Not log_.last(): a tail that this leader has not spoken about may conflict with its log.
   commit_ = std::max(commit_, std::min(request.commit, last_new));
   Queue<AppendResponse>(send_after_persist_, leader, hard_.term).index = last_new;
+  return Outcome::kOk;
+}
+
+// Whether a log that has (index, term) may go on like this, as far as this node's term goes.
+bool Raft::MayFollow(Index index, Term term, const Entries& entries) const {
+  for (const Entry& entry : entries) {
+    if (entry.index != ++index || entry.term < term || entry.term > hard_.term) return false;
+    term = entry.term;
+  }
+  return true;
+}
+
+// Not an acknowledgement, and no leader counts it: to the others this node is as it was, with a
+// log that it was already bound to vote like. Nothing is cut: what it has may be committed.
+Outcome Raft::RegainLostEnd(Entries&& entries) {
+  if (!suspicion_ || leader_ != kNoNode || log_refused_ || installing_ || entries.empty() ||
+      entries.front().index != log_.last() + 1) {
+    return Outcome::kIgnored;
+  }
+  // Whoever made an entry has led its term.
+  const Term newest = entries.back().term;
+  if (newest > hard_.term && newest <= kMaxTermOrIndex) BecomeFollower(newest, kNoNode);
+  if (!MayFollow(log_.last(), log_.last_term(), entries)) return Outcome::kMalformed;
+  for (Entry& entry : entries) log_.Append(std::move(entry));
   return Outcome::kOk;
 }
 

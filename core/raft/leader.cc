@@ -418,6 +418,10 @@ Outcome Raft::On(const Message&, const ForwardedTransfer& forwarded) {
   return TransferLeadership(forwarded.target);
 }
 
+void Raft::StepDown() {
+  if (leading() != nullptr) BecomeFollower(hard_.term, kNoNode);
+}
+
 Outcome Raft::ForgetLeader() {
   if (!std::holds_alternative<Follower>(role_)) return Outcome::kIgnored;
   if (options_.read_mode == ReadMode::kLease) return Outcome::kLeaseReads;

@@ -86,6 +86,7 @@ class Raft {
   Outcome TransferLeadership(NodeId target);
   Outcome Campaign();  // start an election now; with lease reads not while a lease may run
   Outcome ForgetLeader();
+  void StepDown();  // it leads, and its driver knows that it cannot do what a leader does
   // The transport lost something for `peer` / a snapshot sent to `peer` arrived whole or did not.
   Outcome ReportUnreachable(NodeId peer);
   Outcome ReportSnapshot(NodeId peer, bool delivered);
@@ -97,6 +98,10 @@ class Raft {
     suspicion_ = rest;
     EndSuspicion();
   }
+  // Entries that follow this node's last one in the log of another member, while a suspicion is in
+  // force and no leader is known: this node may have had them, and lost them. kIgnored when it is
+  // not so (any more); kMalformed when they cannot follow.
+  Outcome RegainLostEnd(Entries&& entries);
 
   // ---- Completions ----
   void Persisted(uint64_t ticket);  // the ticket that is out
@@ -262,6 +267,7 @@ class Raft {
   Outcome On(const Message& message, const Heartbeat& heartbeat);
   Outcome On(const Message& message, const InstallSnapshot& install);
   Outcome AcceptAppend(NodeId leader, AppendRequest& request);
+  bool MayFollow(Index index, Term term, const Entries& entries) const;
   bool Restore(const SnapshotMeta& meta);
   void TruncateLog(Index after);
 

@@ -65,11 +65,28 @@ wire::LogExtent ExtentOf(const Holdings& holdings) {
   return extent;
 }
 
+void AnswerFrom(const raft::Log& log, raft::Index next, uint64_t max_bytes,
+                wire::EntryAnswer* answer) {
+  uint64_t bytes = 0;
+  for (; next <= log.last() && answer->verdicts.size() < wire::kMaxWantedEntries; ++next) {
+    const raft::Entry& entry = log.At(next);
+    bytes += raft::EntryBytes(entry);
+    if (bytes > max_bytes && !answer->entries.empty()) break;
+    answer->entries.push_back(entry);
+    answer->verdicts.push_back({.index = next, .kind = Verdict::Kind::kHave, .term = entry.term});
+  }
+}
+
 }  // namespace
 
 wire::EntryAnswer AnswerQuery(const Holdings& holdings, const wire::EntryQuery& query,
                               uint64_t max_bytes) {
   wire::EntryAnswer answer{query.round, ExtentOf(holdings), {}, {}};
+  if (query.next_index != 0) {
+    if (holdings.log.Has(query.next_index - 1, query.prev_term))
+      AnswerFrom(holdings.log, query.next_index, max_bytes, &answer);
+    return answer;
+  }
   uint64_t bytes = 0;
   for (const wire::WantedEntry& wanted : query.wanted) {
     const Verdict verdict = Judge(holdings, wanted);

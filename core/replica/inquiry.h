@@ -24,7 +24,7 @@ struct Holdings {
 };
 
 // Verdicts on the first entries asked about, as many as leave the entries found within `max_bytes`
-// (raft::EntryBytes each); at least one entry always has room.
+// (raft::EntryBytes each); at least one entry always has room. The same for the end of the log.
 wire::EntryAnswer AnswerQuery(const Holdings& holdings, const wire::EntryQuery& query,
                               uint64_t max_bytes);
 

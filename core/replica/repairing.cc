@@ -129,12 +129,14 @@ void Replica::OnEntryQuery(raft::NodeId from, const wire::EntryQuery& query) {
   SendFrame(from, AnswerQuery(holdings, query, options_.repair_answer_bytes));
 }
 
-void Replica::OnEntryAnswer(raft::NodeId from, const wire::EntryAnswer& answer) {
-  if (repairing()) {
-    repair_mode_->OnAnswer(from, answer);
-  } else if (raft_.suspicion()) {
-    suspicion_review_.OnAnswer(from, answer);
-  }
+void Replica::OnEntryAnswer(raft::NodeId from, wire::EntryAnswer& answer) {
+  if (repairing()) return repair_mode_->OnAnswer(from, answer);
+  if (!raft_.suspicion()) return;
+  suspicion_review_.OnAnswer(from, answer);
+  const raft::Index last = raft_.log().last();
+  if (!suspicion_review_.BringsEnd(from, answer, last, raft_.log().last_term())) return;
+  if (raft_.RegainLostEnd(std::move(answer.entries)) == raft::Outcome::kOk)
+    work_.events.push_back(LostEndFetched{from, last + 1, raft_.log().last()});
 }
 
 void Replica::OnSnapshotPull(raft::NodeId from, const wire::SnapshotPull& pull) {
@@ -191,6 +193,14 @@ void Replica::ReviewSuspicion() {
     for (const raft::NodeId peer : others)
       SendFrame(peer, wire::EntryQuery{suspicion_review_.round(), {}});
     return;
+  }
+  if (raft_.leader() == raft::kNoNode) {
+    if (const std::optional<raft::NodeId> keeper = suspicion_review_.NextToAskForEnd()) {
+      wire::EntryQuery query{suspicion_review_.round(), {}};
+      query.next_index = raft_.log().last() + 1;
+      query.prev_term = raft_.log().last_term();
+      SendFrame(*keeper, std::move(query));
+    }
   }
   SuspicionReview::Verdict verdict = suspicion_review_.Review();
   if (!verdict.keep) {

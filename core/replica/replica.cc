@@ -120,7 +120,7 @@ void Replica::ReceivePeer(const absl::Status& decoded, wire::PeerMessage& messag
     OnEntryQuery(envelope.from, *query);
   } else if (const auto* pull = std::get_if<wire::SnapshotPull>(&message.body)) {
     OnSnapshotPull(envelope.from, *pull);
-  } else if (const auto* answer = std::get_if<wire::EntryAnswer>(&message.body)) {
+  } else if (auto* answer = std::get_if<wire::EntryAnswer>(&message.body)) {
     OnEntryAnswer(envelope.from, *answer);
   } else if (repairing()) {
     // It takes part in nothing else.
@@ -392,12 +392,23 @@ bool Replica::CommitsStand() const {
   return now_us_ - commit_moved_us_ > options_.request_timeout_ms * 1000 / 2;
 }
 
+bool Replica::SnapshotReadHangs() const {
+  const uint64_t patience_us = raft_.options().election_ticks * options_.tick_us;
+  return std::any_of(sending_.begin(), sending_.end(), [&](const auto& row) {
+    return row.second.reading && now_us_ - row.second.reading_us >= patience_us;
+  });
+}
+
 void Replica::TickDisk() {
   if (raft_.commit() != noticed_commit_ || raft_.commit() == raft_.log().last() ||
       !raft_.is_leader()) {
     noticed_commit_ = raft_.commit();
     commit_moved_us_ = now_us_;
   }
+  // The core sees a write that hangs. There is none where a majority waits for a snapshot that this
+  // leader cannot read: nothing is committed, so nothing more is proposed.
+  if (raft_.options().step_down_on_hung_disk && CommitsStand() && SnapshotReadHangs())
+    raft_.StepDown();
   if (!disk_full_) return;
   if (now_us_ >= retry_space_us_) {
     retry_space_us_ = now_us_ + options_.full_disk_retry_ms * 1000;

@@ -84,9 +84,14 @@ struct SuspicionDropped {  // everybody lost it, or there was no more: it is giv
   raft::Suspicion suspicion;
   std::optional<raft::Suspicion> rest;  // what is still promised
 };
-using Event = std::variant<RoleChanged, EntryApplied, SnapshotTaken, SnapshotInstalled,
-                           MembershipApplied, PeerRefused, DiskSpace, RepairStarted, RepairWaiting,
-                           RepairClosed, SuspicionWaiting, SuspicionDropped, RotFound, RotToRepair>;
+struct LostEndFetched {  // from a member that has it, because there is no leader to send it
+  raft::NodeId from;
+  raft::Index first, last;
+};
+using Event =
+    std::variant<RoleChanged, EntryApplied, SnapshotTaken, SnapshotInstalled, MembershipApplied,
+                 PeerRefused, DiskSpace, RepairStarted, RepairWaiting, RepairClosed,
+                 SuspicionWaiting, SuspicionDropped, LostEndFetched, RotFound, RotToRepair>;
 
 struct Work {
   struct Frame {
@@ -307,6 +312,7 @@ class Replica {
   void NoticeSpace(const JobResult& result);
   void TickDisk();
   bool CommitsStand() const;
+  bool SnapshotReadHangs() const;
   const raft::Progress* BestSuccessor() const;
   uint64_t NewId() { return ++last_id_; }
   void StartJob(JobOwner owner, JobBody body);
@@ -384,7 +390,7 @@ class Replica {
   absl::Status EnterRepair(std::optional<raft::LogDamage> damage, bool snapshot_damaged);
   void Mend();
   void OnEntryQuery(raft::NodeId from, const wire::EntryQuery& query);
-  void OnEntryAnswer(raft::NodeId from, const wire::EntryAnswer& answer);
+  void OnEntryAnswer(raft::NodeId from, wire::EntryAnswer& answer);
   void OnSnapshotPull(raft::NodeId from, const wire::SnapshotPull& pull);
   void PieceRead(uint64_t number, const JobResult& result);
   void ReviewSuspicion();
@@ -409,7 +415,8 @@ class Replica {
     uint64_t size = 0;
     uint64_t digest = 0;
     bool reading = false;         // a chunk is being read,
-    uint64_t reading_offset = 0;  // this one
+    uint64_t reading_offset = 0;  // this one,
+    uint64_t reading_us = 0;      // since then
     uint64_t sent_us = 0;         // when the chunk at `offset` was sent last
     uint64_t next_us = 0;         // when the pace allows the next one
     bool paced = false;           // it waits for that

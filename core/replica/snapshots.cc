@@ -144,6 +144,7 @@ void Replica::ReadNextChunk(raft::NodeId peer) {
   Sending& sending = sending_.at(peer);
   if (sending.reading) return;
   sending.reading = true;
+  sending.reading_us = now_us_;
   sending.reading_offset = sending.offset;
   const uint64_t length =
       std::min<uint64_t>(options_.snapshot_chunk_bytes, sending.size - sending.offset);

@@ -56,6 +56,24 @@ std::optional<raft::Suspicion> SuspicionReview::BoundByItsLeader(
   return raft::Suspicion{led_last_, suspicion.term, suspicion.evidence};
 }
 
+std::optional<raft::NodeId> SuspicionReview::NextToAskForEnd() {
+  if (asked_round_ == round_) return std::nullopt;
+  std::vector<raft::NodeId> keepers;
+  for (const auto& [peer, extent] : extents_) {
+    if (raft::UpToDate(extent.last_index, extent.last_term, suspicion_)) keepers.push_back(peer);
+  }
+  if (keepers.empty()) return std::nullopt;
+  asked_round_ = round_;
+  asked_ = keepers[round_ % keepers.size()];
+  return asked_;
+}
+
+bool SuspicionReview::BringsEnd(raft::NodeId from, const wire::EntryAnswer& answer,
+                                raft::Index last, raft::Term last_term) const {
+  return from == asked_ && answer.round == asked_round_ && last == last_ &&
+         last_term == last_term_ && !answer.entries.empty();
+}
+
 SuspicionReview::Verdict SuspicionReview::Review() const {
   if (suspicion_.evidence != Evidence::kBlank) {
     return {{}, absl::StrCat(Name(suspicion_), " or a leader behind it: it may have been durable")};

@@ -10,6 +10,9 @@
 // was, and the node would refuse its vote to a log that has all there is, for as long as nobody
 // leads a later term. The leader of T knows better: every entry of T was made by it and is in its
 // log, at most at its end; so is every earlier one that counts.
+//
+// Who has what was lost may be nobody that can lead: a learner, or a node that waits itself. As
+// long as there is no leader, the node asks such a one for what is behind its own end.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +43,13 @@ class SuspicionReview {
   void OnAnswer(raft::NodeId from, const wire::EntryAnswer& answer);
   uint64_t round() const { return round_; }
 
+  // Who is to be asked for what is behind the end of this node's log now: a member whose log is as
+  // up to date as if nothing were lost. Each round another one, if there are several.
+  std::optional<raft::NodeId> NextToAskForEnd();
+  // The entries of this answer are what was asked for, if the log still ends like this.
+  bool BringsEnd(raft::NodeId from, const wire::EntryAnswer& answer, raft::Index last,
+                 raft::Term last_term) const;
+
   struct Verdict {
     // What is still promised, if that is less than before; no index: nothing at all.
     std::optional<raft::Suspicion> keep;
@@ -60,6 +70,9 @@ class SuspicionReview {
   raft::Term last_term_ = 0;
   std::vector<raft::NodeId> peers_;
   std::map<raft::NodeId, wire::LogExtent> extents_;
+  // Who was asked for the end, and in which round.
+  raft::NodeId asked_ = raft::kNoNode;
+  uint64_t asked_round_ = 0;
   raft::Term led_ = 0;        // the newest term whose leader has answered in this life,
   raft::Index led_last_ = 0;  // and where its log ended then, at first
 };

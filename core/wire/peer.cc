@@ -199,7 +199,7 @@ Offset<fb::EntryQuery> Write(FlatBufferBuilder& builder, const EntryQuery& query
         const WantedEntry& entry = *next++;
         return fb::WantedEntry(entry.index, entry.term, entry.known_index, entry.known_term);
       });
-  return fb::CreateEntryQuery(builder, query.round, wanted);
+  return fb::CreateEntryQuery(builder, query.round, wanted, query.next_index, query.prev_term);
 }
 
 Offset<fb::EntryAnswer> Write(FlatBufferBuilder& builder, const EntryAnswer& answer) {
@@ -548,10 +548,21 @@ bool OutOfRange(uint64_t term_or_index) { return term_or_index > raft::kMaxTermO
 
 Problem Read(const fb::EntryQuery& in, EntryQuery* query) {
   query->round = in.round();
+  query->next_index = in.next_index();
+  query->prev_term = in.prev_term();
+  if (OutOfRange(in.next_index()) || OutOfRange(in.prev_term())) {
+    return Wrong("a number above ", raft::kMaxTermOrIndex);
+  }
+  if ((in.next_index() <= 1) != (in.prev_term() == 0)) {
+    return Wrong("next_index is ", in.next_index(), " but prev_term is ", in.prev_term());
+  }
   if (in.wanted() == nullptr) return std::nullopt;
   if (!IsAligned(in.wanted())) return Wrong("the wanted entries are not aligned");
   if (in.wanted()->size() > kMaxWantedEntries) {
     return Wrong(in.wanted()->size(), " entries, the limit is ", kMaxWantedEntries);
+  }
+  if (in.next_index() != 0 && in.wanted()->size() > 0) {
+    return Wrong(in.wanted()->size(), " entries and the end of the log are wanted at once");
   }
   raft::Index before = 0;
   for (const fb::WantedEntry* wanted : *in.wanted()) {

@@ -167,6 +167,10 @@ struct WantedEntry {
 struct EntryQuery {
   uint64_t round = 0;               // the answer repeats it
   std::vector<WantedEntry> wanted;  // ascending; may be empty: only the extent is asked for
+  // Instead of `wanted`: the entries from here on, in a log whose entry in front of them is of
+  // `prev_term`. 0: none.
+  raft::Index next_index = 0;
+  raft::Term prev_term = 0;  // 0 exactly if `next_index` is at most 1
   friend bool operator==(const EntryQuery&, const EntryQuery&) = default;
 };
 
@@ -198,7 +202,8 @@ struct LogExtent {
   friend bool operator==(const LogExtent&, const LogExtent&) = default;
 };
 
-// As many verdicts as have room, in the order asked; the others are asked for again.
+// As many verdicts as have room, in the order asked; the others are asked for again. On a log's end
+// that was asked for: kHave and the entry for each that there is, if the log goes on from there.
 struct EntryAnswer {
   uint64_t round = 0;
   LogExtent extent;

@@ -216,6 +216,10 @@ std::string DescribePeerBody(const wire::PeerBody& body) {
                                 m.next_offset);
           },
           [](const wire::EntryQuery& m) {
+            if (m.next_index != 0) {
+              return absl::StrCat("what is behind (", m.next_index - 1, ", term ", m.prev_term,
+                                  ")");
+            }
             std::string text = absl::StrCat("who has ", m.wanted.size(), " entries");
             if (!m.wanted.empty()) absl::StrAppend(&text, " from ", m.wanted.front().index);
             return text;

@@ -501,6 +501,12 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
     }
   }
 
+  // The write that was under way has replaced it, as far as it has got.
+  for (raft::Index i = std::max(is_.base, found.snapshot.index) + 1; founded_ && i <= last(); ++i) {
+    const size_t at = i - found.snapshot.index - 1;
+    if (at < slots.size() && slots[at] != *is_.Find(i)) replaced_[i].push_back(*is_.Find(i));
+  }
+
   founded_ = true;
   is_.hard = found.hard_state;
   if (lie_ != Lie::kNone) ForgetVotes();

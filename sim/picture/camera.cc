@@ -162,6 +162,10 @@ std::string DescribeEvent(const replica::Event& event) {
                        ? absl::StrCat("has lost nothing behind ", e.rest->index)
                        : absl::StrCat("gives up what it may have lost up to ", e.suspicion.index);
           },
+          [](const replica::LostEndFetched& e) {
+            return absl::StrCat("takes lost entries ", e.first, " to ", e.last, " from node ",
+                                e.from);
+          },
           [](const auto&) { return std::string(); },
       },
       event);

@@ -124,6 +124,56 @@ TEST(Suspicion, EndsWithTheWriteThatMakesUpForIt) {
   EXPECT_EQ(node->Campaign(), Outcome::kOk);
 }
 
+// Only a learner has it, say: nobody can lead before a voter has it again.
+TEST(Suspicion, EndsWithWhatAMemberHasWhenNobodyLeads) {
+  Solo node(Shortened({1, 1, 1}, kLostTo7));
+  EXPECT_EQ(node->RegainLostEnd(Commands(4, {1, 2, 2})), Outcome::kOk);
+  node.Settle();
+  EXPECT_EQ(node->suspicion(), kLostTo7);  // one is still missing
+  EXPECT_FALSE(Grants(node, 6, 2));
+  EXPECT_EQ(node->RegainLostEnd(Commands(7, {2})), Outcome::kOk);
+  node.Begin();
+  EXPECT_EQ(node->suspicion(), kLostTo7);  // not on the disk yet
+  node.Finish();
+  EXPECT_EQ(node->suspicion(), std::nullopt);
+  EXPECT_EQ(node->Campaign(), Outcome::kOk);
+  EXPECT_EQ(node->RegainLostEnd(Commands(8, {2})), Outcome::kIgnored) << "nothing is lost";
+}
+
+TEST(Suspicion, NothingElseIsTakenWithoutALeader) {
+  Solo node(Shortened({1, 1, 1}, kLostTo7));
+  EXPECT_EQ(node->RegainLostEnd({}), Outcome::kIgnored);
+  EXPECT_EQ(node->RegainLostEnd(Commands(3, {1, 1})), Outcome::kIgnored) << "it has something else";
+  EXPECT_EQ(node->RegainLostEnd(Commands(5, {1})), Outcome::kIgnored) << "a gap";
+  EXPECT_EQ(node->RegainLostEnd(Commands(4, {2, 1})), Outcome::kMalformed);
+  Entries gap = Commands(4, {1, 1});
+  gap[1].index = 6;
+  EXPECT_EQ(node->RegainLostEnd(std::move(gap)), Outcome::kMalformed);
+  EXPECT_EQ(node->log().last(), 3u);
+  node.Hear(2, 2, Heartbeat{});
+  EXPECT_EQ(node->RegainLostEnd(Commands(4, {1})), Outcome::kIgnored) << "its leader will send it";
+  EXPECT_EQ(node->log().last(), 3u);
+}
+
+TEST(Suspicion, WhatIsTakenMayBeOfATermThatItHasNotHeardOf) {
+  Solo node(Shortened({1, 1, 1}, kLostTo7));
+  EXPECT_EQ(node->RegainLostEnd(Commands(4, {4})), Outcome::kOk);
+  EXPECT_EQ(node->term(), 4u);
+  EXPECT_EQ(node->vote(), kNoNode);
+  node.Settle();
+  EXPECT_EQ(node->suspicion(), std::nullopt);
+}
+
+// What it took is no acknowledgement: a leader that has something else there replaces it.
+TEST(Suspicion, ALeaderReplacesWhatWasTaken) {
+  Solo node(Shortened({1, 1, 1}, kLostTo7));
+  ASSERT_EQ(node->RegainLostEnd(Commands(4, {1, 1})), Outcome::kOk);
+  node.Settle();
+  EXPECT_FALSE(AnswerTo(node, Append(3, 1, Commands(4, {2}))).rejected);
+  EXPECT_EQ(node->log().last(), 4u);
+  EXPECT_EQ(node->log().TermAt(4), 2u);
+}
+
 TEST(Suspicion, OutlivesACrashBeforeThatWrite) {
   Solo node(Shortened({1, 1, 1, 1, 1}, kLostTo7));
   node.Hear(2, 2, Append(5, 1, Commands(6, {2, 2})));

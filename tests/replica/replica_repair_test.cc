@@ -270,8 +270,8 @@ TEST(ReplicaRepairTest, WhatOneOfThemStillHasIsNotGivenUp) {
       four.cluster.nodes[id].damage.evidence = Evidence::kBlank;
     }
     four.Restart();
-    EXPECT_EQ(four.cluster.Leader(), longer);
-    EXPECT_EQ(four.cluster.Ask(longer, {"GET", "c"}), "$2\r\nvc\r\n");
+    EXPECT_EQ(four.cluster.Ask(four.cluster.Leader(), {"GET", "c"}), "$2\r\nvc\r\n");
+    EXPECT_EQ(four.cluster.Ask(four.cluster.Leader(), {"GET", "d"}), "$-1\r\n");
   }
 }
 
@@ -291,6 +291,44 @@ TEST(ReplicaRepairTest, NothingIsGivenUpWhileSomebodyIsSilentOrItMayHaveBeenDura
     EXPECT_TRUE(absl::StrContains(four.cluster[1].Status().repair,
                                   silent ? "a word about" : "may have been durable on node 3"))
         << four.cluster[1].Status().repair;
+  }
+}
+
+// ---- What only a member has that cannot lead ----
+
+TEST(ReplicaRepairTest, WhatOnlyALearnerHasIsTakenFromIt) {
+  for (const uint64_t answer_bytes : {1, 1 << 20}) {
+    FourEntries four([&](Options& options) {
+      Quiet(options);
+      options.repair_answer_bytes = answer_bytes;
+    });
+    Cluster& cluster = four.cluster;
+    cluster.Create(4, {});
+    ASSERT_EQ(cluster.Ask(cluster.Leader(),
+                          {"KV.MEMBER", "ADD", "4", "127.0.0.1:7441", "127.0.0.1:7440", "104"}),
+              "+OK\r\n");
+    for (const char* key : {"e", "f"})
+      ASSERT_EQ(cluster.Ask(cluster.Leader(), {"SET", key, absl::StrCat("v", key)}), "+OK\r\n");
+    cluster.Run(200);
+    const raft::Index last = cluster[4].raft().log().last();
+    for (raft::NodeId id = 1; id <= 3; ++id) cluster.nodes[id].damage.bad = {last - 1, last};
+    for (raft::NodeId id = 1; id <= 4; ++id) cluster.Kill(id);
+    for (raft::NodeId id = 1; id <= 3; ++id) cluster.Start(id);
+    cluster.Run(2'000);
+    EXPECT_FALSE(four.Led()) << "nobody has it";
+    for (auto& [id, node] : cluster.nodes) node.events.clear();
+    cluster.Start(4);
+    EXPECT_TRUE(four.Complete());
+    const raft::NodeId leader = cluster.Leader();
+    EXPECT_NE(leader, 4u);
+    EXPECT_EQ(cluster.Ask(leader, {"GET", "f"}), "$2\r\nvf\r\n");
+    const auto fetched = Events<LostEndFetched>(cluster.nodes[leader]);
+    ASSERT_EQ(fetched.size(), answer_bytes == 1 ? 2u : 1u);
+    EXPECT_EQ(fetched.front().from, 4u);
+    EXPECT_EQ(fetched.front().first, last - 1);
+    EXPECT_EQ(fetched.back().last, last);
+    cluster.Run(500);
+    for (raft::NodeId id = 1; id <= 3; ++id) EXPECT_EQ(cluster[id].Status().repair, "") << id;
   }
 }
 

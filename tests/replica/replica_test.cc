@@ -678,6 +678,71 @@ void WriteUntilFull(Cluster& cluster, raft::NodeId via, raft::NodeId node,
   cluster[via].ClientClosed(client);
 }
 
+// With nothing to write it does not see that its disk hangs: a majority waits for a snapshot before
+// anything is committed, and it cannot read its own.
+class LeaderWithLateFollowers {
+ public:
+  // So many of `nodes` need a snapshot, one that did not is dead.
+  LeaderWithLateFollowers(size_t nodes, size_t late, bool steps_down)
+      : cluster(nodes, [steps_down](Options& options) {
+          SmallSnapshots(options);
+          options.raft.step_down_on_hung_disk = steps_down;
+        }) {
+    leader = cluster.Leader();
+    for (raft::NodeId id = 1; id <= nodes; ++id) {
+      if (id != leader) followers.push_back(id);
+    }
+    const std::set<raft::NodeId> cut(followers.begin(),
+                                     followers.begin() + static_cast<ptrdiff_t>(late));
+    cluster.drop = [cut](raft::NodeId from, raft::NodeId to) {
+      return cut.contains(from) || cut.contains(to);
+    };
+    for (int i = 0; i < 200; ++i)
+      EXPECT_EQ(cluster.Ask(leader, {"SET", "k", std::string(100, 'v')}), "+OK\r\n");
+    cluster.Run(100);
+    EXPECT_EQ(cluster.Leader(), leader);
+    cluster.Kill(followers[late]);
+  }
+  void BeginToHang(raft::NodeId id) { cluster.hold_disk.insert(id); }
+  // They are heard again; something is written, if `writes`, and a while passes.
+  void GoOn(bool writes) {
+    cluster.drop = {};
+    const ClientId client = cluster.Connect(leader);
+    if (writes) cluster.Say(leader, client, {"SET", "k", "w"});
+    cluster.Run(20'000);
+  }
+
+  Cluster cluster;
+  raft::NodeId leader = 0;
+  std::vector<raft::NodeId> followers;  // the late ones first, then the dead one
+};
+
+TEST(HungDisk, ALeaderThatCannotReadItsSnapshotGivesWay) {
+  for (const bool steps_down : {true, false}) {
+    LeaderWithLateFollowers five(5, 2, steps_down);
+    five.BeginToHang(five.leader);
+    five.GoOn(/*writes=*/true);
+    EXPECT_EQ(five.cluster[five.leader].raft().is_leader(), !steps_down);
+    EXPECT_EQ(five.cluster[five.followers[3]].raft().is_leader(), steps_down);
+    if (steps_down) {
+      EXPECT_EQ(five.cluster.Ask(five.followers[0], {"SET", "k", "x"}), "+OK\r\n");
+    }
+  }
+}
+
+TEST(HungDisk, ALeaderThatKeepsNobodyWaitingStays) {
+  LeaderWithLateFollowers four(4, 1, /*steps_down=*/true);
+  four.BeginToHang(four.leader);
+  four.GoOn(/*writes=*/false);
+  EXPECT_TRUE(four.cluster[four.leader].raft().is_leader()) << "all is committed";
+
+  LeaderWithLateFollowers five(5, 2, /*steps_down=*/true);
+  five.BeginToHang(five.followers[0]);
+  five.BeginToHang(five.followers[1]);
+  five.GoOn(/*writes=*/true);
+  EXPECT_TRUE(five.cluster[five.leader].raft().is_leader()) << "others have disks that hang";
+}
+
 TEST(FullDisk, ALeaderHandsOverAndTheClusterGoesOn) {
   Cluster cluster(3);
   const raft::NodeId full = cluster.Leader();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,16 @@ class Case {
     review_.OnAnswer(from, answer);
     return *this;
   }
+  // Entries from node `from`, in answer to the question of this round or of an earlier one.
+  bool Brings(raft::NodeId from, raft::Index last = 5, raft::Term last_term = 2,
+              uint64_t rounds_ago = 0, bool some = true) {
+    wire::EntryAnswer answer;
+    answer.round = review_.round() - rounds_ago;
+    if (some) answer.entries.push_back({3, 6, raft::Payload::Copy("x"), {}});
+    return review_.BringsEnd(from, answer, last, last_term);
+  }
+  // Who is asked for the end of the log; 0: nobody.
+  raft::NodeId Asked() { return review_.NextToAskForEnd().value_or(0); }
   uint64_t round() const { return review_.round(); }
   std::string Bound() const {
     const auto bound = review_.BoundByItsLeader(suspicion_);
@@ -141,6 +152,34 @@ TEST(SuspicionReviewTest, AnswersAboutAnEarlierStateAndOfStrangersDoNotCount) {
   EXPECT_EQ(review.Hear(2, 5, 2, {}, /*rounds_ago=*/1).Hear(9, 5, 2).Verdict(),
             "waits for a word about entry (7, term 3) from nodes 2, 3");
   EXPECT_EQ(review.Hear(2, 5, 2).Hear(3, 5, 2).Verdict(), "dropped");
+}
+
+TEST(SuspicionReviewTest, TheEndIsFetchedFromWhoHasAllOfIt) {
+  Case review({7, 3, Evidence::kProven});
+  review.Tick();
+  EXPECT_EQ(review.Asked(), 0u);
+  EXPECT_EQ(review.Hear(2, 6, 3).Asked(), 0u) << "not all of it";
+  EXPECT_EQ(review.Hear(2, 9, 2).Asked(), 0u) << "longer, and older";
+  EXPECT_FALSE(review.Brings(2));
+  EXPECT_EQ(review.Hear(3, 7, 3).Asked(), 3u);
+  EXPECT_EQ(review.Asked(), 0u) << "once in a round";
+  EXPECT_TRUE(review.Brings(3));
+  EXPECT_FALSE(review.Brings(2)) << "was not asked";
+  EXPECT_FALSE(review.Brings(3, 5, 2, 0, /*some=*/false));
+  EXPECT_FALSE(review.Brings(3, 6)) << "the log has grown since";
+  EXPECT_FALSE(review.Brings(3, 5, 3)) << "the log is another one since";
+  EXPECT_FALSE(review.Brings(3, 5, 2, /*rounds_ago=*/1));
+}
+
+TEST(SuspicionReviewTest, IfSeveralHaveTheEndAllAreAskedInTurn) {
+  Case review;
+  std::set<raft::NodeId> asked;
+  for (int round = 0; round < 2; ++round) {
+    while (!review.Tick()) {
+    }
+    asked.insert(review.Hear(2, 1, 4).Hear(3, 7, 3).Asked());
+  }
+  EXPECT_EQ(asked, (std::set<raft::NodeId>{2, 3}));
 }
 
 // Who asks with every tick would never look at the answers.

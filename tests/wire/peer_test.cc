@@ -318,6 +318,26 @@ TEST(PeerTest, QueriesMustAskForSomethingThatCanBe) {
               HasSubstr("a number above"));
 }
 
+TEST(PeerTest, QueriesForAnEndMustSayBehindWhat) {
+  const auto refusal = [](void (*change)(EntryQuery*)) {
+    return Refusal(PlainSample<EntryQuery>("entry_query_end", change));
+  };
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->prev_term = 0; }),
+              HasSubstr("next_index is 44 but prev_term is 0"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->next_index = 1; }),
+              HasSubstr("next_index is 1 but prev_term is 7"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->next_index = 0; }),
+              HasSubstr("next_index is 0 but prev_term is 7"));
+  EXPECT_THAT(refusal([](EntryQuery* q) {
+                q->wanted = {{41, 6, 0, 0}};
+              }),
+              HasSubstr("1 entries and the end of the log are wanted at once"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->next_index = raft::kMaxTermOrIndex + 1; }),
+              HasSubstr("a number above"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->prev_term = raft::kMaxTermOrIndex + 1; }),
+              HasSubstr("a number above"));
+}
+
 TEST(PeerTest, AnswersMustNotContradictThemselves) {
   const auto refusal = [](void (*change)(EntryAnswer*)) {
     return Refusal(PlainSample<EntryAnswer>("entry_answer", change));

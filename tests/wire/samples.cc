@@ -96,6 +96,11 @@ raft::MessageBody RandomMessageBody(size_t kind, raft::Term term, Random* random
 
 EntryQuery RandomQuery(Random* random) {
   EntryQuery query{RandomNumber(random), {}};
+  if (random->Chance(1, 4)) {
+    query.next_index = random->Between(1, 100);
+    if (query.next_index > 1) query.prev_term = random->Between(1, 100);
+    return query;
+  }
   raft::Index index = 0;
   for (uint64_t left = random->Below(20); left > 0; --left) {
     WantedEntry wanted{.index = index += random->Between(1, 1000)};
@@ -289,6 +294,7 @@ Named<PeerMessage> PeerSamples() {
       {"snapshot_ack", Plain(SnapshotAck{77, SnapshotAckStatus::kDone, 1010})},
       {"entry_query", Plain(EntryQuery{3, {{41, 6, 43, 7}, {42, 7, 43, 7}, {44, 7, 0, 0}}})},
       {"entry_query_extent", Plain(EntryQuery{4, {}})},
+      {"entry_query_end", Plain(EntryQuery{5, {}, 44, 7})},
       {"entry_answer",
        Plain(
            EntryAnswer{3,

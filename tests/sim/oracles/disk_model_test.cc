@@ -515,6 +515,18 @@ TEST_F(DiskModelTest, WhatWasReplacedIsFoundByWhoMisreadsWhatReplacedIt) {
   EXPECT_FALSE(model_.Holds(4, 4));
 }
 
+// So did seed 4067196 once: the write that replaced the entry was under way when power was lost.
+TEST_F(DiskModelTest, WhatAWriteUnderWayHasReplacedIsFoundByWhoMisreadsIt) {
+  model_.PersistHandedOut(Write(/*keep=*/2, {4, 4, 4}));
+  ASSERT_EQ(model_.Recover(Found({2, 3}, 1, {2, 4})), "") << "it came as far as entry 3";
+  model_.Misread();
+  raft::Recovered found = Found({2, 3}, 1, {2, 1});
+  found.suspicion = raft::Suspicion{3, 4, {}};
+  EXPECT_NE(DiskModel(model_).Recover(found), "") << "never there";
+  found.entries.back() = MakeEntry(3, 2);
+  EXPECT_EQ(model_.Recover(found), "");
+}
+
 // Cut off because a read returned something else, and nothing was written since: the next recovery
 // reads what is there. So did seed 1181 once, where node 5 misread its log twice.
 TEST_F(DiskModelTest, WhatWasMisreadIsThereAgainUntilItIsWrittenOver) {
