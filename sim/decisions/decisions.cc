@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
 
 namespace raftkv::sim {
 
@@ -53,6 +54,7 @@ uint64_t Decisions::DecideByName(absl::string_view name, absl::string_view aspec
     const auto at = answers_.find(key);
     return at == answers_.end() ? usual : at->second;
   }
+  RAFTKV_CHECK(decided_.insert(key).second);
   const uint64_t answer = changed ? Changed(aspect, draw()) : draw();
   if (answer != usual) answers_.insert_or_assign(std::move(key), answer);
   return answer;

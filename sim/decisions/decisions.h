@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,8 +63,9 @@ class Decisions {
     return source_ == Source::kDrawn ? std::string() : Count(what());
   }
 
-  // `usual` is a matter of the settings and of what the run has come to, never of chance. `draw`
-  // returns the answer of a random stream.
+  // Once for each name and aspect, or the run is not the same when its answers are given. `usual`
+  // is a matter of the settings and of what the run has come to, never of chance. `draw` returns
+  // the answer of a random stream.
   template <typename Draw>
   uint64_t Decide(absl::string_view name, absl::string_view aspect, uint64_t usual,
                   const Draw& draw) {
@@ -102,6 +104,7 @@ class Decisions {
   std::vector<Random*> owned_;
   Answers answers_;
   std::map<std::string, uint64_t, std::less<>> counts_;
+  std::set<std::string> decided_;  // recorded: each name and aspect, once
 };
 
 }  // namespace raftkv::sim

@@ -128,6 +128,8 @@ void Streams::Write(raft::NodeId from, uint64_t connection, std::string bytes) {
   if (first > 0 && first < size) {
     Launch(number, side, name, bytes.substr(0, first));
     bytes.erase(0, first);
+    return Launch(number, side, NameOfLink("rest", *FindConnection(number), side),
+                  std::move(bytes));
   }
   Launch(number, side, name, std::move(bytes));
 }

@@ -22,7 +22,8 @@ constexpr absl::string_view kFirstLine = "raftkv scenario 1";
 // What is counted in microseconds.
 bool IsTime(absl::string_view aspect) {
   return aspect == "takes" || aspect == "take" || aspect == "its double takes" ||
-         aspect == "after" || aspect == "missed after";
+         aspect == "after" || aspect == "missed after" || aspect == "is sent again after" ||
+         aspect == "is heard of after";
 }
 
 std::string FormatCue(const Cue& cue) {

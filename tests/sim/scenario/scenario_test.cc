@@ -49,7 +49,7 @@ TEST_P(EverySeed, IsTheSameRunWhenItIsWrittenDownAndRead) {
   EXPECT_EQ(FormatScenario(*read), text);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, EverySeed, ::testing::Range<uint64_t>(1, 9));
+INSTANTIATE_TEST_SUITE_P(Seeds, EverySeed, ::testing::Range<uint64_t>(1, 25));
 
 // And nothing in it is there for nothing.
 TEST(ScenarioTest, AnotherDecisionIsAnotherRun) {
