@@ -379,6 +379,7 @@ LogReplay::Result LogReplay::Finish(Knowledge knowledge) {
     inherited_.reset();
   }
   if (inherited_) Merge(*inherited_, &lost_);
+  if (lost_ && lost_->term == 0) lost_.reset();  // before its first term a node has no entries
 
   Result result;
   result.commit = commit_;

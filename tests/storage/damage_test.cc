@@ -437,6 +437,23 @@ TEST_F(DamageTest, WithoutTheFootOnlyTheTermBoundsWhatIsLost) {
   EXPECT_EQ(recovered_.suspicion->evidence, Evidence::kSpoilt);
 }
 
+// Its log is an empty segment.
+TEST_F(DamageTest, ANodeThatHasNoTermHasLostNothing) {
+  Init();
+  Open();
+  Kill();
+  for (const uint64_t blocks : {1, 3}) {
+    Garble(NewestSegment(), Batch(1), blocks * kBlock);
+    Open();
+    EXPECT_EQ(Suspected(), "-");
+    EXPECT_EQ(Log(), "");
+    Kill();
+    Open();
+    EXPECT_EQ(Suspected(), "-") << "and it is not noted";
+    Kill();
+  }
+}
+
 TEST_F(DamageTest, MarksNameWhatZerosHide) {
   Start(7);
   AppendEach(1, 3);
