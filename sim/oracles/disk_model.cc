@@ -245,6 +245,7 @@ void DiskModel::SuspicionDropped(const std::optional<raft::Suspicion>& rest) {
   for (auto it = begin; it != is_.lost.end(); ++it) GiveUp(it->first, it->second);
   is_.lost.erase(begin, is_.lost.end());
   is_.suspicion = rest;
+  EndSuspicion();  // the log may have made up for the rest
 }
 
 // --- Disks that lie

@@ -89,6 +89,8 @@ class DiskModel {
   // As Holds, or a write was under way that would have made it so: whether it did, the next
   // recovery tells.
   bool MayHold(raft::Index index, raft::Term term) const;
+  // What the node has to go on promising although its disk has lost it.
+  const std::optional<raft::Suspicion>& suspicion() const { return is_.suspicion; }
   // The entry was there, the disk has lost it, and a suspicion covers it: to elections it is as if
   // it were still there.
   bool Promises(raft::Index index, raft::Term term) const;

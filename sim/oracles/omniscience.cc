@@ -7,6 +7,7 @@
 #include "core/raft/configuration.h"
 #include "core/raft/quorum.h"
 #include "core/raft/random.h"
+#include "core/replica/repair.h"
 #include "core/wire/frame.h"
 #include "sim/oracles/describe.h"
 
@@ -115,6 +116,26 @@ void Omniscience::CheckForgotten(raft::NodeId id, Node& node) {
   }
 }
 
+namespace {
+
+// In each configuration that may be in force, as far as the disk tells.
+bool HasAlwaysVotedAlone(raft::NodeId node, const raft::Recovered& recovered) {
+  const auto behind = std::find_if(
+      recovered.entries.begin(), recovered.entries.end(),
+      [&recovered](const raft::Entry& entry) { return entry.index > recovered.commit; });
+  const raft::ConfState in_force =
+      replica::ConfigurationsBehind(recovered.snapshot.conf, recovered.snapshot.index,
+                                    raft::Entries(recovered.entries.begin(), behind))
+          .back();
+  const std::vector<raft::ConfState> confs = replica::ConfigurationsBehind(
+      in_force, recovered.commit, raft::Entries(behind, recovered.entries.end()));
+  return std::all_of(confs.begin(), confs.end(), [node](const raft::ConfState& conf) {
+    return raft::AllVoters(conf) == std::vector<raft::NodeId>{node};
+  });
+}
+
+}  // namespace
+
 void Omniscience::Recovered(const replica::Replica& replica, const raft::Recovered& recovered) {
   const raft::Raft& raft = replica.raft();
   if (SecondLife* life = FindSecondLife(raft.id())) {
@@ -152,6 +173,14 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
   node.rules.Restarted();
   node.receipts.Restarted();
   CheckPromises(raft, node);
+  // A torn write of the only voter was not acknowledged by anybody.
+  const std::optional<raft::Suspicion>& lost = node.disk.suspicion();
+  if (lost && lost->evidence != raft::Suspicion::Evidence::kProven && !raft.suspicion() &&
+      HasAlwaysVotedAlone(raft.id(), recovered)) {
+    node.disk.SuspicionDropped(std::nullopt);
+    CheckGivenUp(raft.id(), node);
+  }
+  CheckSuspicion(raft, node);
 }
 
 void Omniscience::RecoveryRefused(raft::NodeId node, const absl::Status& reason) {
@@ -256,6 +285,7 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   CheckApplied(replica, node, work);
   CheckIdentity(replica, node);
   CheckPromises(raft, node);
+  CheckSuspicion(raft, node);
   CheckFrames(replica, node, work);
   CheckRules(replica, node, work);
   CheckProgress(raft, node, work);
@@ -798,6 +828,20 @@ void Omniscience::CheckPromises(const raft::Raft& raft, const Node& node) {
   judge_->Fail(Oracle::kPromises, absl::StrCat("node ", raft.id(), " acknowledged entries up to ",
                                                node.acknowledged, " in term ", raft.term(),
                                                " and now has entries up to ", raft.log().last()));
+}
+
+// It ends with a write that makes up for it, or when all members have given it up, and not before.
+void Omniscience::CheckSuspicion(const raft::Raft& raft, const Node& node) {
+  const std::optional<raft::Suspicion>& lost = node.disk.suspicion();
+  if (!lost) return;
+  const std::optional<raft::Suspicion>& kept = raft.suspicion();
+  if (kept && raft::UpToDate(kept->index, kept->term, *lost)) return;
+  judge_->Fail(
+      Oracle::kPromises,
+      absl::StrCat("the disk of node ", raft.id(), " has lost entries up to (", lost->index,
+                   ", term ", lost->term, "), and the node promises ",
+                   kept ? absl::StrCat("no more than (", kept->index, ", term ", kept->term, ")")
+                        : "nothing of that"));
 }
 
 void Omniscience::CheckFrames(const replica::Replica& replica, Node& node,

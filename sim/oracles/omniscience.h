@@ -225,6 +225,7 @@ class Omniscience final : public Witness {
   void CheckSnapshot(raft::NodeId node, const replica::SnapshotTaken& taken);
   void CheckIdentity(const replica::Replica& replica, Node& node);
   void CheckPromises(const raft::Raft& raft, const Node& node);
+  void CheckSuspicion(const raft::Raft& raft, const Node& node);
   void CheckFrames(const replica::Replica& replica, Node& node, const replica::Work& work);
   void CheckEnvelope(const replica::Replica& replica, const wire::Envelope& envelope,
                      const replica::Work& work);

@@ -34,6 +34,7 @@ raft::Index UnappliedChange(const raft::Raft& raft) {
 void Rules::BeforeTurn(const raft::Raft& raft) {
   heard_ = nullptr;
   said_.reset();
+  hides_loss_ = false;
   answered_.clear();
   answered_reads_.clear();
   silence_ = raft.election_elapsed();
@@ -65,7 +66,15 @@ bool Rules::Turn::IsMember(raft::NodeId node) const {
   return raft::IsMember(before.conf(), node) && raft::IsMember(raft.conf(), node);
 }
 
+void Rules::Hears(const raft::Message& message) {
+  heard_ = &message;
+  const auto* append = std::get_if<raft::AppendRequest>(&message.body);
+  if (append != nullptr) heard_last_ = append->prev_index + append->entries.size();
+}
+
 void Rules::Says(const raft::Message& message) {
+  const auto* response = std::get_if<raft::AppendResponse>(&message.body);
+  if (response != nullptr && response->rejected && !response->lost) hides_loss_ = true;
   if (const Answer answer = AnswerOf(message.body); answer != Answer::kNone) {
     answered_.push_back({message.to, answer, 0});
   }
@@ -102,6 +111,11 @@ Rules::Wrong Rules::AfterTurn(const raft::Raft& raft, const raft::StepInvariants
                    raft.term() == before.hard_state().term;
   const Turn turn{raft, before, led, moved && raft.conf() != before.conf()};
   if (said_) return said_;
+  if (hides_loss_ && raft.suspicion()) {
+    return absl::StrCat("refuses an append and does not say that its disk has lost entries up to ",
+                        raft.suspicion()->index);
+  }
+  if (raft.term() != turn.term_before()) agreed_ = 0;
   if (heard_ != nullptr && !refused) {
     if (Wrong wrong = Loyalty(turn)) return wrong;
     if (heard_->term > raft.term() && MovesTheTerm(*heard_) && turn.IsMember(heard_->from) &&
@@ -143,7 +157,14 @@ Rules::Wrong Rules::HeedsLeader(const Turn& turn) const {
                       heard_->from, ", start its election timer again");
 }
 
-Rules::Wrong Rules::Heeds(const Turn& turn, const raft::AppendRequest& /*request*/) {
+void Rules::Agree(const Turn& turn, const raft::AppendRequest& request) {
+  const raft::Log& log = turn.raft.log();
+  if (heard_->term != turn.raft.term()) return;
+  if (log.Has(request.prev_index, request.prev_term)) agreed_ = std::max(agreed_, heard_last_);
+}
+
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::AppendRequest& request) {
+  Agree(turn, request);
   if (heard_->term == turn.raft.term()) Owe(Answer::kToAppend);
   return HeedsLeader(turn);
 }
@@ -164,8 +185,16 @@ Rules::Wrong Rules::Heeds(const Turn& turn, const raft::AppendResponse& response
                       " once, and it has acknowledged entry ", before->match, " since");
 }
 
+// A leader tells what the node has acknowledged. If that may be lost, something else may stand
+// there.
 Rules::Wrong Rules::Heeds(const Turn& turn, const raft::Heartbeat& /*heartbeat*/) {
   if (heard_->term == turn.raft.term()) Owe(Answer::kToHeartbeat);
+  if (turn.before.suspicion() && turn.raft.commit() > std::max(commit_, agreed_)) {
+    return absl::StrCat("may have lost entries up to ", turn.before.suspicion()->index,
+                        ", and takes from a heartbeat of node ", heard_->from, " that entry ",
+                        turn.raft.commit(), " is committed, and the leader of term ",
+                        turn.raft.term(), " has shown it none behind ", agreed_);
+  }
   return HeedsLeader(turn);
 }
 

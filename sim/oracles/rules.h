@@ -35,7 +35,7 @@ class Rules {
 
   void BeforeTurn(const raft::Raft& raft);
   // The message that this turn is about, if any, which lives until AfterTurn, but for its entries.
-  void Hears(const raft::Message& message) { heard_ = &message; }
+  void Hears(const raft::Message& message);
   void Says(const raft::Message& message);
   // `before`: as it was before the turn, and `moved`: it is not of `raft` any more. `refused`: what
   // it heard was not for it. `persists`: a write was handed out.
@@ -92,6 +92,7 @@ class Rules {
     return {};
   }
   Wrong HeedsLeader(const Turn& turn) const;
+  void Agree(const Turn& turn, const raft::AppendRequest& request);
   Wrong Loyalty(const Turn& turn) const;
 
   Wrong Campaign(const raft::Raft& raft) const;
@@ -115,10 +116,14 @@ class Rules {
   std::vector<Row> rows_;  // of a leader
 
   const raft::Message* heard_ = nullptr;
+  raft::Index heard_last_ = 0;  // the last entry of an append
+  // Appends of this term have shown that the log agrees with its leader's up to here.
+  raft::Index agreed_ = 0;
   // What it said in this turn, and what was wrong with that.
   std::vector<Debt> answered_;
   std::vector<Read> answered_reads_;
   Wrong said_;
+  bool hides_loss_ = false;  // refuses, and does not say that it has lost entries
   std::vector<Debt> debts_;
   std::vector<Read> reads_;      // asked of it as a leader, by others
   raft::Term handed_over_ = 0;   // it campaigns in this term because it was asked to

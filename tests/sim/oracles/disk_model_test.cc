@@ -219,6 +219,17 @@ TEST_F(DiskModelTest, ADroppedSuspicionGivesUpWhatItCovered) {
   EXPECT_EQ(model_.TakeGivenUp(), (std::map<raft::Index, raft::Term>{{3, 2}}));
 }
 
+TEST_F(DiskModelTest, WhatIsLeftOfASuspicionMayBeMadeUpForAlready) {
+  raft::Recovered found = Found({2, 3}, 1, {2, 2});
+  found.suspicion = raft::Suspicion{9, 2, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  DiskModel more = model_;
+  more.SuspicionDropped(raft::Suspicion{4, 2, {}});
+  EXPECT_EQ(more.suspicion(), (raft::Suspicion{4, 2, {}}));
+  model_.SuspicionDropped(raft::Suspicion{3, 2, {}});
+  EXPECT_EQ(model_.suspicion(), std::nullopt);
+}
+
 TEST_F(DiskModelTest, ARepairMayGiveUpWhatWasNotKnownToBeCommitted) {
   model_.Damage(/*commit=*/2);
   EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {})), "") << "entry 2 was committed";

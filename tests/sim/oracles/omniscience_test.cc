@@ -95,5 +95,51 @@ TEST(OmniscienceTest, NoticesAnInvariantThatBreaksBetweenQuietTurns) {
   }
 }
 
+// Node 2 comes back with a torn end of its log at 1.002 s, and gets it back from the learner.
+TEST(OmniscienceTest, NoticesALossThatIsNotPromisedAnyMore) {
+  const absl::StatusOr<Scenario> scenario = ParseScenario("lost", R"(raftkv scenario 1
+seed 1
+set founders 2
+set chaos 2s
+client 1
+at 300ms: member 1 KV.MEMBER ADD 3 node-3:7401 node-3:7400 1
+at 600ms: c1: SET k v1
+at 750ms: cut 2>1 for 200ms
+at 750ms: slow-disk 2 times 20 for 200ms
+at 800ms: c1: SET k v2
+when 3 has 5: power-loss 2 for 200ms
+
+node 2 goes down #1: luck = 12
+)");
+  ASSERT_TRUE(scenario.ok()) << scenario.status();
+  const auto run = [&](const std::function<void(const raft::Raft&)>& spoil) {
+    RunSettings settings = scenario->settings;
+    settings.script = [&spoil](Cluster& cluster) {
+      cluster.scheduler().At(1005 * kMillisecond, Actor::kScript, [&cluster, &spoil] {
+        const raft::Raft& raft = cluster.Find(2)->replica()->raft();
+        ASSERT_TRUE(raft.suspicion().has_value());
+        EXPECT_EQ(raft.suspicion()->index, 5u);
+        spoil(raft);
+      });
+    };
+    return Simulate(settings).violation;
+  };
+  EXPECT_FALSE(run([](const raft::Raft&) {}).has_value());
+  for (const bool some : {false, true}) {
+    const std::optional<Violation> violation = run([&](const raft::Raft& raft) {
+      if (some) {
+        --Spoil(raft.suspicion())->index;
+      } else {
+        Spoil(raft.suspicion()).reset();
+      }
+    });
+    ASSERT_TRUE(violation.has_value());
+    EXPECT_EQ(violation->oracle, Oracle::kPromises) << FormatViolation(*violation);
+    EXPECT_THAT(violation->text, HasSubstr("the disk of node 2 has lost entries up to (5, term 2), "
+                                           "and the node promises"));
+    EXPECT_THAT(violation->text, HasSubstr(some ? "no more than (4, term 2)" : "nothing of that"));
+  }
+}
+
 }  // namespace
 }  // namespace raftkv::sim

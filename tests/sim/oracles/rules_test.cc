@@ -287,6 +287,64 @@ TEST_F(RulesTest, ALateRefusalIsNoNews) {
               HasSubstr("refused entry 1 once, and it has acknowledged entry 1 since"));
 }
 
+// A node whose disk has lost the end of its log, up to entry 7 of term 1.
+class DamagedNodeTest : public RulesTest {
+ protected:
+  DamagedNodeTest() {
+    raft::MemoryDisk disk = raft::FoundingDisk({1, 2, 3});
+    disk.hard_state.term = 1;
+    disk.entries = raft::Commands(1, {1, 1, 1});
+    disk.suspicion = raft::Suspicion{7, 1, {}};
+    node_.node() = raft::MemoryNode(raft::TestOptions(), std::move(disk), /*seed=*/1);
+  }
+};
+
+TEST_F(DamagedNodeTest, ARefusalTellsOfTheLoss) {
+  const Message append(2, 1, 1, AppendRequest{.prev_index = 5, .prev_term = 1});
+  EXPECT_EQ(Hears(2, 1, append.body), "");
+  const Message hides(1, 2, 1, AppendResponse{.index = 5, .rejected = true});
+  EXPECT_THAT(Turn(&append,
+                   [&] {
+                     node_.Hear(2, 1, append.body);
+                     rules_.Says(hides);
+                   }),
+              HasSubstr("does not say that its disk has lost entries up to 7"));
+}
+
+TEST_F(DamagedNodeTest, AHeartbeatTellsOnlyOfWhatAppendsHaveShown) {
+  const auto append = [](raft::Index prev, raft::Index commit, raft::Entries entries = {}) {
+    return AppendRequest{prev, /*prev_term=*/1, commit, std::move(entries)};
+  };
+  // It is said to have learnt it from a heartbeat, and has from an append.
+  const auto learns = [&](Term term, raft::Index commit) {
+    const Message heartbeat(2, 1, term, Heartbeat{.commit = commit});
+    return Turn(&heartbeat, [&] {
+      node_.Hear(2, term, append(commit, commit));
+      node_.Hear(2, term, Heartbeat{});
+    });
+  };
+  EXPECT_EQ(Hears(2, 1, append(1, 0)), "");
+  EXPECT_EQ(learns(1, 1), "");
+  const Rules before = rules_;
+  EXPECT_THAT(learns(1, 2), HasSubstr("takes from a heartbeat of node 2 that entry 2 is committed, "
+                                      "and the leader of term 1 has shown it none behind 1"));
+  rules_ = before;
+  EXPECT_EQ(Hears(2, 1, append(3, 0, {raft::Command(1, 4, "x")})), "");
+  EXPECT_EQ(learns(1, 4), "");
+  EXPECT_EQ(Hears(2, 1, append(6, 0)), "") << "not there";
+  EXPECT_EQ(Hears(2, 1, append(4, 0, {raft::Command(1, 5, "x")})), "");
+  EXPECT_EQ(Hears(2, 2, AppendRequest{.prev_index = 4, .prev_term = 2}), "") << "another log";
+  EXPECT_EQ(Hears(3, 1, append(3, 0)), "") << "of a leader that is none any more";
+  EXPECT_THAT(learns(2, 5), HasSubstr("the leader of term 2 has shown it none behind 0"));
+}
+
+TEST_F(RulesTest, AHeartbeatTellsOfAllThatWasAcknowledged) {
+  ASSERT_EQ(Hears(2, 1, AppendRequest{.entries = {raft::Command(1, 1, "x")}}), "");
+  node_.Settle();
+  EXPECT_EQ(Hears(3, 2, Heartbeat{.commit = 1}), "");
+  EXPECT_EQ(node_->commit(), 1u);
+}
+
 TEST_F(RulesTest, ANewerSnapshotStaysOnOffer) {
   Solo other(raft::FoundingDisk({1, 2, 3}));
   EXPECT_EQ(Becomes(other), "");
