@@ -114,10 +114,12 @@ SuspicionReview::Verdict SuspicionReview::Review() const {
                          silent.size() == 1 ? "node " : "nodes ", absl::StrJoin(silent, ", "))};
   }
   if (kept >= Position(suspicion_.term, suspicion_.index)) {
-    const absl::string_view why = evidence == Evidence::kBlank
-                                      ? " to send as much from node "
-                                      : ", which may have been durable on node ";
-    return {{}, absl::StrCat("a leader with ", Name(suspicion_), why, keeper)};
+    if (evidence == Evidence::kBlank) {
+      return {{}, absl::StrCat(Name(suspicion_), ", or more, from node ", keeper, " or a leader")};
+    }
+    return {{},
+            absl::StrCat("a leader with ", Name(suspicion_),
+                         ", which may have been durable on node ", keeper)};
   }
   if (kept == Position(last_term_, last_)) return {raft::Suspicion{}, {}};
   return {raft::Suspicion{kept.second, kept.first, suspicion_.evidence}, {}};

@@ -154,8 +154,19 @@ std::string DescribeEvent(const replica::Event& event) {
             return std::string(e.full ? "finds its disk full" : "finds space on its disk again");
           },
           [](const replica::RotFound& e) { return absl::StrCat("finds rot: ", e.rot.text); },
+          [](const replica::RepairStarted& e) {
+            return e.bad_entries == 0
+                       ? absl::StrCat("cannot read its snapshot ", e.snapshot)
+                       : absl::StrCat("cannot read ", e.bad_entries, " entries from ", e.first,
+                                      " to ", e.last, ", and takes part in nothing");
+          },
+          [](const replica::RepairWaiting& e) { return absl::StrCat("waits for ", e.what); },
+          [](const replica::RepairClosed& e) {
+            return absl::StrCat("is repaired, with ", e.fetched_entries, " entries of others");
+          },
           [](const replica::SuspicionWaiting& e) {
-            return absl::StrCat("may have lost entries up to ", e.suspicion.index, ": ", e.what);
+            return absl::StrCat("may have lost entries up to ", e.suspicion.index,
+                                ", and waits for ", e.what);
           },
           [](const replica::SuspicionDropped& e) {
             return e.rest

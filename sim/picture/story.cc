@@ -17,9 +17,10 @@ namespace {
 // How much an event tells. Zero: nothing.
 enum Weight : int {
   kNothing = 0,
-  kFaultNearby,
+  kFaultNearby,  // or a refusal, where nothing else is known
   kBecameDurable,
   kOperation,
+  kSaid,  // by a node, of what has no state: what it has lost, what it waits for
   kLife,  // of a node: ends, starts, pauses
   kRole,
   kEntryMoved,
@@ -27,7 +28,7 @@ enum Weight : int {
 };
 
 // Of what tells less, only the last few are told.
-constexpr size_t kMostOf[] = {0, 3, 4, kMostSteps, 4, 12, 14, 1};
+constexpr size_t kMostOf[] = {0, 3, 4, kMostSteps, 4, 4, 12, 14, 1};
 
 std::vector<std::string> Words(absl::string_view text) {
   std::vector<std::string> words;
@@ -84,6 +85,11 @@ class Teller {
   bool Speaks(raft::NodeId node) const {
     return clues_.nodes.empty() || clues_.nodes.contains(node);
   }
+  // "no leader": of interest is who refuses whom.
+  bool SpeaksOfNothing() const {
+    return clues_.nodes.empty() && clues_.terms.empty() && clues_.indexes.empty() &&
+           clues_.keys.empty() && clues_.clients.empty();
+  }
   static std::optional<EntryNumber> EntryAt(const NodeView& view, raft::Index index) {
     if (index <= view.base || index > view.last()) return std::nullopt;
     return view.log[index - view.base - 1];
@@ -130,11 +136,16 @@ class Teller {
       case EventKind::kPaused:
       case EventKind::kResumed:
         return Speaks(event.node) ? kLife : kNothing;
+      case EventKind::kSays:
+        return Speaks(event.node) ? kSaid : kNothing;
       case EventKind::kArrived: {
         const auto it = recording_.messages().find(event.subject);
         if (it == recording_.messages().end()) return kNothing;
         const PictureMessage& message = it->second;
-        const bool vote = message.kind == MessageKind::kVoteAnswer && !message.refusal;
+        const bool vote = message.kind == MessageKind::kVoteAnswer;
+        if (message.refusal && (vote || message.kind == MessageKind::kPreVoteAnswer)) {
+          return SpeaksOfNothing() ? kFaultNearby : kNothing;
+        }
         const bool matters = clues_.terms.contains(message.term) ||
                              (clues_.nodes.contains(message.to) && !clues_.terms.empty() &&
                               clues_.terms.contains(view.term));
@@ -192,6 +203,7 @@ Clues FindClues(absl::string_view violation) {
     if (word == "node" || word == "nodes" || word == "leader" || word == "member") {
       // "nodes 1 and 2", "nodes 1, 2"
       for (size_t at = i + 1; NumberAt(words, at).has_value(); at += 2) {
+        if (at + 1 < words.size() && words[at + 1] == "ms") break;  // "no leader 9000 ms after"
         clues.nodes.insert(*NumberAt(words, at));
         if (word != "nodes" || at + 1 >= words.size()) break;
         if (words[at + 1] != "and" && words[at + 1] != ",") break;

@@ -94,8 +94,8 @@ TEST(SuspicionReviewTest, WhatAPeerHasOrMayHaveLostIsKept) {
     review.Tick();
     return review.Hear(2, 5, 2).Hear(3, last, term, lost).Verdict();
   };
-  EXPECT_EQ(verdict(7, 3), "waits for a leader with entry (7, term 3) to send as much from node 3");
-  EXPECT_EQ(verdict(2, 4), "waits for a leader with entry (7, term 3) to send as much from node 3");
+  EXPECT_EQ(verdict(7, 3), "waits for entry (7, term 3), or more, from node 3 or a leader");
+  EXPECT_EQ(verdict(2, 4), "waits for entry (7, term 3), or more, from node 3 or a leader");
   EXPECT_EQ(verdict(6, 3), "keeps (6, 3)");
   EXPECT_EQ(verdict(9, 2), "keeps (9, 2)");
   EXPECT_EQ(verdict(5, 2, Suspicion{9, 3, Evidence::kBlank}), "dropped");

@@ -56,6 +56,9 @@ TEST(CluesTest, NodesTermsAndEntriesAreFoundInWhatOraclesSay) {
   EXPECT_THAT(clues.keys, UnorderedElementsAre("k1", "\"k2"));
   EXPECT_THAT(clues.nodes, IsEmpty());
 
+  clues = FindClues("no leader 9000 ms after every fault was taken back");
+  EXPECT_THAT(clues.nodes, IsEmpty());
+
   clues = FindClues("");
   EXPECT_THAT(clues.nodes, IsEmpty());
   FindClues("node");           // nothing behind the last word
@@ -101,6 +104,30 @@ TEST(StoryTest, EndsWithTheViolationAndIsBounded) {
   EXPECT_EQ(story.back(), 300u);
   EXPECT_THAT(story, Contains(298u));  // the last campaign, not the first
   EXPECT_TRUE(std::is_sorted(story.begin(), story.end()));
+}
+
+// A violation that names nothing is told by who came and went, what they said, and who refuses whom.
+TEST(StoryTest, WithoutALeaderItIsWhoWaitsForWhat) {
+  const auto tell = [](const std::string& violation) {
+    Recording recording(1'000);
+    for (uint64_t i = 0; i < 40; ++i) {
+      PictureMessage answer;
+      answer.from = 2;
+      answer.to = 1;
+      answer.kind = i % 2 == 0 ? MessageKind::kPreVoteAnswer : MessageKind::kVoteAnswer;
+      answer.refusal = true;
+      recording.AddMessage(i, answer);
+      recording.Add({i, EventKind::kArrived, 1, i, {}, {}});
+    }
+    recording.Add({40, EventKind::kPowerLoss, 2, 0, {}, {}});
+    recording.Add({41, EventKind::kSays, 2, 0, "may have lost entries up to 5", {}});
+    recording.Add({42, EventKind::kViolation, raft::kNoNode, 0, violation, {}});
+    return TellStory(recording);
+  };
+  EXPECT_THAT(tell("no leader 9000 ms after every fault was taken back"),
+              ElementsAre(37u, 38u, 39u, 40u, 41u, 42u));
+  EXPECT_THAT(tell("node 2 breaks: this"), ElementsAre(40u, 41u, 42u));
+  EXPECT_THAT(tell("node 1 breaks: this"), ElementsAre(42u));
 }
 
 TEST(StoryTest, OfAllOperationsThoseThatTheCheckerNamesAreTold) {
