@@ -188,6 +188,7 @@ void ClusterCounts::Add(const ClusterCounts& other) {
   crashes += other.crashes;
   crashes_writing += other.crashes_writing;
   losses += other.losses;
+  regained += other.regained;
   torn += other.torn;
   waits += other.waits;
   elections += other.elections;
@@ -233,6 +234,7 @@ std::string ClusterCounts::Describe() const {
   row("  while writing", crashes_writing);
   row("logs lost their end", losses, with_loss);
   row("  or were torn", torn);
+  row("  taken from others", regained);
   row("  and must wait", waits);
   row("memberships applied", membership, with_membership);
   row("  joint", joint);
@@ -594,6 +596,12 @@ void ClusterProgram::Other(uint8_t which) {
       if (leader != kNoNode) outcome = At(leader).node->raft().ReportUnreachable(x);
       break;
     case 3:
+      if (rest >= members_.size()) {
+        Became(x, " asks ", y, " for what it has lost");
+        outcome = Regain(x, y, /*most=*/1 + rest % 3);
+        asked = x;
+        break;
+      }
       Became("crash ", x, ", term and vote written");
       return Crash(x, MemoryNode::Written::kTermAndVote);
     case 2: {
@@ -705,6 +713,25 @@ void ClusterProgram::LoseEnd(NodeId id, uint64_t entries) {
   if (!MemoryNode::CanStart(member.options, member.disk).ok()) member.disk = intact;
   counts_.losses += member.disk.last() < intact.last();
   Restart(id);
+}
+
+// As the replica does for a node that knows no leader: what follows its log in that of `from`, if
+// that one has what was lost.
+Outcome ClusterProgram::Regain(NodeId id, NodeId from, uint64_t most) {
+  if (id == from || !At(id).node || !At(from).node) return Outcome::kIgnored;
+  Raft& raft = At(id).node->raft();
+  const Log& log = raft.log();
+  const Log& other = At(from).node->raft().log();
+  const std::optional<Suspicion>& lost = raft.suspicion();
+  if (!lost || log.last() >= lost->index || !other.Has(log.last(), log.last_term()) ||
+      !other.Has(lost->index, lost->term)) {
+    return Outcome::kIgnored;
+  }
+  Entries entries;
+  other.CopyTo(log.last() + 1, std::min(lost->index, log.last() + most), kNoLimit, entries);
+  const Outcome outcome = raft.RegainLostEnd(std::move(entries));
+  counts_.regained += outcome == Outcome::kOk;
+  return outcome;
 }
 
 void ClusterProgram::Restart(NodeId id) {
@@ -1050,8 +1077,18 @@ bool ClusterProgram::AtRest(NodeId id) {
 }
 
 // Nobody leads. True when nobody can: whoever may campaign lacks what a majority may have had. What
-// is blank is then given up first; here it was never written.
+// somebody still has is then taken from there, and what is blank is given up first; here it was
+// never written.
 bool ClusterProgram::Waits() {
+  for (const Member& member : members_) {
+    const Raft& raft = member.node->raft();
+    for (const Member& other : members_) {
+      if (Regain(raft.id(), other.options.id, kMaxInstructions) != Outcome::kOk) continue;
+      Say("node ", raft.id(), " takes what it has lost from node ", other.options.id);
+      Check(raft.id());
+      return false;
+    }
+  }
   bool given_up = false;
   for (Member& member : members_) {
     const std::optional<Suspicion>& suspicion = member.node->raft().suspicion();

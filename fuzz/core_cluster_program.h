@@ -84,6 +84,7 @@ struct ClusterCounts {
   uint64_t crashes = 0;
   uint64_t crashes_writing = 0;  // while a job was out
   uint64_t losses = 0;           // disks that lost the end of their log
+  uint64_t regained = 0;         // times that something of it was taken from another node
   uint64_t torn = 0;             // disks that only suspect so
   uint64_t waits = 0;            // healed clusters in which no node with everything has a majority
   uint64_t elections = 0;        // terms that had a leader, before the cluster was healed
@@ -149,6 +150,7 @@ class ClusterProgram {
   void Crash(NodeId id, MemoryNode::Written written);
   void Restart(NodeId id);
   void LoseEnd(NodeId id, uint64_t entries);
+  Outcome Regain(NodeId id, NodeId from, uint64_t most);
   void Tick(NodeId id);
   void TickEverywhere();
   void TickToElection(NodeId id);

@@ -132,6 +132,11 @@ std::string Story(Random& random) {
       if (random.Chance(1, 2)) add(kCut, who), add(kElect, who);
       add(random.Chance(1, 2) ? kPropose : kTickAll, 5);
       if (random.Chance(1, 3)) add(kLate, any());
+      for (unsigned i = any() & 3; i > 0; --i) {  // and takes it from others
+        add(kOther, 0);
+        story.push_back(static_cast<char>(random.Between(5, 31) << 3 | 3));
+        if (random.Chance(1, 2)) add(kDriveAll, any());
+      }
       add(kRun, any() & 3);
       break;
     }

@@ -62,18 +62,22 @@ bool Raft::MayFollow(Index index, Term term, const Entries& entries) const {
   return true;
 }
 
-// Not an acknowledgement, and no leader counts it: to the others this node is as it was, with a
-// log that it was already bound to vote like. Nothing is cut: what it has may be committed.
+// Not an acknowledgement: to the others this node is as it was, with a log that it is already bound
+// to vote like. A log that is merely as up to date would not do. What this node has acknowledged, a
+// leader of a later term may have committed, and it may have told so; and another log may have an
+// entry of a term between these two in its place. Nothing is cut either: what is here may be
+// committed.
 Outcome Raft::RegainLostEnd(Entries&& entries) {
   if (!suspicion_ || leader_ != kNoNode || log_refused_ || installing_ || entries.empty() ||
       entries.front().index != log_.last() + 1) {
     return Outcome::kIgnored;
   }
-  // Whoever made an entry has led its term.
-  const Term newest = entries.back().term;
-  if (newest > hard_.term && newest <= kMaxTermOrIndex) BecomeFollower(newest, kNoNode);
-  if (!MayFollow(log_.last(), log_.last_term(), entries)) return Outcome::kMalformed;
+  if (!MayFollow(log_.last(), log_.last_term(), entries) ||
+      entries.back().index > suspicion_->index || entries.back().term > suspicion_->term) {
+    return Outcome::kMalformed;
+  }
   for (Entry& entry : entries) log_.Append(std::move(entry));
+  InferCommit();
   return Outcome::kOk;
 }
 

@@ -95,6 +95,7 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
     return older_than("the term of its lost end ", recovered.suspicion->term);
   }
   raft.commit_ = std::min(std::max(recovered.commit, recovered.snapshot.index), raft.log_.last());
+  raft.InferCommit();
   raft.applied_ = raft.handed_out_ = recovered.snapshot.index;
   raft.offer_ = std::move(recovered.snapshot);
   raft.disk_ = raft.log_.terms();
@@ -120,6 +121,23 @@ absl::StatusOr<Raft> Raft::Create(const Options& options, Recovered recovered, u
   raft.BecomeFollower(raft.hard_.term, kNoNode);
   raft.election_delay_ = options.election_rank * options.election_ticks;
   return raft;
+}
+
+// What a disk has lost may be how far entries are known to be committed, though they are there, or
+// have been got from another node. Without that a node may campaign in a configuration that is
+// history, and win. But no log gets a change of the members before the one in front of it has been
+// applied by the leader: so of all changes but the last it is known.
+void Raft::InferCommit() {
+  if (!options_.validate_membership) return;
+  bool later = false;
+  for (Index index = log_.last(); index > commit_; --index) {
+    if (log_.At(index).type != EntryType::kMembership) continue;
+    if (later) {
+      commit_ = index;
+      return;
+    }
+    later = true;
+  }
 }
 
 // Whether this node is the only one of its kind (AllVoters, AllMembers) in the configuration of the

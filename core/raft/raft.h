@@ -98,9 +98,10 @@ class Raft {
     suspicion_ = rest;
     EndSuspicion();
   }
-  // Entries that follow this node's last one in the log of another member, while a suspicion is in
-  // force and no leader is known: this node may have had them, and lost them. kIgnored when it is
-  // not so (any more); kMalformed when they cannot follow.
+  // Entries that follow this node's last one in the log of another member that has the suspicion's
+  // own entry, (index, term), while that is in force and no leader is known: this node had them, or
+  // may have had, and lost them. kIgnored when it is not so (any more); kMalformed when they cannot
+  // be these. That the other log has that entry is up to the caller.
   Outcome RegainLostEnd(Entries&& entries);
 
   // ---- Completions ----
@@ -244,6 +245,7 @@ class Raft {
   template <typename Body>
   void SendAfterPersist(NodeId to, Term term, Body body);
 
+  void InferCommit();
   bool IsAlone(std::vector<NodeId> (*of)(const ConfState&)) const;
 
   // election.cc

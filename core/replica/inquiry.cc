@@ -65,10 +65,15 @@ wire::LogExtent ExtentOf(const Holdings& holdings) {
   return extent;
 }
 
-void AnswerFrom(const raft::Log& log, raft::Index next, uint64_t max_bytes,
-                wire::EntryAnswer* answer) {
+void AnswerWithEnd(const raft::Log& log, const wire::EntryQuery& query, uint64_t max_bytes,
+                   wire::EntryAnswer* answer) {
+  if (!log.Has(query.next_index - 1, query.prev_term) ||
+      !log.Has(query.through_index, query.through_term)) {
+    return;
+  }
   uint64_t bytes = 0;
-  for (; next <= log.last() && answer->verdicts.size() < wire::kMaxWantedEntries; ++next) {
+  for (raft::Index next = query.next_index;
+       next <= query.through_index && answer->verdicts.size() < wire::kMaxWantedEntries; ++next) {
     const raft::Entry& entry = log.At(next);
     bytes += raft::EntryBytes(entry);
     if (bytes > max_bytes && !answer->entries.empty()) break;
@@ -83,8 +88,7 @@ wire::EntryAnswer AnswerQuery(const Holdings& holdings, const wire::EntryQuery& 
                               uint64_t max_bytes) {
   wire::EntryAnswer answer{query.round, ExtentOf(holdings), {}, {}};
   if (query.next_index != 0) {
-    if (holdings.log.Has(query.next_index - 1, query.prev_term))
-      AnswerFrom(holdings.log, query.next_index, max_bytes, &answer);
+    AnswerWithEnd(holdings.log, query, max_bytes, &answer);
     return answer;
   }
   uint64_t bytes = 0;

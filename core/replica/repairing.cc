@@ -199,6 +199,8 @@ void Replica::ReviewSuspicion() {
       wire::EntryQuery query{suspicion_review_.round(), {}};
       query.next_index = raft_.log().last() + 1;
       query.prev_term = raft_.log().last_term();
+      query.through_index = suspicion.index;
+      query.through_term = suspicion.term;
       SendFrame(*keeper, std::move(query));
     }
   }

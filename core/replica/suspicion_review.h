@@ -43,8 +43,8 @@ class SuspicionReview {
   void OnAnswer(raft::NodeId from, const wire::EntryAnswer& answer);
   uint64_t round() const { return round_; }
 
-  // Who is to be asked for what is behind the end of this node's log now: a member whose log is as
-  // up to date as if nothing were lost. Each round another one, if there are several.
+  // Who is to be asked for what is behind the end of this node's log now: a member that may have
+  // the last of what was lost. Each round another one, if there are several.
   std::optional<raft::NodeId> NextToAskForEnd();
   // The entries of this answer are what was asked for, if the log still ends like this.
   bool BringsEnd(raft::NodeId from, const wire::EntryAnswer& answer, raft::Index last,

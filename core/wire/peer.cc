@@ -199,7 +199,8 @@ Offset<fb::EntryQuery> Write(FlatBufferBuilder& builder, const EntryQuery& query
         const WantedEntry& entry = *next++;
         return fb::WantedEntry(entry.index, entry.term, entry.known_index, entry.known_term);
       });
-  return fb::CreateEntryQuery(builder, query.round, wanted, query.next_index, query.prev_term);
+  return fb::CreateEntryQuery(builder, query.round, wanted, query.next_index, query.prev_term,
+                              query.through_index, query.through_term);
 }
 
 Offset<fb::EntryAnswer> Write(FlatBufferBuilder& builder, const EntryAnswer& answer) {
@@ -546,16 +547,32 @@ Problem Read(const fb::SnapshotAck& in, SnapshotAck* ack) {
 
 bool OutOfRange(uint64_t term_or_index) { return term_or_index > raft::kMaxTermOrIndex; }
 
-Problem Read(const fb::EntryQuery& in, EntryQuery* query) {
-  query->round = in.round();
+Problem ReadWantedEnd(const fb::EntryQuery& in, EntryQuery* query) {
   query->next_index = in.next_index();
   query->prev_term = in.prev_term();
-  if (OutOfRange(in.next_index()) || OutOfRange(in.prev_term())) {
+  query->through_index = in.through_index();
+  query->through_term = in.through_term();
+  if (OutOfRange(in.next_index()) || OutOfRange(in.prev_term()) || OutOfRange(in.through_index()) ||
+      OutOfRange(in.through_term())) {
     return Wrong("a number above ", raft::kMaxTermOrIndex);
   }
   if ((in.next_index() <= 1) != (in.prev_term() == 0)) {
     return Wrong("next_index is ", in.next_index(), " but prev_term is ", in.prev_term());
   }
+  if (in.through_index() < in.next_index() || (in.next_index() == 0) != (in.through_index() == 0) ||
+      (in.through_index() == 0) != (in.through_term() == 0)) {
+    return Wrong("next_index is ", in.next_index(), " but through_index is ", in.through_index(),
+                 " and through_term ", in.through_term());
+  }
+  if (in.through_term() < in.prev_term()) {
+    return Wrong("through_term ", in.through_term(), " is below prev_term ", in.prev_term());
+  }
+  return std::nullopt;
+}
+
+Problem Read(const fb::EntryQuery& in, EntryQuery* query) {
+  query->round = in.round();
+  if (Problem p = ReadWantedEnd(in, query)) return p;
   if (in.wanted() == nullptr) return std::nullopt;
   if (!IsAligned(in.wanted())) return Wrong("the wanted entries are not aligned");
   if (in.wanted()->size() > kMaxWantedEntries) {

@@ -167,10 +167,12 @@ struct WantedEntry {
 struct EntryQuery {
   uint64_t round = 0;               // the answer repeats it
   std::vector<WantedEntry> wanted;  // ascending; may be empty: only the extent is asked for
-  // Instead of `wanted`: the entries from here on, in a log whose entry in front of them is of
-  // `prev_term`. 0: none.
+  // Instead of `wanted`, the lost end of a log: the entries from `next_index` to `through_index`,
+  // of a log that has the one in front of them and the last of them with these terms. All 0: none.
   raft::Index next_index = 0;
   raft::Term prev_term = 0;  // 0 exactly if `next_index` is at most 1
+  raft::Index through_index = 0;
+  raft::Term through_term = 0;
   friend bool operator==(const EntryQuery&, const EntryQuery&) = default;
 };
 
@@ -202,8 +204,8 @@ struct LogExtent {
   friend bool operator==(const LogExtent&, const LogExtent&) = default;
 };
 
-// As many verdicts as have room, in the order asked; the others are asked for again. On a log's end
-// that was asked for: kHave and the entry for each that there is, if the log goes on from there.
+// As many verdicts as have room, in the order asked; the others are asked for again. On the end of
+// a log: kHave and the entry for each, or nothing if this is not a log that was asked for.
 struct EntryAnswer {
   uint64_t round = 0;
   LogExtent extent;

@@ -217,8 +217,8 @@ std::string DescribePeerBody(const wire::PeerBody& body) {
           },
           [](const wire::EntryQuery& m) {
             if (m.next_index != 0) {
-              return absl::StrCat("what is behind (", m.next_index - 1, ", term ", m.prev_term,
-                                  ")");
+              return absl::StrCat("what is between (", m.next_index - 1, ", term ", m.prev_term,
+                                  ") and (", m.through_index, ", term ", m.through_term, ")");
             }
             std::string text = absl::StrCat("who has ", m.wanted.size(), " entries");
             if (!m.wanted.empty()) absl::StrAppend(&text, " from ", m.wanted.front().index);

@@ -155,13 +155,53 @@ TEST(Suspicion, NothingElseIsTakenWithoutALeader) {
   EXPECT_EQ(node->log().last(), 3u);
 }
 
-TEST(Suspicion, WhatIsTakenMayBeOfATermThatItHasNotHeardOf) {
-  Solo node(Shortened({1, 1, 1}, kLostTo7));
-  EXPECT_EQ(node->RegainLostEnd(Commands(4, {4})), Outcome::kOk);
-  EXPECT_EQ(node->term(), 4u);
-  EXPECT_EQ(node->vote(), kNoNode);
+// A log of a later term would do for a leader's vote; but it may have something else where this
+// node had what is committed.
+TEST(Suspicion, OnlyWhatWasLostIsTaken) {
+  MemoryDisk disk = Shortened({1, 1, 1}, {.index = 5, .term = 1});
+  disk.hard_state.term = 3;
+  Solo node(disk);
+  EXPECT_EQ(node->RegainLostEnd(Commands(4, {2})), Outcome::kMalformed);
+  EXPECT_EQ(node->RegainLostEnd(Commands(4, {1, 1, 1})), Outcome::kMalformed);
+  EXPECT_EQ(node->RegainLostEnd(Commands(4, {1, 1})), Outcome::kOk);
   node.Settle();
   EXPECT_EQ(node->suspicion(), std::nullopt);
+}
+
+// Node 1, the only voter, has added node 2 and removed itself, and has lost the end of its log:
+// that this is committed, too. In the configuration that it knows to be in force it could elect
+// itself.
+TEST(Suspicion, ALaterChangeOfTheMembersTellsThatTheOneBeforeIsCommitted) {
+  const auto change = [](MemberChange::Kind kind, NodeId node) {
+    MembershipChange one;
+    one.changes = {{kind, node}};
+    return one;
+  };
+  const Entry adds = Membership(1, 2, change(MemberChange::Kind::kAddVoter, 2));
+  const Entry removes = Membership(1, 3, change(MemberChange::Kind::kRemove, 1));
+  MemoryDisk disk = FoundingDisk({1});
+  disk.snapshot.meta.conf.learners = {2};
+  disk.hard_state.term = 1;
+  disk.entries = Commands(1, {1});
+  disk.entries.push_back(adds);
+  MemoryDisk whole = disk;
+  whole.entries.push_back(removes);
+  EXPECT_EQ(Solo(disk)->commit(), 0u) << "one may be pending";
+  EXPECT_EQ(Solo(whole)->commit(), 2u);
+  Options unchecked = TestOptions();
+  unchecked.validate_membership = false;
+  EXPECT_EQ(Solo(whole, unchecked)->commit(), 0u) << "then several may be";
+
+  disk.suspicion = Suspicion{.index = 3, .term = 1};
+  Solo node(disk);
+  ASSERT_EQ(node->commit(), 0u);
+  EXPECT_EQ(node->RegainLostEnd({removes}), Outcome::kOk);
+  EXPECT_EQ(node->commit(), 2u);
+  node.Settle();
+  EXPECT_EQ(node->suspicion(), std::nullopt);
+  EXPECT_EQ(node->Campaign(), Outcome::kOk);
+  node.Settle();
+  EXPECT_EQ(node->role(), RoleName::kCandidate) << "it needs the vote of node 2";
 }
 
 // What it took is no acknowledgement: a leader that has something else there replaces it.

@@ -339,11 +339,13 @@ TEST(RepairTest, QuestionsAndAnswersAreBounded) {
   EXPECT_EQ(AnswerQuery(holdings, query, 40).verdicts.size(), 2u);
 }
 
-TEST(InquiryTest, TheEndOfALogIsTheEntriesBehindOneThatBothHave) {
+TEST(InquiryTest, TheEndOfALogIsThatOfOneWithWhatWasLost) {
   const Disk disk({"1", "2", "2", "3"});  // entries 2 to 5 behind a snapshot of entry 1, term 1
   const Holdings holdings{disk.log, 1, nullptr, {}};
-  const auto terms = [&](raft::Index next, raft::Term prev_term, uint64_t bytes = 1 << 20) {
-    const wire::EntryAnswer answer = AnswerQuery(holdings, {7, {}, next, prev_term}, bytes);
+  const auto terms = [&](raft::Index next, raft::Term prev_term, raft::Index through,
+                         raft::Term through_term, uint64_t bytes = 1 << 20) {
+    const wire::EntryQuery query{7, {}, next, prev_term, through, through_term};
+    const wire::EntryAnswer answer = AnswerQuery(holdings, query, bytes);
     EXPECT_EQ(answer.round, 7u);
     EXPECT_EQ(answer.extent.last_index, 5u);
     EXPECT_EQ(answer.verdicts.size(), answer.entries.size());
@@ -354,19 +356,21 @@ TEST(InquiryTest, TheEndOfALogIsTheEntriesBehindOneThatBothHave) {
     }
     return text;
   };
-  EXPECT_EQ(terms(2, 1), "1223") << "behind the snapshot";
-  EXPECT_EQ(terms(4, 2), "23");
-  EXPECT_EQ(terms(4, 1), "") << "another log";
-  EXPECT_EQ(terms(5, 2), "3");
-  EXPECT_EQ(terms(6, 3), "") << "there is no more";
-  EXPECT_EQ(terms(1, 0), "") << "compacted";
-  EXPECT_EQ(terms(9, 3), "");
-  EXPECT_EQ(terms(2, 1, 1), "1") << "one always has room";
+  EXPECT_EQ(terms(2, 1, 5, 3), "1223") << "behind the snapshot";
+  EXPECT_EQ(terms(2, 1, 4, 2), "122") << "no more than was lost";
+  EXPECT_EQ(terms(4, 2, 5, 3), "23");
+  EXPECT_EQ(terms(5, 2, 5, 3), "3");
+  EXPECT_EQ(terms(4, 1, 5, 3), "") << "another log";
+  EXPECT_EQ(terms(4, 2, 5, 2), "") << "what was lost is not there, though the log is a later one";
+  EXPECT_EQ(terms(4, 2, 6, 3), "");
+  EXPECT_EQ(terms(1, 0, 5, 3), "") << "compacted";
+  EXPECT_EQ(terms(2, 1, 5, 3, 1), "1") << "one always has room";
 
-  std::vector<std::string> many(2000, "1");
+  const std::vector<std::string> many(2000, "1");
   const Disk longer(many);
-  EXPECT_EQ(AnswerQuery({longer.log, 1, nullptr, {}}, {1, {}, 2, 1}, 1 << 20).verdicts.size(),
-            wire::kMaxWantedEntries);
+  EXPECT_EQ(
+      AnswerQuery({longer.log, 1, nullptr, {}}, {1, {}, 2, 1, 2001, 1}, 1 << 20).verdicts.size(),
+      wire::kMaxWantedEntries);
 }
 
 TEST(RepairTest, StrangersAndLateAnswersChangeNothing) {

@@ -336,6 +336,22 @@ TEST(PeerTest, QueriesForAnEndMustSayBehindWhat) {
               HasSubstr("a number above"));
   EXPECT_THAT(refusal([](EntryQuery* q) { q->prev_term = raft::kMaxTermOrIndex + 1; }),
               HasSubstr("a number above"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->through_index = raft::kMaxTermOrIndex + 1; }),
+              HasSubstr("a number above"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->through_term = raft::kMaxTermOrIndex + 1; }),
+              HasSubstr("a number above"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->through_index = 43; }),
+              HasSubstr("next_index is 44 but through_index is 43"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->through_index = 0; }),
+              HasSubstr("through_index is 0"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->through_term = 0; }), HasSubstr("through_term 0"));
+  EXPECT_THAT(refusal([](EntryQuery* q) { q->through_term = 6; }),
+              HasSubstr("through_term 6 is below prev_term 7"));
+  EXPECT_THAT(refusal([](EntryQuery* q) {
+                q->next_index = 0;
+                q->prev_term = 0;
+              }),
+              HasSubstr("next_index is 0 but through_index is 46"));
 }
 
 TEST(PeerTest, AnswersMustNotContradictThemselves) {

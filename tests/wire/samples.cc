@@ -99,6 +99,8 @@ EntryQuery RandomQuery(Random* random) {
   if (random->Chance(1, 4)) {
     query.next_index = random->Between(1, 100);
     if (query.next_index > 1) query.prev_term = random->Between(1, 100);
+    query.through_index = query.next_index + random->Below(10);
+    query.through_term = query.prev_term + random->Between(1, 3);
     return query;
   }
   raft::Index index = 0;
@@ -294,7 +296,7 @@ Named<PeerMessage> PeerSamples() {
       {"snapshot_ack", Plain(SnapshotAck{77, SnapshotAckStatus::kDone, 1010})},
       {"entry_query", Plain(EntryQuery{3, {{41, 6, 43, 7}, {42, 7, 43, 7}, {44, 7, 0, 0}}})},
       {"entry_query_extent", Plain(EntryQuery{4, {}})},
-      {"entry_query_end", Plain(EntryQuery{5, {}, 44, 7})},
+      {"entry_query_end", Plain(EntryQuery{5, {}, 44, 7, 46, 8})},
       {"entry_answer",
        Plain(
            EntryAnswer{3,
