@@ -57,7 +57,9 @@ std::optional<raft::Suspicion> SuspicionReview::BoundByItsLeader(
 }
 
 std::optional<raft::NodeId> SuspicionReview::NextToAskForEnd() {
-  if (asked_round_ == round_) return std::nullopt;
+  // The rest may be here already, on its way to the disk; and an older log may be a longer one.
+  const bool lacks_it = last_ < suspicion_.index && last_term_ <= suspicion_.term;
+  if (!lacks_it || asked_round_ == round_) return std::nullopt;
   std::vector<raft::NodeId> keepers;
   for (const auto& [peer, extent] : extents_) {
     if (raft::UpToDate(extent.last_index, extent.last_term, suspicion_)) keepers.push_back(peer);

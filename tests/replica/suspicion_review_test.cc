@@ -25,7 +25,9 @@ class Case {
   explicit Case(const Suspicion& suspicion = kBlank, uint32_t patience = 4)
       : suspicion_(suspicion), review_(patience, kBefore) {}
 
-  bool Tick(raft::Index last = 5) { return review_.Tick(suspicion_, last, 2, {2, 3}); }
+  bool Tick(raft::Index last = 5, raft::Term last_term = 2) {
+    return review_.Tick(suspicion_, last, last_term, {2, 3});
+  }
   Case& Hear(raft::NodeId from, raft::Index last, raft::Term last_term,
              const std::optional<Suspicion>& lost = std::nullopt, uint64_t rounds_ago = 0) {
     wire::EntryAnswer answer;
@@ -169,6 +171,18 @@ TEST(SuspicionReviewTest, TheEndIsFetchedFromWhoHasAllOfIt) {
   EXPECT_FALSE(review.Brings(3, 6)) << "the log has grown since";
   EXPECT_FALSE(review.Brings(3, 5, 3)) << "the log is another one since";
   EXPECT_FALSE(review.Brings(3, 5, 2, /*rounds_ago=*/1));
+}
+
+TEST(SuspicionReviewTest, WhoHasTheEndInMemoryOrAnotherLogAsksNobody) {
+  const auto asked = [](raft::Index last, raft::Term last_term) {
+    Case review;
+    review.Tick(last, last_term);
+    return review.Hear(2, 7, 3).Asked();
+  };
+  EXPECT_EQ(asked(6, 3), 2u);
+  EXPECT_EQ(asked(7, 3), 0u) << "not on the disk yet";
+  EXPECT_EQ(asked(8, 2), 0u) << "longer, and older";
+  EXPECT_EQ(asked(6, 4), 0u) << "later, and shorter";
 }
 
 TEST(SuspicionReviewTest, IfSeveralHaveTheEndAllAreAskedInTurn) {
