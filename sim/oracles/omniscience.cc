@@ -267,6 +267,7 @@ void Omniscience::AfterTurn(const replica::Replica& replica, const replica::Work
   for (const replica::Event& event : work.events) {
     const auto* dropped = std::get_if<replica::SuspicionDropped>(&event);
     if (dropped != nullptr) node.disk.SuspicionDropped(dropped->rest);
+    if (std::holds_alternative<replica::LostEndFetched>(event)) See(RareState::kRegained);
   }
   CheckGivenUp(raft.id(), node);
   node.moved = !node.before->IsOf(raft);

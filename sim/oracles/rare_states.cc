@@ -15,6 +15,7 @@ constexpr absl::string_view kNames[] = {
     "leaders deposed with entries",
     "leaders that are no members",
     "elections with losses promised",
+    "losses taken from others",
     "joint configurations",
     "nodes wiped",
     "messages for a wiped node refused",

@@ -20,6 +20,7 @@ enum class RareState : uint8_t {
   kDeposedWithEntries,     // a leader steps down with entries that are not known to be committed
   kLeaderNoMember,         // a leader is no member of its own configuration any more
   kElectedWithLosses,      // an election while some disk has lost what its node still promises
+  kRegained,               // a node without a leader gets what its disk has lost from another
   kJoint,                  // a leader decides by two configurations at once
   kWiped,                  // a node is started again that has lost all it had, or who it is
   kHeardForOld,    // a node that was initialised again refuses what is meant for the one it was

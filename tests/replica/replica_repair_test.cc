@@ -297,7 +297,7 @@ TEST(ReplicaRepairTest, NothingIsGivenUpWhileSomebodyIsSilentOrItMayHaveBeenDura
 // ---- What only a member has that cannot lead ----
 
 TEST(ReplicaRepairTest, WhatOnlyALearnerHasIsTakenFromIt) {
-  for (const uint64_t answer_bytes : {1, 1 << 20}) {
+  for (const uint64_t answer_bytes : {uint64_t{1}, uint64_t{1} << 20}) {
     FourEntries four([&](Options& options) {
       Quiet(options);
       options.repair_answer_bytes = answer_bytes;

@@ -300,7 +300,7 @@ class DamagedNodeTest : public RulesTest {
 };
 
 TEST_F(DamagedNodeTest, ARefusalTellsOfTheLoss) {
-  const Message append(2, 1, 1, AppendRequest{.prev_index = 5, .prev_term = 1});
+  const Message append(2, 1, 1, AppendRequest{/*prev_index=*/5, /*prev_term=*/1, /*commit=*/0, {}});
   EXPECT_EQ(Hears(2, 1, append.body), "");
   const Message hides(1, 2, 1, AppendResponse{.index = 5, .rejected = true});
   EXPECT_THAT(Turn(&append,
@@ -333,7 +333,8 @@ TEST_F(DamagedNodeTest, AHeartbeatTellsOnlyOfWhatAppendsHaveShown) {
   EXPECT_EQ(learns(1, 4), "");
   EXPECT_EQ(Hears(2, 1, append(6, 0)), "") << "not there";
   EXPECT_EQ(Hears(2, 1, append(4, 0, {raft::Command(1, 5, "x")})), "");
-  EXPECT_EQ(Hears(2, 2, AppendRequest{.prev_index = 4, .prev_term = 2}), "") << "another log";
+  EXPECT_EQ(Hears(2, 2, AppendRequest{/*prev_index=*/4, /*prev_term=*/2, /*commit=*/0, {}}), "")
+      << "another log";
   EXPECT_EQ(Hears(3, 1, append(3, 0)), "") << "of a leader that is none any more";
   EXPECT_THAT(learns(2, 5), HasSubstr("the leader of term 2 has shown it none behind 0"));
 }
