@@ -166,6 +166,11 @@ void Rules::Agree(const Turn& turn, const raft::AppendRequest& request) {
 Rules::Wrong Rules::Heeds(const Turn& turn, const raft::AppendRequest& request) {
   Agree(turn, request);
   if (heard_->term == turn.raft.term()) Owe(Answer::kToAppend);
+  // What is behind these entries may be of another log.
+  if (turn.raft.commit() > std::max(commit_, heard_last_)) {
+    return absl::StrCat("takes from an append of node ", heard_->from, " up to entry ", heard_last_,
+                        " that entry ", turn.raft.commit(), " is committed");
+  }
   return HeedsLeader(turn);
 }
 
@@ -204,6 +209,13 @@ Rules::Wrong Rules::Heeds(const Turn& turn, const raft::VoteRequest& request) {
   if (heard_->term > raft.term()) return {};
   Owe(Answer::kToVoteRequest);
   const bool gave = heard_->term == raft.term() && raft.vote() == heard_->from;
+  const std::optional<raft::Suspicion>& lost = raft.suspicion();
+  if (gave && raft.hard_state() != turn.before.hard_state() && lost &&
+      !raft::UpToDate(request.last_index, request.last_term, *lost)) {
+    return absl::StrCat("may have lost entries up to (", lost->index, ", term ", lost->term,
+                        "), and votes for node ", heard_->from, ", whose log ends with (",
+                        request.last_index, ", term ", request.last_term, ")");
+  }
   const bool campaigned = silence_ + raft.ticks() - ticks_ >= raft.options().election_ticks;
   if (!gave && !campaigned && turn.before.role() == raft::RoleName::kFollower &&
       raft.role() == raft::RoleName::kFollower && raft.leader() == raft::kNoNode &&

@@ -311,6 +311,24 @@ TEST_F(DamagedNodeTest, ARefusalTellsOfTheLoss) {
               HasSubstr("does not say that its disk has lost entries up to 7"));
 }
 
+TEST_F(DamagedNodeTest, AVoteIsForWhoHasWhatIsLost) {
+  const auto votes = [&](raft::Index last, Term last_term) {
+    // It is said to have been asked by one that has less than who gets its vote.
+    const Term term = node_->term() + 1;
+    const Message asks(2, 1, term, VoteRequest{.last_index = last, .last_term = last_term});
+    return Turn(&asks, [&] {
+      node_.Hear(2, term, VoteRequest{.last_index = 7, .last_term = 1});
+      EXPECT_EQ(node_->vote(), 2u);
+    });
+  };
+  EXPECT_EQ(votes(7, 1), "");
+  EXPECT_EQ(votes(1, 2), "");
+  EXPECT_EQ(Hears(3, 1, VoteRequest{.last_index = 3, .last_term = 1}), "") << "gets no vote";
+  EXPECT_EQ(Hears(2, node_->term(), VoteRequest{.last_index = 3, .last_term = 1}), "") << "has it";
+  EXPECT_THAT(votes(6, 1), HasSubstr("may have lost entries up to (7, term 1), and votes for node "
+                                     "2, whose log ends with (6, term 1)"));
+}
+
 TEST_F(DamagedNodeTest, AHeartbeatTellsOnlyOfWhatAppendsHaveShown) {
   const auto append = [](raft::Index prev, raft::Index commit, raft::Entries entries = {}) {
     return AppendRequest{prev, /*prev_term=*/1, commit, std::move(entries)};
@@ -337,6 +355,20 @@ TEST_F(DamagedNodeTest, AHeartbeatTellsOnlyOfWhatAppendsHaveShown) {
       << "another log";
   EXPECT_EQ(Hears(3, 1, append(3, 0)), "") << "of a leader that is none any more";
   EXPECT_THAT(learns(2, 5), HasSubstr("the leader of term 2 has shown it none behind 0"));
+}
+
+TEST_F(RulesTest, AnAppendTellsOfNothingBehindIt) {
+  ASSERT_EQ(Hears(2, 1, AppendRequest{.entries = raft::Commands(1, {1, 1})}), "");
+  const Message shorter(2, 1, 1,
+                        AppendRequest{/*prev_index=*/1, /*prev_term=*/1, /*commit=*/2, {}});
+  EXPECT_EQ(Hears(2, 1, shorter.body), "");
+  EXPECT_EQ(node_->commit(), 1u);
+  EXPECT_THAT(
+      Turn(&shorter,
+           [&] {
+             node_.Hear(2, 1, AppendRequest{/*prev_index=*/2, /*prev_term=*/1, /*commit=*/2, {}});
+           }),
+      HasSubstr("takes from an append of node 2 up to entry 1 that entry 2 is committed"));
 }
 
 TEST_F(RulesTest, AHeartbeatTellsOfAllThatWasAcknowledged) {
