@@ -126,6 +126,7 @@ const std::map<std::string, InteractionScript::Handler>& InteractionScript::Hand
       {"raft-log", &S::RaftLog},
       {"raft-state", &S::RaftState},
       {"read-index", &S::ReadIndex},
+      {"regain", &S::RegainLostEnd},
       {"report-snapshot", &S::ReportSnapshot},
       {"report-unreachable", &S::ReportUnreachable},
       {"restart", &S::Restart},
@@ -290,6 +291,24 @@ void InteractionScript::DropSuspicion(const ScriptCommand& command) {
   for (const uint64_t id : command.Ids()) {
     if (MemoryNode* node = Living(id)) node->DropSuspicion();
   }
+}
+
+// As the replica does for a node that knows no leader (core/replica/repairing.cc).
+void InteractionScript::RegainLostEnd(const ScriptCommand& command) {
+  MemoryNode* node = First(command);
+  const std::optional<uint64_t> from = command.Number("from");
+  MemoryNode* other = from ? Living(*from) : nullptr;
+  if (node == nullptr || other == nullptr) return Fail("it needs two living nodes");
+  const std::optional<Suspicion> lost = node->raft().suspicion();
+  const Log& own = node->raft().log();
+  const Log& log = other->raft().log();
+  if (!lost || own.last() >= lost->index) return Write("nothing is lost\n");
+  if (!log.Has(own.last(), own.last_term()) || !log.Has(lost->index, lost->term))
+    return Write("has not what was lost\n");
+  Entries entries;
+  log.CopyTo(own.last() + 1, lost->index, kNoLimit, entries);
+  const Outcome outcome = node->raft().RegainLostEnd(std::move(entries));
+  if (outcome != Outcome::kOk) Write(absl::StrCat(OutcomeText(outcome), "\n"));
 }
 
 // ---- Messages

@@ -72,6 +72,7 @@ class InteractionScript {
   void RaftLog(const ScriptCommand& command);
   void RaftState(const ScriptCommand& command);
   void ReadIndex(const ScriptCommand& command);
+  void RegainLostEnd(const ScriptCommand& command);
   void ReportUnreachable(const ScriptCommand& command);
   void ReportSnapshot(const ScriptCommand& command);
   void Restart(const ScriptCommand& command);
