@@ -361,6 +361,13 @@ raft::Index FaultAtlas::LastChange(raft::NodeId node) const {
   return found->changes.empty() ? 0 : *found->changes.rbegin();
 }
 
+raft::Index FaultAtlas::FirstLost(raft::NodeId node) const {
+  const Found found = SurveyMember(node);
+  raft::Index lost = found->snapshot + 1;
+  while (found->intact.contains(lost)) ++lost;
+  return lost;
+}
+
 raft::Index FaultAtlas::KnownCommitted(raft::NodeId node) const {
   const SimDisk* disk = members_.at(node);
   return disk == nullptr ? 0 : Survey(*disk->DurableImage())->commit;

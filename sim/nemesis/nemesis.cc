@@ -938,6 +938,7 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
   Say(absl::StrCat("node ", node, " is down; ", Describe(old),
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
   if (allowed.ok()) {
+    const raft::Index lost_from = atlas->FirstLost(node);
     process->disk().Inject(old);
     Count(liar.fault);
     // Nothing of what was meant for the node that it was may reach the one it is now.
@@ -945,7 +946,7 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
     if (liar.fault == Fault::kAmnesia) {
       omniscience_->DiskRolledBack(node);
     } else {
-      omniscience_->DiskLied(node);
+      omniscience_->DiskLiedAboutLoss(node, lost_from);
     }
     return give_up();
   }

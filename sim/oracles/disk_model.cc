@@ -264,6 +264,11 @@ void DiskModel::Lied(bool elsewhere) {
   lie_ = elsewhere ? Lie::kWritesElsewhere : Lie::kWrites;
 }
 
+void DiskModel::LiedAboutLoss(raft::Index lost_from) {
+  Lied();
+  lost_from_ = lost_from;
+}
+
 void DiskModel::Misread() {
   Watch();
   lie_ = Lie::kReads;
@@ -412,6 +417,7 @@ std::string DiskModel::CompareLied(const raft::Recovered& found,
     const bool known = lie_ == Lie::kWritesElsewhere ? found.suspicion.has_value()
                                                      : Outlasts(found.suspicion, i, slot->term);
     if (i > found_last && (known || (damaged_from_ && i >= *damaged_from_))) continue;
+    if (i > found_last && lost_from_ && i >= *lost_from_) continue;
     // A write that was under way, or a lie, may have cut it.
     if (job_ && job_->log && i > job_->keep) continue;
     return absl::StrCat("entry (", i, ", term ", slot->term,
@@ -516,6 +522,7 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
   is_.base_term = found.snapshot.term;
   is_.slots = std::move(slots);
   damaged_from_.reset();
+  lost_from_.reset();
   unread_.erase(unread_.begin(), unread_.upper_bound(last()));
   replaced_.erase(replaced_.begin(), replaced_.upper_bound(is_.base));
   if (lie_ != Lie::kNone) watched_.reset();

@@ -69,6 +69,9 @@ class Omniscience final : public Witness {
   void EndWatch(raft::NodeId node) { NodeOf(node).disk.EndWatch(); }
   bool DiskInDoubt(raft::NodeId node) { return NodeOf(node).disk.InDoubt(); }
   void DiskLied(raft::NodeId node, bool elsewhere = false) { NodeOf(node).disk.Lied(elsewhere); }
+  void DiskLiedAboutLoss(raft::NodeId node, raft::Index lost_from) {
+    NodeOf(node).disk.LiedAboutLoss(lost_from);
+  }
   void DiskMisread(raft::NodeId node) { NodeOf(node).disk.Misread(); }
   void DiskRolledBack(raft::NodeId node);
 

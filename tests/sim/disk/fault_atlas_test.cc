@@ -198,7 +198,7 @@ TEST_F(FaultAtlasTest, EntriesOfALaterTermAreNoSubstitute) {
   Write(3, 5, {3, 3});
   disks_.at(3)->Remember();
   Write(1, 5, {2, 1});
-  for (const raft::NodeId node : {1, 2, 3}) Write(node, 5, {4, 1}, /*keep=*/3, /*term=*/2);
+  for (const raft::NodeId node : {1u, 2u, 3u}) Write(node, 5, {4, 1}, /*keep=*/3, /*term=*/2);
   EXPECT_EQ(MayInject(3, Amnesia()).message(),
             "node 3 would forget what it promised in term 4, which node 1 may lead");
 }
@@ -436,6 +436,16 @@ TEST_F(FaultAtlasTest, TheLastChangeOfTheConfigurationIsKnown) {
   Write(1, 6, {2, 1});
   EXPECT_EQ(Atlas().LastChange(1), 4u);
   EXPECT_EQ(Atlas().LastChange(2), 0u);
+}
+
+TEST_F(FaultAtlasTest, TheFirstLostEntryIsKnown) {
+  WriteAll(5, {2, 1});
+  EXPECT_EQ(Atlas().FirstLost(2), 6u) << "there is no more";
+  Inject(2, BitRot{{Segment(2), 1024, 512}, 20'000});
+  const raft::Index lost = Atlas().FirstLost(2);
+  EXPECT_GT(lost, 1u);
+  EXPECT_LT(lost, 6u);
+  EXPECT_EQ(Atlas().FirstLost(1), 6u);
 }
 
 TEST_F(FaultAtlasTest, WhatIsWipedMustBeOnSomebodyElsesDisk) {

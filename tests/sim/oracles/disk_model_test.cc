@@ -317,6 +317,19 @@ TEST_F(LyingDiskTest, WhatWasWrittenSinceMayBeThereAsItWasAtAnyTime) {
             "entry (3, term 2) was durable before the disk began to lie, and is gone");
 }
 
+// What was rotten before, and known to be, is not known any more: the file that told of it is an
+// older one. So did seed 8124730 once.
+TEST_F(LyingDiskTest, TheWordOfALossMayBeTakenToo) {
+  DiskModel of_another = model_;
+  model_.LiedAboutLoss(3);
+  of_another.LiedAboutLoss(4);
+  EXPECT_EQ(of_another.Recover(Found(now_, 1, {2})),
+            "entry (3, term 2) was durable before the disk began to lie, and is gone");
+  EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, {})), "") << "entry 2 could be read";
+  EXPECT_EQ(model_.Recover(Found(now_, 1, {2})), "");
+  EXPECT_TRUE(model_.TakeGivenUp().contains(3)) << "others have to have it";
+}
+
 // The blocks of one file, written over the middle of another, look like the end of the log.
 TEST_F(LyingDiskTest, WhatWasWrittenElsewhereMayHaveTakenAnythingBehindTheEnd) {
   DiskModel in_its_place = model_;
