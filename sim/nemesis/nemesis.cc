@@ -1108,6 +1108,9 @@ void Nemesis::AskOf(raft::NodeId node, const std::vector<std::string>& words,
 bool Nemesis::IsMissedByNobody(raft::NodeId node) {
   const std::vector<raft::NodeId> members = raft::AllMembers(omniscience_->newest_conf());
   return std::all_of(members.begin(), members.end(), [&](raft::NodeId member) {
+    // It takes part in nothing until it is replaced, and that may be asked of who leads without
+    // being a member, and does nothing more.
+    if (wiped_.contains(member)) return true;
     const Process* process = cluster_->Find(member);
     if (process == nullptr || process->state() != Process::State::kUp) return false;
     const raft::Raft& raft = process->replica()->raft();
