@@ -656,9 +656,16 @@ void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
 // as long as the node keeps the promise: the leader need not have heard of the loss.
 bool Omniscience::AcknowledgedByQuorum(const raft::ConfState& conf, raft::Index index,
                                        raft::Term term) const {
+  raft::Entry entry;
+  entry.index = index;
+  entry.term = term;
   return Majority(conf, [&](raft::NodeId id) {
     const Node* node = FindNode(id);
-    return node != nullptr && (node->disk.Holds(index, term) || node->disk.Promises(index, term));
+    if (node == nullptr) return false;
+    if (node->disk.Holds(index, term) || node->disk.Promises(index, term)) return true;
+    // Acknowledged and forgotten. That was allowed because a majority of the others has it, maybe
+    // from a write in which one of them died.
+    return node->disk.GaveUp(index, term) && OthersHold(id, entry);
   });
 }
 
