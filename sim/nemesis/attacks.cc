@@ -527,7 +527,12 @@ void Nemesis::ReuseAddress(const FaultCommand& command) {
         command.fault,
         {absl::StrCat("who dials node ", node, " reaches node ", instead), {node, instead}, {}},
         command.lasts, [this] { return cluster_->misled_dials(); },
-        [this, node] { cluster_->Redirect(node, node); });
+        [this, node, instead] {
+          cluster_->Redirect(node, node);
+          // Nobody has that address there any more. A node that is paused for ever would keep who
+          // has dialed it waiting for longer than there is time.
+          cluster_->streams().BreakThoseTo(instead);
+        });
   }
   auto reached = std::make_shared<uint64_t>(0);
   const uint64_t tap = cluster_->network().AddTap(
