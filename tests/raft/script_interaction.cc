@@ -293,7 +293,8 @@ void InteractionScript::DropSuspicion(const ScriptCommand& command) {
   }
 }
 
-// As the replica does for a node that knows no leader (core/replica/repairing.cc).
+// What follows its log in that of another node, as far as what was lost went. That the other one
+// has the lost entry itself is not looked at here, as it should be, so that the core has to.
 void InteractionScript::RegainLostEnd(const ScriptCommand& command) {
   MemoryNode* node = First(command);
   const std::optional<uint64_t> from = command.Number("from");
@@ -303,10 +304,10 @@ void InteractionScript::RegainLostEnd(const ScriptCommand& command) {
   const Log& own = node->raft().log();
   const Log& log = other->raft().log();
   if (!lost || own.last() >= lost->index) return Write("nothing is lost\n");
-  if (!log.Has(own.last(), own.last_term()) || !log.Has(lost->index, lost->term))
-    return Write("has not what was lost\n");
+  if (!log.Has(own.last(), own.last_term()) || log.last() == own.last())
+    return Write("does not go on from there\n");
   Entries entries;
-  log.CopyTo(own.last() + 1, lost->index, kNoLimit, entries);
+  log.CopyTo(own.last() + 1, std::min(lost->index, log.last()), kNoLimit, entries);
   const Outcome outcome = node->raft().RegainLostEnd(std::move(entries));
   if (outcome != Outcome::kOk) Write(absl::StrCat(OutcomeText(outcome), "\n"));
 }

@@ -34,6 +34,15 @@ TEST(DecisionsTest, RecordedOnesAreKeptIfTheyAreUnusual) {
   EXPECT_EQ(decisions.answers(), unusual);
 }
 
+// Or the record has the second alone, and is of another run.
+TEST(DecisionsDeathTest, RecordedOnesAreMadeOnce) {
+  Decisions decisions(Decisions::Source::kRecorded);
+  const std::string name = decisions.Name(Append);
+  decisions.Decide(name, "takes", 10, [] { return 11u; });
+  decisions.Decide(name, "lost", 0, [] { return false; });
+  EXPECT_DEATH(decisions.Decide(name, "takes", 10, [] { return 12u; }), "check failed: decided_");
+}
+
 TEST(DecisionsTest, GivenOnesAreNotDrawn) {
   Decisions decisions =
       Decisions::Given({{"append 1>3 term 2 #2: takes", 11}, {"append 1>3 term 2 #9: takes", 12}});
