@@ -136,6 +136,12 @@ std::vector<std::pair<std::string, SimDisk::Inode*>> SimDisk::Platter::Files() c
   return files;
 }
 
+uint64_t SimDisk::Platter::UsedBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [name, inode] : names) bytes += inode->cache.size();
+  return bytes;
+}
+
 bool SimDisk::Platter::Full(absl::string_view file, uint64_t more) {
   if (refusal && refusal->kind == Refusal::Kind::kFull &&
       absl::StartsWith(file, refusal->at.file)) {
@@ -143,8 +149,7 @@ bool SimDisk::Platter::Full(absl::string_view file, uint64_t more) {
     return true;
   }
   if (options.capacity_bytes == UINT64_MAX) return false;
-  for (const auto& [name, inode] : names) more += inode->cache.size();
-  if (more <= options.capacity_bytes) return false;
+  if (UsedBytes() + more <= options.capacity_bytes) return false;
   ++counters.full_errors;
   return true;
 }

@@ -128,6 +128,7 @@ struct SimDisk::Platter {
   std::map<Operation, std::vector<uint64_t>> injected;
   std::vector<DiskFault> armed;
   MayForget may_forget;  // null: nobody is asked
+  std::function<void()> before_names_change;
   std::optional<Refusal> refusal;
   std::shared_ptr<const SimDisk> remembered;  // null: never
   std::optional<uint64_t> budget;
@@ -136,6 +137,9 @@ struct SimDisk::Platter {
   uint64_t epoch = 1;  // handles of an older epoch are dead
 
   Gate Enter();
+  void NamesWillChange() const {
+    if (before_names_change) before_names_change();
+  }
   // True when a fault was ordered for this very operation.
   bool Strikes(Operation operation);
   // The armed fault of kind `Lie` that strikes this read or write of the file, if one does.
@@ -156,6 +160,7 @@ struct SimDisk::Platter {
   std::vector<std::pair<std::string, Inode*>> Files() const;
 
   // --- bytes ---
+  uint64_t UsedBytes() const;
   bool Full(absl::string_view file, uint64_t more);
   // A write to [begin, end) of the file is refused with an error.
   bool Refuses(absl::string_view file, uint64_t begin, uint64_t end) const;

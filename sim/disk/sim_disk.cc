@@ -219,6 +219,7 @@ absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Create(absl::string_view
       (platter_->refusal && platter_->Full(name, /*more=*/0))) {
     return absl::ResourceExhaustedError(absl::StrCat(name, ": no space left on simulated disk"));
   }
+  platter_->NamesWillChange();
   auto inode = std::make_shared<Inode>();
   Platter::Change change;
   change.emplace_back(name, inode);
@@ -236,6 +237,7 @@ absl::Status SimDisk::Rename(absl::string_view from, absl::string_view to) {
   if (platter_->Strikes(Operation::kRename)) {
     return absl::DataLossError(absl::StrCat(from, ": injected rename error"));
   }
+  platter_->NamesWillChange();
   Platter::Change change;
   change.emplace_back(from, nullptr);
   change.emplace_back(to, found->second);
@@ -252,6 +254,7 @@ absl::Status SimDisk::Remove(absl::string_view name) {
   if (platter_->Strikes(Operation::kRemove)) {
     return absl::DataLossError(absl::StrCat(name, ": injected remove error"));
   }
+  platter_->NamesWillChange();
   Platter::Change change;
   change.emplace_back(name, nullptr);
   platter_->Apply(std::move(change));
@@ -263,6 +266,7 @@ absl::Status SimDisk::SyncDir() {
   if (platter_->Strikes(Operation::kSyncDir)) {
     return absl::DataLossError("directory: injected sync error");
   }
+  platter_->NamesWillChange();
   ++platter_->counters.dir_syncs;
   platter_->SyncNames();
   return absl::OkStatus();
@@ -285,6 +289,9 @@ std::string SimDisk::Describe() const { return "simulated disk"; }
 
 void SimDisk::InjectFault(Operation operation, uint64_t nth) {
   platter_->injected[operation].push_back(nth);
+}
+void SimDisk::CallBeforeNamesChange(std::function<void()> look) {
+  platter_->before_names_change = std::move(look);
 }
 void SimDisk::TakeBackFaults() { platter_->injected.clear(); }
 void SimDisk::Refuse(std::optional<Refusal> refusal) { platter_->refusal = std::move(refusal); }
@@ -375,6 +382,8 @@ uint64_t SimDisk::UnsyncedSectors(absl::string_view prefix) const {
 }
 
 bool SimDisk::DirectoryDirty() const { return !platter_->pending.empty(); }
+
+uint64_t SimDisk::used_bytes() const { return platter_->UsedBytes(); }
 
 uint64_t SimDisk::ContentHash() const { return Platter::ContentHashOf(platter_->names); }
 

@@ -140,6 +140,10 @@ class SimDisk final : public storage::Disk {
   // is asked.
   using MayForget = std::function<bool(SimDisk& kept, SimDisk& left)>;
   void AskBeforeForgetting(MayForget may_forget);
+  // Called in front of each change of a name and of the directory's sync, if it takes effect: the
+  // disk is then as a power loss may find it, and may be looked at. Not copied by Clone. Null, as
+  // at first: nobody is called.
+  void CallBeforeNamesChange(std::function<void()> look);
   // Something was lied about that has neither come to light nor been written again.
   bool Lies() const;
   // One thing that a crash decides by itself: a sector or a size that is not synced, or a pending
@@ -207,6 +211,7 @@ class SimDisk final : public storage::Disk {
   // crash.
   uint64_t UnsyncedSectors(absl::string_view prefix) const;
   bool DirectoryDirty() const;
+  uint64_t used_bytes() const;  // what capacity_bytes is compared with
   // Hash of names and bytes as reads see them.
   uint64_t ContentHash() const;
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
+#include "sim/node/foresight.h"
 
 namespace raftkv::sim {
 namespace {
@@ -17,6 +18,19 @@ constexpr uint64_t kMaxJobBudget = 12;
 constexpr uint64_t kMaxRecoveryBudget = 24;
 // So much as to initialise a directory, and a little more.
 constexpr uint64_t kMaxInitBudget = 60;
+
+// One of so many changes of names is looked beyond.
+constexpr uint64_t kNamesForesight = 32;
+
+// One of so many jobs of this kind that are done is looked beyond: the rarer they are, the more.
+uint64_t ForesightOf(const replica::Job& job) {
+  constexpr uint64_t kCommon = 256;
+  if (const auto* persist = std::get_if<raft::PersistJob>(&job.body)) {
+    return persist->snapshot ? 1 : persist->hard_state ? 64 : kCommon;
+  }
+  if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) return 8;
+  return std::holds_alternative<replica::ReserveSpace>(job.body) ? 1 : kCommon;
+}
 
 // What the trace is told: kinds of facts.
 enum Fact : uint64_t {
@@ -44,6 +58,7 @@ Process::Process(const ProcessSettings& settings, Scheduler* scheduler, Decision
       witness_(witness),
       random_(random.Split("process")),
       crash_random_(random.Split("crash")),
+      foresight_random_(random.Split("foresight")),
       disk_(settings.disk, random.Split("disk errors")),
       disk_thread_(settings.identity.node, scheduler, decisions, settings.disk_delay,
                    random.Split("disk delay"),
@@ -81,33 +96,6 @@ absl::Status Process::InitialiseAgain(const storage::Founding& founding, uint64_
   disk_.ProcessCrash();  // whoever does it is a process of its own
   return status;
 }
-
-namespace {
-
-// On a disk that has only lost power. `idle`: while nothing was being written. The marks are never
-// waited for, and files of several jobs may be there without their end.
-bool MayBeFound(storage::RecoveryEvent::Kind kind, bool idle) {
-  using Kind = storage::RecoveryEvent::Kind;
-  switch (kind) {
-    case Kind::kTailRewritten:
-    case Kind::kMarksLost:
-    case Kind::kLeftoverRemoved:
-      return true;
-    case Kind::kTornTail:
-    case Kind::kSlotRepaired:
-      return !idle;
-    case Kind::kTailLost:
-    case Kind::kHole:
-    case Kind::kSegmentLost:
-    case Kind::kUnreadable:
-    case Kind::kDamagePassed:
-    case Kind::kSnapshotLost:
-      return false;
-  }
-  RAFTKV_CHECK(false);
-}
-
-}  // namespace
 
 bool Process::Start(bool die_in_recovery, Death how) {
   RAFTKV_CHECK(state_ == State::kDown);
@@ -151,7 +139,7 @@ bool Process::Start(bool die_in_recovery, Death how) {
   unreadable_before_ = disk_.counters().unreadable;
   misreads_before_ = Misreads();
   storage::Recovered found = storage_->TakeRecovered();
-  const bool sound = disk_.HasOnlyLostPower() && disk_.counters().torn_sectors == torn_before_;
+  const bool sound = DiskIsSound();
   const bool idle = std::exchange(died_idle_, true);
   for (const storage::RecoveryEvent& event : found.events) {
     if (event.kind == storage::RecoveryEvent::Kind::kTornTail) ++counters_.torn_tails;
@@ -162,11 +150,7 @@ bool Process::Start(bool die_in_recovery, Death how) {
   }
 
   replica::Boot boot;
-  boot.recovered.hard_state = found.hard_state;
-  boot.recovered.snapshot = found.snapshot.meta;
-  boot.recovered.entries = std::move(found.entries);
-  boot.recovered.commit = found.commit;
-  boot.recovered.suspicion = found.suspicion;
+  boot.recovered = TakeFor(&found);
   boot.damage = std::move(found.damage);
   boot.snapshot_damaged = found.snapshot_damaged;
   boot.snapshot_size = found.snapshot.size;
@@ -207,6 +191,9 @@ bool Process::Start(bool die_in_recovery, Death how) {
   } else {
     torn_before_ = disk_.counters().torn_sectors;
     witness_->Recovered(*replica_, recovered);
+    disk_.CallBeforeNamesChange([this] {
+      if (foresight_random_.Chance(1, kNamesForesight)) LookAhead(/*mid_job=*/true);
+    });
   }
   Turn([](replica::Replica&) {});
   return true;
@@ -507,9 +494,20 @@ void Process::ArmTimer() {
   });
 }
 
+void Process::LookAhead(bool mid_job) {
+  if (!witness_->LooksAhead(id()) || !DiskIsSound()) return;
+  const bool full = !mid_job && !storage_->short_of_space();
+  const Foresight foresight =
+      Foresee(disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node},
+              mid_job, full, &foresight_random_);
+  witness_->Foresees(id(), foresight.wrong, foresight.found);
+}
+
 void Process::OnJobDone(const replica::Job& job, replica::JobResult result) {
   trace_->Add(kJobIn, id() << 32 | job.body.index(), static_cast<uint64_t>(result.status.code()));
   witness_->JobDone(id(), job, result);
+  if (result.status.ok() && foresight_random_.Chance(1, ForesightOf(job)))
+    LookAhead(/*mid_job=*/false);
   if (job.is_persist() && result.status.ok() && MomentIs(Moment::kPersistedNotSaid)) return;
   if (state_ == State::kUp) {
     return Turn([&result](replica::Replica& replica) { replica.JobDone(std::move(result)); });

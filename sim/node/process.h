@@ -144,6 +144,13 @@ class Process final : public Streams::Host {
     return disk_.counters().injected_sync_errors + disk_.counters().injected_write_errors;
   }
 
+  // Nothing has happened to it that the last recovery has not dealt with, but losses of power.
+  bool DiskIsSound() const {
+    return disk_.HasOnlyLostPower() && disk_.counters().torn_sectors == torn_before_;
+  }
+  // Tells the witness what the node would find if it lost its power now.
+  void LookAhead(bool mid_job);
+
   // Reads that returned other bytes.
   uint64_t Misreads() const { return disk_.effects()[DiskFault(MisdirectedRead()).index()]; }
 
@@ -155,6 +162,7 @@ class Process final : public Streams::Host {
   Witness* witness_;
   Random random_;
   Random crash_random_;
+  Random foresight_random_;
   SimDisk disk_;
   DiskThread disk_thread_;
 

@@ -82,6 +82,12 @@ class Witness {
   virtual void JobDone(raft::NodeId node, const replica::Job& job,
                        const replica::JobResult& result) = 0;
 
+  // True: it wants to be told now and then what a power loss at that moment would leave, on disks
+  // that have only lost power so far. `wrong`: what is, whatever was written; empty: nothing.
+  virtual bool LooksAhead(raft::NodeId /*node*/) const { return false; }
+  virtual void Foresees(raft::NodeId /*node*/, absl::string_view /*wrong*/,
+                        const raft::Recovered& /*found*/) {}
+
   // What an operating system does to a process. No oracle judges by it.
   virtual void Died(raft::NodeId /*node*/, bool /*lost_power*/) {}
   virtual void DiedInRecovery(raft::NodeId /*node*/) {}

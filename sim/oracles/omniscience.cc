@@ -172,6 +172,7 @@ void Omniscience::Recovered(const replica::Replica& replica, const raft::Recover
   node.digest_at.reset();
   node.rules.Restarted();
   node.receipts.Restarted();
+  node.readable = {recovered.snapshot.index};
   CheckPromises(raft, node);
   // A torn write of the only voter was not acknowledged by anybody.
   const std::optional<raft::Suspicion>& lost = node.disk.suspicion();
@@ -195,6 +196,17 @@ void Omniscience::RecoveryRefused(raft::NodeId node, const absl::Status& reason)
 void Omniscience::FoundDamage(raft::NodeId node, absl::string_view text) {
   judge_->Fail(Oracle::kRecovery, absl::StrCat("node ", node, ", whose disk has only lost power, ",
                                                "does not find what it wrote: ", text));
+}
+
+bool Omniscience::LooksAhead(raft::NodeId node) const { return judging_ && !wiped_.contains(node); }
+
+void Omniscience::Foresees(raft::NodeId node, absl::string_view wrong,
+                           const raft::Recovered& found) {
+  DiskModel disk = NodeOf(node).disk;
+  const std::string lost = wrong.empty() ? disk.Recover(found) : std::string(wrong);
+  if (lost.empty()) return;
+  judge_->Fail(Oracle::kRecovery,
+               absl::StrCat("if node ", node, " lost its power at this moment: ", lost));
 }
 
 void Omniscience::Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) {
@@ -1102,15 +1114,33 @@ void Omniscience::JobDone(raft::NodeId id, const replica::Job& job,
   if (job.is_persist()) {
     if (result.status.ok()) {
       node.disk.PersistDone();
+      const auto& snapshot = std::get<raft::PersistJob>(job.body).snapshot;
+      if (snapshot) node.readable.Switched(snapshot->index);
     } else if (absl::IsResourceExhausted(result.status)) {
       node.disk.PersistFoundNoSpace();
     }
-  } else if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) {
+  } else if (const auto* change = std::get_if<replica::SwitchSnapshot>(&job.body)) {
     if (result.status.ok()) {
+      if (change->meta.index < node.disk.snapshot()) {
+        judge_->Fail(Oracle::kSnapshots,
+                     absl::StrCat("node ", id, " goes back from the snapshot of entry ",
+                                  node.disk.snapshot(), " to that of entry ", change->meta.index));
+      }
       node.disk.SwitchDone();
+      node.readable.Switched(change->meta.index);
     } else if (absl::IsFailedPrecondition(result.status)) {
       node.disk.SwitchRefused();
     }
+  } else if (const auto* read = std::get_if<replica::ReadSnapshot>(&job.body)) {
+    if (absl::IsDataLoss(result.status)) node.readable.Damaged();
+    if (absl::IsNotFound(result.status) && node.readable.Has(read->index)) {
+      judge_->Fail(Oracle::kSnapshots,
+                   absl::StrCat("node ", id, " cannot read the snapshot of entry ", read->index,
+                                " any more, and there are no two newer ones"));
+    }
+  } else if (std::holds_alternative<replica::RestoreSnapshot>(job.body) ||
+             !result.scrubbed.found.empty()) {
+    node.readable.Damaged();
   }
 }
 

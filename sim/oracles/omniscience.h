@@ -60,6 +60,8 @@ class Omniscience final : public Witness {
              bool connected) override;
   void JobDone(raft::NodeId node, const replica::Job& job,
                const replica::JobResult& result) override;
+  bool LooksAhead(raft::NodeId node) const override;
+  void Foresees(raft::NodeId node, absl::string_view wrong, const raft::Recovered& found) override;
   void Died(raft::NodeId node, bool lost_power) override;
 
   // What whoever makes disks lie has to tell, at the instant at which it happens: DiskModel's calls
@@ -132,6 +134,20 @@ class Omniscience final : public Witness {
     raft::NodeId transfer_target = raft::kNoNode;
     std::vector<Row> rows;
   };
+  // The snapshots that a process must be able to read, because it may be sending them: the current
+  // one, and the one before, if it was this process that replaced it. With a damaged one nothing is
+  // certain.
+  struct Readable {
+    raft::Index current = 0;
+    raft::Index previous = 0;  // 0: none
+    bool certain = true;
+
+    void Switched(raft::Index index) { previous = std::exchange(current, index); }
+    void Damaged() { certain = false; }
+    bool Has(raft::Index index) const {
+      return certain && index != 0 && (index == current || index == previous);
+    }
+  };
   // What this oracle knows about one node.
   struct Node {
     DiskModel disk;
@@ -161,6 +177,7 @@ class Omniscience final : public Witness {
     std::vector<raft::Index> told;
     Rules rules;
     Receipts receipts;
+    Readable readable;
     std::map<raft::Term, raft::NodeId> granted;  // votes it has given, its own included
     std::set<std::pair<raft::Term, raft::NodeId>> forgotten_votes;  // given, and lied away
     // Who has told it that a campaign for a term may succeed. It may ask about a lower one again,

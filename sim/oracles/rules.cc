@@ -436,6 +436,10 @@ Rules::Wrong Rules::Leadership(const Turn& turn) {
       return absl::StrCat("had come back to entry ", before->next, " in its search for where node ",
                           peer.id, " agrees with it, and goes on at entry ", peer.next);
     }
+    if (peer.state == raft::ProgressState::kSnapshot && peer.match >= raft.log().base()) {
+      return absl::StrCat("sends node ", peer.id, " nothing but a snapshot, although that one has ",
+                          "acknowledged entry ", peer.match, " and the log goes on behind it");
+    }
     if (peer.id != raft.id() && peer.state == raft::ProgressState::kReplicate &&
         peer.inflights.count() == 0 && peer.next <= raft.log().last()) {
       return absl::StrCat("has told node ", peer.id, " nothing of entry ", peer.next,

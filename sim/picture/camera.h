@@ -43,6 +43,10 @@ class Camera final : public Witness,
   void FoundDamage(raft::NodeId node, absl::string_view text) override {
     next_->FoundDamage(node, text);
   }
+  bool LooksAhead(raft::NodeId node) const override { return next_->LooksAhead(node); }
+  void Foresees(raft::NodeId node, absl::string_view wrong, const raft::Recovered& found) override {
+    next_->Foresees(node, wrong, found);
+  }
   void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;

@@ -3,7 +3,10 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_join.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace raftkv::sim {
@@ -11,6 +14,7 @@ namespace {
 
 using storage::Disk;
 using storage::File;
+using ::testing::ElementsAre;
 
 std::unique_ptr<File> CreateSynced(SimDisk& disk, absl::string_view name,
                                    const std::string& bytes) {
@@ -322,6 +326,46 @@ TEST(SimDiskTest, APartThatTakesNoWrites) {
   EXPECT_TRUE(disk.Create("vote").ok());
   disk.Refuse(std::nullopt);
   EXPECT_TRUE(disk.Create("log-2").ok());
+}
+
+TEST(SimDiskTest, WhoeverWantsToIsCalledBeforeNamesChange) {
+  SimDisk disk({});
+  std::vector<std::string> seen;
+  std::vector<bool> dirty;
+  disk.CallBeforeNamesChange([&] {
+    seen.push_back(absl::StrJoin(*disk.List(), " "));
+    dirty.push_back(disk.DirectoryDirty());
+  });
+  std::unique_ptr<File> file = *disk.Create("a");
+  ASSERT_TRUE(file->Write(0, "bytes").ok());
+  ASSERT_TRUE(file->Sync().ok());
+  ASSERT_TRUE(disk.Rename("a", "b").ok());
+  ASSERT_TRUE(disk.SyncDir().ok());
+  ASSERT_TRUE(disk.Remove("b").ok());
+  ASSERT_TRUE(disk.SyncDir().ok());
+  EXPECT_THAT(seen, ElementsAre("", "a", "b", "b", ""));
+  EXPECT_THAT(dirty, ElementsAre(false, true, true, false, true));
+  // What does not happen, and what happens to a copy, is nobody's business.
+  EXPECT_FALSE(disk.Remove("b").ok());
+  EXPECT_FALSE(disk.Rename("b", "c").ok());
+  disk.InjectFault(SimDisk::Operation::kSyncDir, 0);
+  EXPECT_FALSE(disk.SyncDir().ok());
+  EXPECT_TRUE(disk.Clone()->Create("c").ok());
+  EXPECT_EQ(seen.size(), 5u);
+  disk.CallBeforeNamesChange(nullptr);
+  EXPECT_TRUE(disk.Create("d").ok());
+  EXPECT_EQ(seen.size(), 5u);
+}
+
+TEST(SimDiskTest, UsedBytesAreWhatFillsADisk) {
+  SimDisk disk({});
+  CreateSynced(disk, "a", std::string(1000, 'a'));
+  CreateSynced(disk, "b", std::string(500, 'b'));
+  EXPECT_EQ(disk.used_bytes(), 1500u);
+  disk.set_options({.capacity_bytes = disk.used_bytes()});
+  std::unique_ptr<File> file = *disk.Open("b", Disk::Mode::kReadWrite);
+  EXPECT_TRUE(file->Write(0, std::string(500, 'c')).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(file->Write(500, "c")));
 }
 
 TEST(SimDiskTest, CloneKeepsDirt) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/replica/members.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -37,7 +38,16 @@ class Observer final : public Witness {
   void AfterTurn(const replica::Replica&, const replica::Work&) override {}
   void JobDone(raft::NodeId, const replica::Job&, const replica::JobResult&) override {}
 
+  bool LooksAhead(raft::NodeId) const override { return curious; }
+  void Foresees(raft::NodeId, absl::string_view wrong, const raft::Recovered&) override {
+    ++foreseen;
+    if (!wrong.empty()) foreseen_wrong = std::string(wrong);
+  }
+
   std::vector<std::string> found;
+  bool curious = true;
+  uint64_t foreseen = 0;
+  std::string foreseen_wrong;
 };
 
 ProcessSettings Settings() {
@@ -132,6 +142,45 @@ TEST(ProcessInitTest, ADirectoryIsMadeInTheEnd) {
     EXPECT_THAT(observer.found, IsEmpty()) << operations;
   }
   EXPECT_GT(made_at_once, 0u) << "the power never fails behind the last operation";
+}
+
+// A client that writes so much that segments follow each other.
+class LookingAheadTest : public ProcessTest {
+ protected:
+  void WriteMuch() {
+    const replica::ClientId client = 1;
+    process_.ClientOpened(client);
+    const std::string value(100'000, 'v');
+    for (int i = 0; i < 1'500; ++i) {
+      process_.ClientBytes(
+          client, absl::StrCat("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n", value, "\r\n"));
+      RunFor(20 * kMillisecond);
+    }
+  }
+};
+
+TEST_F(LookingAheadTest, PowerLossesAreForeseen) {
+  WriteMuch();
+  EXPECT_GT(observer_.foreseen, 0u);
+  EXPECT_EQ(observer_.foreseen_wrong, "");
+  EXPECT_EQ(process_.disk().counters().crashes, 0u);
+}
+
+TEST_F(LookingAheadTest, NobodyWantsToKnow) {
+  observer_.curious = false;
+  WriteMuch();
+  EXPECT_EQ(observer_.foreseen, 0u);
+}
+
+// What becomes of it when the power fails is not about the power alone.
+TEST_F(LookingAheadTest, OfADamagedDiskNothingIsForeseen) {
+  process_.Die(Process::Death::kKilled);
+  ASSERT_TRUE(process_.disk().Inject(Zeros{{"vote", 0, 512}}));
+  observer_.foreseen = 0;
+  Start();
+  RunFor(2 * kSecond);
+  WriteMuch();
+  EXPECT_EQ(observer_.foreseen, 0u);
 }
 
 TEST_F(ProcessTest, WhatWasDoneToADiskIsNoSurprise) {

@@ -413,6 +413,17 @@ TEST_F(RulesTest, WhoNeedsASnapshotIsOfferedIt) {
   EXPECT_EQ(Hears(3, 1, HeartbeatResponse{}), "");
 }
 
+TEST_F(RulesTest, WhoCanGoOnWithTheLogIsSentIt) {
+  node_.BecomeLeader({2});
+  node_.Accept(3, 1);
+  node_.Settle();
+  auto* peer = const_cast<raft::Progress*>(node_->progress()->Find(3));
+  const Message message(3, 1, 1, AppendResponse{.index = 1});
+  EXPECT_THAT(Turn(&message, [peer] { peer->state = raft::ProgressState::kSnapshot; }),
+              HasSubstr("sends node 3 nothing but a snapshot, although that one has acknowledged "
+                        "entry 1"));
+}
+
 TEST_F(RulesTest, AnOldSnapshotIsNotInstalled) {
   raft::MemoryDisk disk = raft::FoundingDisk({1, 2, 3});
   disk.snapshot.meta.index = 5;

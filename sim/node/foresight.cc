@@ -1,0 +1,105 @@
+#include "sim/node/foresight.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/raft/check.h"
+#include "storage/log.h"
+
+namespace raftkv::sim {
+
+bool MayBeFound(storage::RecoveryEvent::Kind kind, bool idle) {
+  using Kind = storage::RecoveryEvent::Kind;
+  switch (kind) {
+    case Kind::kTailRewritten:
+    case Kind::kMarksLost:
+    case Kind::kLeftoverRemoved:
+      return true;
+    case Kind::kTornTail:
+    case Kind::kSlotRepaired:
+      return !idle;
+    case Kind::kTailLost:
+    case Kind::kHole:
+    case Kind::kSegmentLost:
+    case Kind::kUnreadable:
+    case Kind::kDamagePassed:
+    case Kind::kSnapshotLost:
+      return false;
+  }
+  RAFTKV_CHECK(false);
+}
+
+raft::Recovered TakeFor(storage::Recovered* found) {
+  raft::Recovered recovered;
+  recovered.hard_state = found->hard_state;
+  recovered.snapshot = found->snapshot.meta;
+  recovered.entries = std::move(found->entries);
+  recovered.commit = found->commit;
+  recovered.suspicion = found->suspicion;
+  return recovered;
+}
+
+namespace {
+
+// Files that only the process that writes them knows: after a start there is no such process.
+std::string UnfinishedFile(SimDisk& disk) {
+  const absl::StatusOr<std::vector<std::string>> names = disk.List();
+  RAFTKV_CHECK(names.ok());
+  for (const std::string& name : *names) {
+    if (absl::EndsWith(name, ".tmp")) return name;
+  }
+  return {};
+}
+
+// What is kept back is as large as a segment. If one write was larger, so is its segment, and what
+// has to be written again needs as much: there is nothing kept back for that.
+uint64_t LargerThanASegment(SimDisk& disk, const storage::Options& options) {
+  uint64_t larger = 0;
+  const absl::StatusOr<std::vector<std::string>> names = disk.List();
+  RAFTKV_CHECK(names.ok());
+  for (const std::string& name : *names) {
+    if (!storage::ParseSegmentName(name)) continue;
+    const auto file = disk.Open(name, storage::Disk::Mode::kRead);
+    RAFTKV_CHECK(file.ok());
+    const uint64_t size = (*file)->Size().value();
+    if (size > options.segment_bytes) larger = std::max(larger, size);
+  }
+  return larger;
+}
+
+}  // namespace
+
+Foresight Foresee(const SimDisk& disk, const storage::Options& options,
+                  const storage::ExpectedIdentity& identity, bool mid_job, bool full,
+                  Random* chance) {
+  const std::unique_ptr<SimDisk> copy = disk.Clone();
+  copy->Crash(*chance,
+              chance->Chance(1, 2) ? SimDisk::Tearing::kNothingKept : SimDisk::Tearing::kWhole);
+  SimDisk::Options sound{.sector_bytes = disk.options().sector_bytes};
+  if (full) sound.capacity_bytes = copy->used_bytes() + LargerThanASegment(*copy, options);
+  copy->set_options(sound);
+  Foresight foresight;
+  absl::StatusOr<std::unique_ptr<storage::Storage>> opened =
+      storage::Storage::Open(*copy, options, identity);
+  if (!opened.ok()) {
+    foresight.wrong = absl::StrCat("it does not start again", full ? " on a full disk" : "", ": ",
+                                   opened.status().ToString());
+    return foresight;
+  }
+  storage::Recovered found = (*opened)->TakeRecovered();
+  for (const storage::RecoveryEvent& event : found.events) {
+    if (MayBeFound(event.kind, !mid_job)) continue;
+    foresight.wrong = absl::StrCat("it finds damage in ", event.file, ": ", event.text);
+    return foresight;
+  }
+  if (const std::string name = UnfinishedFile(*copy); !name.empty()) {
+    foresight.wrong = absl::StrCat("it keeps ", name, ", which nobody will ever finish");
+  }
+  foresight.found = TakeFor(&found);
+  return foresight;
+}
+
+}  // namespace raftkv::sim
