@@ -56,6 +56,7 @@ ProcessSettings Settings() {
   settings.replica.cluster = {1, 2};
   settings.replica.incarnation = 1;
   settings.replica.raft.id = 1;
+  settings.storage.segment_bytes = 16 * 1024;
   settings.disk_delay = {Delay::Shape::kUniform, kMillisecond, 0};
   return settings;
 }
@@ -150,10 +151,10 @@ class LookingAheadTest : public ProcessTest {
   void WriteMuch() {
     const replica::ClientId client = 1;
     process_.ClientOpened(client);
-    const std::string value(100'000, 'v');
-    for (int i = 0; i < 1'500; ++i) {
-      process_.ClientBytes(
-          client, absl::StrCat("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n", value, "\r\n"));
+    const std::string value(1'000, 'v');
+    for (int i = 0; i < 300; ++i) {
+      process_.ClientBytes(client,
+                           absl::StrCat("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\n", value, "\r\n"));
       RunFor(20 * kMillisecond);
     }
   }
