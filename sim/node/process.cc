@@ -20,15 +20,15 @@ constexpr uint64_t kMaxRecoveryBudget = 24;
 constexpr uint64_t kMaxInitBudget = 60;
 
 // One of so many changes of names is looked beyond.
-constexpr uint64_t kNamesForesight = 32;
+constexpr uint64_t kNamesForesight = 128;
 
 // One of so many jobs of this kind that are done is looked beyond: the rarer they are, the more.
 uint64_t ForesightOf(const replica::Job& job) {
-  constexpr uint64_t kCommon = 256;
+  constexpr uint64_t kCommon = 1024;
   if (const auto* persist = std::get_if<raft::PersistJob>(&job.body)) {
-    return persist->snapshot ? 1 : persist->hard_state ? 64 : kCommon;
+    return persist->snapshot ? 2 : kCommon;
   }
-  if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) return 8;
+  if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) return 16;
   return std::holds_alternative<replica::ReserveSpace>(job.body) ? 1 : kCommon;
 }
 
