@@ -19,16 +19,17 @@ constexpr uint64_t kMaxRecoveryBudget = 24;
 // So much as to initialise a directory, and a little more.
 constexpr uint64_t kMaxInitBudget = 60;
 
-// One of so many changes of names is looked beyond.
-constexpr uint64_t kNamesForesight = 128;
+// One of so many changes of names is looked beyond, and of so many jobs of this kind that are done:
+// the rarer they are, the more. After n looks it is one of n + 1 times as many, because a run with
+// tiny segments is full of them, and its last ones are like its first.
+constexpr uint64_t kNamesForesight = 192;
 
-// One of so many jobs of this kind that are done is looked beyond: the rarer they are, the more.
 uint64_t ForesightOf(const replica::Job& job) {
-  constexpr uint64_t kCommon = 1024;
+  constexpr uint64_t kCommon = 2048;
   if (const auto* persist = std::get_if<raft::PersistJob>(&job.body)) {
-    return persist->snapshot ? 2 : kCommon;
+    return persist->snapshot ? 1 : kCommon;
   }
-  if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) return 16;
+  if (std::holds_alternative<replica::SwitchSnapshot>(job.body)) return 4;
   return std::holds_alternative<replica::ReserveSpace>(job.body) ? 1 : kCommon;
 }
 
@@ -191,9 +192,7 @@ bool Process::Start(bool die_in_recovery, Death how) {
   } else {
     torn_before_ = disk_.counters().torn_sectors;
     witness_->Recovered(*replica_, recovered);
-    disk_.CallBeforeNamesChange([this] {
-      if (foresight_random_.Chance(1, kNamesForesight)) LookAhead(/*mid_job=*/true);
-    });
+    disk_.CallBeforeNamesChange([this] { MaybeLookAhead(kNamesForesight, /*mid_job=*/true); });
   }
   Turn([](replica::Replica&) {});
   return true;
@@ -494,8 +493,10 @@ void Process::ArmTimer() {
   });
 }
 
-void Process::LookAhead(bool mid_job) {
+void Process::MaybeLookAhead(uint64_t one_of, bool mid_job) {
+  if (!foresight_random_.Chance(1, one_of * (looks_ahead_ + 1))) return;
   if (!witness_->LooksAhead(id()) || !DiskIsSound()) return;
+  ++looks_ahead_;
   const bool full = !mid_job && !storage_->short_of_space();
   const Foresight foresight =
       Foresee(disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node},
@@ -506,8 +507,7 @@ void Process::LookAhead(bool mid_job) {
 void Process::OnJobDone(const replica::Job& job, replica::JobResult result) {
   trace_->Add(kJobIn, id() << 32 | job.body.index(), static_cast<uint64_t>(result.status.code()));
   witness_->JobDone(id(), job, result);
-  if (result.status.ok() && foresight_random_.Chance(1, ForesightOf(job)))
-    LookAhead(/*mid_job=*/false);
+  if (result.status.ok()) MaybeLookAhead(ForesightOf(job), /*mid_job=*/false);
   if (job.is_persist() && result.status.ok() && MomentIs(Moment::kPersistedNotSaid)) return;
   if (state_ == State::kUp) {
     return Turn([&result](replica::Replica& replica) { replica.JobDone(std::move(result)); });

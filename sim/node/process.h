@@ -148,8 +148,8 @@ class Process final : public Streams::Host {
   bool DiskIsSound() const {
     return disk_.HasOnlyLostPower() && disk_.counters().torn_sectors == torn_before_;
   }
-  // Tells the witness what the node would find if it lost its power now.
-  void LookAhead(bool mid_job);
+  // By chance, tells the witness what the node would find if it lost its power now.
+  void MaybeLookAhead(uint64_t one_of, bool mid_job);
 
   // Reads that returned other bytes.
   uint64_t Misreads() const { return disk_.effects()[DiskFault(MisdirectedRead()).index()]; }
@@ -163,6 +163,7 @@ class Process final : public Streams::Host {
   Random random_;
   Random crash_random_;
   Random foresight_random_;
+  uint64_t looks_ahead_ = 0;
   SimDisk disk_;
   DiskThread disk_thread_;
 
