@@ -14,6 +14,7 @@
 #include "core/wire/peer.h"
 #include "sim/disk/disk_fault.h"
 #include "sim/disk/fault_atlas.h"
+#include "sim/node/foresight.h"
 
 namespace raftkv::sim {
 namespace {
@@ -72,6 +73,9 @@ constexpr Time kSweepUpAfter = kSecond;
 // it forgets: often until they have elected somebody.
 constexpr Time kBringBackEvery = 50 * kMillisecond;
 constexpr uint32_t kBringBackTries = 40;
+
+// So many are judged without being done, where one is.
+constexpr int kForeseenDamages = 4;
 
 // Some place in some file: a byte, a few, a block, or what is left of the file.
 DiskFault PickDamage(Fault fault, SimDisk& disk, Random& random) {
@@ -735,6 +739,15 @@ bool Nemesis::Misled(raft::NodeId node) {
          process.replica()->repairing();
 }
 
+// The atlas believes the recovery that is judged here: what that gets wrong it does not allow. A
+// copy of a disk may be damaged in any way.
+void Nemesis::Foresee(raft::NodeId node, const DiskFault& damage) {
+  const SimDisk& disk = cluster_->Find(node)->disk();
+  if (!disk.HasOnlyLostPower() || !omniscience_->LooksAhead(node)) return;
+  const auto found = ForeseeDamage(disk, damage, cluster_->settings().storage);
+  if (found) omniscience_->ForeseesDamage(node, Describe(damage), *found);
+}
+
 // The process is killed first and started again behind it, so that what is damaged is read.
 void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw) {
   if (Bereaved()) return;
@@ -747,7 +760,12 @@ void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw) {
   const absl::Status allowed = atlas->MayInject(node, spoilt, FaultAtlas::Node::kMustStart);
   Say(absl::StrCat("node ", node, " is killed; ", Describe(spoilt),
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
-  if (allowed.ok() && cluster_->Find(node)->disk().Inject(spoilt)) Count(fault);
+  if (!allowed.ok()) Foresee(node, spoilt);
+  // What might have happened instead.
+  Random instead = Random::Stream(draw, "instead");
+  SimDisk& disk = cluster_->Find(node)->disk();
+  for (int i = 0; i < kForeseenDamages; ++i) Foresee(node, PickDamage(fault, disk, instead));
+  if (allowed.ok() && disk.Inject(spoilt)) Count(fault);
   const Aim aim{absl::StrCat("node ", node, " is down: ", Describe(spoilt)), {node}, {}};
   // By its power it might lose the mark that tells of the loss, which is as if it had lied.
   const bool dies_in_recovery = random.Chance(1, 3);

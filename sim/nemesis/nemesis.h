@@ -271,6 +271,7 @@ class Nemesis {
   void Restarts(const FaultCommand& command);
   void Disk(const FaultCommand& command, Process* process);
   void Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw);
+  void Foresee(raft::NodeId node, const DiskFault& damage);
   void Hang(raft::NodeId node, Time lasts);
   // Null while it is a matter of opinion which majority is to survive, or what is on all disks, or
   // if the node is no member.

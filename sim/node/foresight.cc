@@ -102,4 +102,16 @@ Foresight Foresee(const SimDisk& disk, const storage::Options& options,
   return foresight;
 }
 
+std::optional<raft::Recovered> ForeseeDamage(const SimDisk& disk, const DiskFault& damage,
+                                             const storage::Options& options) {
+  const std::unique_ptr<SimDisk> copy = disk.Clone();
+  copy->set_options({.sector_bytes = disk.options().sector_bytes});
+  if (!copy->Inject(damage)) return std::nullopt;
+  const auto opened = storage::Storage::Open(*copy, options);
+  if (!opened.ok()) return std::nullopt;
+  storage::Recovered found = (*opened)->TakeRecovered();
+  if (found.damage || found.snapshot_damaged) return std::nullopt;
+  return TakeFor(&found);
+}
+
 }  // namespace raftkv::sim

@@ -7,10 +7,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
-#include "core/raft/random.h"
 #include "core/raft/raft.h"
+#include "core/raft/random.h"
 #include "sim/disk/sim_disk.h"
 #include "storage/storage.h"
 
@@ -35,5 +36,10 @@ struct Foresight {
 Foresight Foresee(const SimDisk& disk, const storage::Options& options,
                   const storage::ExpectedIdentity& identity, bool mid_job, bool full,
                   Random* chance);
+
+// The same for damage to the disk of a node that is down. nullopt: it would do nothing, or the node
+// would not start, or would have to be repaired first; whether it may is for others to say.
+std::optional<raft::Recovered> ForeseeDamage(const SimDisk& disk, const DiskFault& damage,
+                                             const storage::Options& options);
 
 }  // namespace raftkv::sim

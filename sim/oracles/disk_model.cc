@@ -112,6 +112,7 @@ void DiskModel::PersistDone() {
     unread_.erase(unread_.upper_bound(write.keep), unread_.end());
     is_.slots.resize(write.keep - is_.base);
     is_.slots.insert(is_.slots.end(), write.slots.begin(), write.slots.end());
+    is_.lost.erase(is_.lost.upper_bound(write.keep), is_.lost.upper_bound(last()));
   }
   EndSuspicion();
 }
@@ -215,11 +216,9 @@ void DiskModel::NoteLosses(const raft::Recovered& found, const std::vector<Slot>
   }
 }
 
-// What was found in its place, and is lost as well, had been replaced by it.
-void DiskModel::Lose(raft::Index index, raft::Term term) {
-  raft::Term& lost = is_.lost[index];
-  lost = std::max(lost, term);
-}
+// What was found in its place, and is lost as well, had been replaced by it. Of which term it is
+// does not matter: a new leader may send around an entry of an older term (paper, figure 8).
+void DiskModel::Lose(raft::Index index, raft::Term term) { is_.lost.try_emplace(index, term); }
 
 void DiskModel::GiveUp(raft::Index index, raft::Term term) {
   given_up_[index] = term;
@@ -228,10 +227,10 @@ void DiskModel::GiveUp(raft::Index index, raft::Term term) {
 
 void DiskModel::EndSuspicion() {
   if (last() >= forgotten_through_) forgotten_through_ = 0;
-  // Back again, or replaced by a later leader's; an older one in its place is what it had replaced.
+  // Back again. Another one in its place is what it had replaced.
   std::erase_if(is_.lost, [this](const auto& entry) {
     const Slot* slot = is_.Find(entry.first);
-    return entry.first <= is_.base || (slot != nullptr && slot->term >= entry.second);
+    return entry.first <= is_.base || (slot != nullptr && slot->term == entry.second);
   });
   if (!is_.suspicion) return;
   const raft::Term last_term = TermAt(last()).value_or(0);

@@ -209,6 +209,16 @@ void Omniscience::Foresees(raft::NodeId node, absl::string_view wrong,
                absl::StrCat("if node ", node, " lost its power at this moment: ", lost));
 }
 
+void Omniscience::ForeseesDamage(raft::NodeId node, absl::string_view damage,
+                                 const raft::Recovered& found) {
+  DiskModel disk = NodeOf(node).disk;
+  if (disk.InDoubt() || disk.RollbackOpen()) return;
+  const std::string lost = disk.Recover(found);
+  if (lost.empty()) return;
+  judge_->Fail(Oracle::kRecovery, absl::StrCat("if this happened to node ", node,
+                                               " at this moment (", damage, "): ", lost));
+}
+
 void Omniscience::Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) {
   if (disk_failed) return;
   judge_->Fail(Oracle::kRecovery,

@@ -62,6 +62,8 @@ class Omniscience final : public Witness {
                const replica::JobResult& result) override;
   bool LooksAhead(raft::NodeId node) const override;
   void Foresees(raft::NodeId node, absl::string_view wrong, const raft::Recovered& found) override;
+  // What the node, which is down, would find if its disk were damaged so.
+  void ForeseesDamage(raft::NodeId node, absl::string_view damage, const raft::Recovered& found);
   void Died(raft::NodeId node, bool lost_power) override;
 
   // What whoever makes disks lie has to tell, at the instant at which it happens: DiskModel's calls

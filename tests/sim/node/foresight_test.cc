@@ -1,11 +1,14 @@
 #include "sim/node/foresight.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "storage/log.h"
 
 namespace raftkv::sim {
 namespace {
@@ -105,6 +108,51 @@ TEST_F(ForesightTest, SpaceIsKeptBackForAStart) {
   EXPECT_EQ(Wrong(/*mid_job=*/false, /*full=*/false), "");
   EXPECT_THAT(Wrong(/*mid_job=*/false, /*full=*/true),
               HasSubstr("it does not start again on a full disk: "));
+}
+
+// --- Damage
+
+class DamageForesightTest : public ForesightTest {
+ protected:
+  DamageForesightTest() {
+    storage_.reset();
+    disk_.ProcessCrash();
+  }
+  std::optional<raft::Recovered> After(const DiskFault& damage) {
+    return ForeseeDamage(disk_, damage, options_);
+  }
+  std::string LogName() {
+    const std::vector<std::string> names = *disk_.List();
+    for (const std::string& name : names) {
+      if (storage::ParseSegmentName(name)) newest_ = name;
+    }
+    return newest_;
+  }
+  std::string newest_;
+};
+
+TEST_F(DamageForesightTest, WhatIsLeftIsTold) {
+  const uint64_t before = disk_.ContentHash();
+  // One copy is enough.
+  auto found = After(Zeros{{"vote", 0, 512}});
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->hard_state.term, 3u);
+  EXPECT_THAT(found->entries, SizeIs(5));
+  EXPECT_FALSE(found->suspicion.has_value());
+  // The log is not what it was, and knows it.
+  found = After(Garbage{{LogName(), 2 * options_.block_bytes, 1024}, 1});
+  ASSERT_TRUE(found.has_value());
+  EXPECT_THAT(found->entries, SizeIs(0));
+  EXPECT_TRUE(found->suspicion.has_value());
+  EXPECT_EQ(disk_.ContentHash(), before);
+  EXPECT_TRUE(disk_.HasOnlyLostPower());
+}
+
+TEST_F(DamageForesightTest, WhatWouldDoNothingOrEndIsForOthersToJudge) {
+  EXPECT_FALSE(After(Zeros{{"no such file", 0, 512}}).has_value());
+  EXPECT_FALSE(After(Zeros{{"vote", 0, kToTheEnd}}).has_value()) << "it does not start";
+  EXPECT_FALSE(After(Zeros{{"snapshot-00000000000000000001.local", 0, kToTheEnd}}).has_value())
+      << "it has to be repaired";
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -185,6 +186,32 @@ TEST_F(DiskModelTest, WhatWasReplacedIsLostAfterWhatReplacedIt) {
   EXPECT_EQ(model_.Recover(found), "");
   EXPECT_TRUE(model_.Promises(3, 3));
   EXPECT_FALSE(model_.Promises(3, 2));
+}
+
+// What a leader of term 6 sends around is of term 3, and what it replaces of term 5 (paper, figure
+// 8). Seed 9038686 once took what was found in its place for newer, and the promise for kept.
+TEST_F(DiskModelTest, WhatWasReplacedMayBeOfALaterTerm) {
+  for (const auto& [term, terms] :
+       std::vector<std::pair<raft::Term, std::vector<raft::Term>>>{{5, {5}}, {6, {3, 6}}}) {
+    raft::PersistJob job = Write(2, terms);
+    job.hard_state = raft::HardState{term, 0};
+    model_.PersistHandedOut(job);
+    model_.PersistDone();
+  }
+  raft::Recovered found = Found({6, 0}, 1, {2, 5});
+  found.suspicion = raft::Suspicion{9, 6, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Holds(3, 5));
+  EXPECT_TRUE(model_.Promises(3, 3));
+  EXPECT_TRUE(model_.Promises(4, 6));
+  found.entries = Entries(2, {2});
+  EXPECT_EQ(model_.Recover(found), "");
+  EXPECT_TRUE(model_.Promises(3, 3));
+  EXPECT_FALSE(model_.Promises(3, 5));
+  model_.PersistHandedOut(Write(2, {2}));
+  model_.PersistDone();
+  EXPECT_FALSE(model_.Promises(3, 3)) << "replaced, by whatever";
+  EXPECT_TRUE(model_.Promises(4, 6));
 }
 
 // Another fault may take what had hidden an older copy.

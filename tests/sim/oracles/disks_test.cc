@@ -114,6 +114,18 @@ TEST_F(DisksTest, WhatIsWrongWhateverWasWrittenIsPassedOn) {
                   "if node 1 lost its power at this moment: it does not start again");
 }
 
+TEST_F(DisksTest, DamageMayTakeNothingWithoutAWord) {
+  raft::Recovered less = recovered_;
+  less.entries.pop_back();
+  less.suspicion = raft::Suspicion{5, 4, {}};
+  omniscience_->ForeseesDamage(kNode, "zeros somewhere", less);
+  ExpectNothing();
+  less.suspicion.reset();
+  omniscience_->ForeseesDamage(kNode, "zeros somewhere", less);
+  ExpectViolation(Oracle::kRecovery,
+                  "if this happened to node 1 at this moment (zeros somewhere): ");
+}
+
 TEST_F(DisksTest, NobodyLooksAheadForWhoWasWiped) {
   omniscience_->DiskWiped(kNode);
   EXPECT_FALSE(omniscience_->LooksAhead(kNode));
