@@ -54,8 +54,8 @@ void DiskThread::Finish() {
     ++hung_jobs_;
     return;
   }
+  replica::JobResult result = storage::RunJob(*storage_, *running_);
   const replica::Job job = *std::exchange(running_, std::nullopt);
-  replica::JobResult result = storage::RunJob(*storage_, job);
   const uint64_t life = life_;
   done_(job, std::move(result));
   if (life == life_) StartNext();

@@ -1,6 +1,7 @@
 #include "sim/node/foresight.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,12 @@ raft::Recovered TakeFor(storage::Recovered* found) {
 
 namespace {
 
+void CrashSomehow(SimDisk& disk, Random* chance) {
+  disk.Crash(*chance,
+             chance->Chance(1, 2) ? SimDisk::Tearing::kNothingKept : SimDisk::Tearing::kWhole);
+  disk.set_options({.sector_bytes = disk.options().sector_bytes});
+}
+
 // Files that only the process that writes them knows: after a start there is no such process.
 std::string UnfinishedFile(SimDisk& disk) {
   const absl::StatusOr<std::vector<std::string>> names = disk.List();
@@ -76,11 +83,11 @@ Foresight Foresee(const SimDisk& disk, const storage::Options& options,
                   const storage::ExpectedIdentity& identity, bool mid_job, bool full,
                   Random* chance) {
   const std::unique_ptr<SimDisk> copy = disk.Clone();
-  copy->Crash(*chance,
-              chance->Chance(1, 2) ? SimDisk::Tearing::kNothingKept : SimDisk::Tearing::kWhole);
-  SimDisk::Options sound{.sector_bytes = disk.options().sector_bytes};
-  if (full) sound.capacity_bytes = copy->used_bytes() + LargerThanASegment(*copy, options);
-  copy->set_options(sound);
+  CrashSomehow(*copy, chance);
+  if (full) {
+    copy->set_options({.sector_bytes = disk.options().sector_bytes,
+                       .capacity_bytes = copy->used_bytes() + LargerThanASegment(*copy, options)});
+  }
   Foresight foresight;
   absl::StatusOr<std::unique_ptr<storage::Storage>> opened =
       storage::Storage::Open(*copy, options, identity);
@@ -100,6 +107,51 @@ Foresight Foresee(const SimDisk& disk, const storage::Options& options,
   }
   foresight.found = TakeFor(&found);
   return foresight;
+}
+
+namespace {
+
+bool Has(const storage::Recovered& found, const raft::Entry& entry) {
+  if (entry.index <= found.snapshot.meta.index) return true;
+  const auto in = [&entry](const raft::Entries& entries) {
+    return std::find(entries.begin(), entries.end(), entry) != entries.end();
+  };
+  return in(found.entries) || (found.damage && in(found.damage->intact));
+}
+
+}  // namespace
+
+Readable Readable::Of(const storage::Recovered& found, const SimDisk& disk,
+                      const storage::Options& options) {
+  Readable readable;
+  readable.first_bad = found.damage->bad.front().index;
+  const auto durable = storage::Storage::Explain(*disk.DurableImage(), options);
+  if (!durable.ok()) return readable;
+  for (const raft::Entries* entries : {&found.entries, &found.damage->intact}) {
+    std::copy_if(entries->begin(), entries->end(), std::back_inserter(readable.entries),
+                 [&durable](const raft::Entry& entry) { return Has(*durable, entry); });
+  }
+  return readable;
+}
+
+std::string ForeseeInRepair(const SimDisk& disk, const storage::Options& options,
+                            const Readable& readable, const replica::SettleLog& settle,
+                            Random* chance) {
+  const std::unique_ptr<SimDisk> copy = disk.Clone();
+  CrashSomehow(*copy, chance);
+  const auto opened = storage::Storage::Open(*copy, options);
+  if (!opened.ok()) {
+    return absl::StrCat("it does not start again: ", opened.status().ToString());
+  }
+  const storage::Recovered found = (*opened)->TakeRecovered();
+  const auto has = [&found](const raft::Entry& entry) { return Has(found, entry); };
+  const auto missing = std::find_if_not(readable.entries.begin(), readable.entries.end(), has);
+  if (missing == readable.entries.end()) return {};
+  const bool settled = !found.damage && missing->index >= readable.first_bad &&
+                       std::all_of(settle.entries.begin(), settle.entries.end(), has);
+  if (settled) return {};
+  return absl::StrCat("its repair is not done, and entry (", missing->index, ", term ",
+                      missing->term, ") cannot be read any more");
 }
 
 std::optional<raft::Recovered> ForeseeDamage(const SimDisk& disk, const DiskFault& damage,

@@ -12,6 +12,7 @@
 
 #include "core/raft/raft.h"
 #include "core/raft/random.h"
+#include "core/replica/jobs.h"
 #include "sim/disk/sim_disk.h"
 #include "storage/storage.h"
 
@@ -41,5 +42,21 @@ Foresight Foresee(const SimDisk& disk, const storage::Options& options,
 // would not start, or would have to be repaired first; whether it may is for others to say.
 std::optional<raft::Recovered> ForeseeDamage(const SimDisk& disk, const DiskFault& damage,
                                              const storage::Options& options);
+
+// What a node that has to repair its log can read of it, whatever happens to its power.
+struct Readable {
+  raft::Entries entries;  // ascending, with gaps
+  raft::Index first_bad = 0;
+
+  // `found` on the disk, which has not been written to since.
+  static Readable Of(const storage::Recovered& found, const SimDisk& disk,
+                     const storage::Options& options);
+};
+
+// What a power loss would take in the middle of `settle`, which ends the repair: nothing that could
+// be read before, or else all of it is done. Returns what is wrong in one sentence, or nothing.
+std::string ForeseeInRepair(const SimDisk& disk, const storage::Options& options,
+                            const Readable& readable, const replica::SettleLog& settle,
+                            Random* chance);
 
 }  // namespace raftkv::sim

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/raft/check.h"
-#include "sim/node/foresight.h"
 
 namespace raftkv::sim {
 namespace {
@@ -151,6 +150,8 @@ bool Process::Start(bool die_in_recovery, Death how) {
   }
 
   replica::Boot boot;
+  readable_.reset();
+  if (found.damage) readable_ = Readable::Of(found, disk_, settings_.storage);
   boot.recovered = TakeFor(&found);
   boot.damage = std::move(found.damage);
   boot.snapshot_damaged = found.snapshot_damaged;
@@ -189,6 +190,7 @@ bool Process::Start(bool die_in_recovery, Death how) {
   if (replica_->repairing()) {
     ++counters_.repairs;
     witness_->Damaged(*replica_);
+    disk_.CallBeforeNamesChange([this] { LookAheadInRepair(); });
   } else {
     torn_before_ = disk_.counters().torn_sectors;
     witness_->Recovered(*replica_, recovered);
@@ -502,6 +504,15 @@ void Process::MaybeLookAhead(uint64_t one_of, bool mid_job) {
       Foresee(disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node},
               mid_job, full, &foresight_random_);
   witness_->Foresees(id(), foresight.wrong, foresight.found);
+}
+
+void Process::LookAheadInRepair() {
+  const replica::Job* job = disk_thread_.running();
+  const auto* settle = job == nullptr ? nullptr : std::get_if<replica::SettleLog>(&job->body);
+  if (settle == nullptr || !readable_ || disk_.Lies() || !witness_->LooksAhead(id())) return;
+  const std::string wrong =
+      ForeseeInRepair(disk_, settings_.storage, *readable_, *settle, &foresight_random_);
+  if (!wrong.empty()) witness_->Foresees(id(), wrong, {});
 }
 
 void Process::OnJobDone(const replica::Job& job, replica::JobResult result) {

@@ -29,6 +29,7 @@
 #include "sim/network/streams.h"
 #include "sim/node/clock.h"
 #include "sim/node/disk_thread.h"
+#include "sim/node/foresight.h"
 #include "sim/node/witness.h"
 #include "sim/scheduler/scheduler.h"
 #include "sim/scheduler/trace.h"
@@ -150,6 +151,8 @@ class Process final : public Streams::Host {
   }
   // By chance, tells the witness what the node would find if it lost its power now.
   void MaybeLookAhead(uint64_t one_of, bool mid_job);
+  // The same, without chance, in the middle of the write that ends a repair.
+  void LookAheadInRepair();
 
   // Reads that returned other bytes.
   uint64_t Misreads() const { return disk_.effects()[DiskFault(MisdirectedRead()).index()]; }
@@ -164,6 +167,7 @@ class Process final : public Streams::Host {
   Random crash_random_;
   Random foresight_random_;
   uint64_t looks_ahead_ = 0;
+  std::optional<Readable> readable_;  // of a log that has to be repaired
   SimDisk disk_;
   DiskThread disk_thread_;
 

@@ -83,8 +83,19 @@ TEST_F(ForesightTest, WhatWasSyncedIsFoundAndTheDiskIsLeftAlone) {
 TEST_F(ForesightTest, WhatWasNotSyncedMayBeMissing) {
   ASSERT_TRUE(disk_.Create("unknown").ok());
   EXPECT_EQ(Wrong(), "");
+  // The name is there, and not synced.
+  std::string bytes;
+  {
+    const auto file = *disk_.Open("vote", storage::Disk::Mode::kRead);
+    bytes.resize(*file->Size());
+    ASSERT_TRUE(file->Read(0, bytes.data(), bytes.size()).ok());
+  }
   ASSERT_TRUE(disk_.Remove("vote").ok());
+  ASSERT_TRUE(disk_.SyncDir().ok());
+  Write("vote", bytes);
   EXPECT_THAT(Wrong(), HasSubstr("it does not start again: "));
+  ASSERT_TRUE(disk_.SyncDir().ok());
+  EXPECT_EQ(Wrong(), "");
 }
 
 TEST_F(ForesightTest, DamageIsNothingThatAPowerLossDoes) {
@@ -153,6 +164,106 @@ TEST_F(DamageForesightTest, WhatWouldDoNothingOrEndIsForOthersToJudge) {
   EXPECT_FALSE(After(Zeros{{"vote", 0, kToTheEnd}}).has_value()) << "it does not start";
   EXPECT_FALSE(After(Zeros{{"snapshot-00000000000000000001.local", 0, kToTheEnd}}).has_value())
       << "it has to be repaired";
+}
+
+// --- Repair
+
+// Entries 2 to 31 in several segments; one in the middle is bad.
+class RepairForesightTest : public ::testing::Test {
+ protected:
+  RepairForesightTest() {
+    options_.segment_bytes = 32 * 1024;
+    raft::SnapshotMeta meta{1, 1, {}};
+    meta.conf.voters = {1, 2, 3};
+    EXPECT_TRUE(storage::Storage::Init(disk_, {{1, 2}, 1, 1, 0, 0}, {meta, "state"}).ok());
+    {
+      const auto storage = *storage::Storage::Open(disk_, options_, {});
+      (void)storage->TakeRecovered();
+      for (raft::Index index = 2; index <= 31; ++index) {
+        raft::PersistJob job;
+        job.writes_log = true;
+        job.keep_through = index - 1;
+        job.entries.push_back({1, index, raft::Payload::Copy(std::string(3'000, 'x')), {}});
+        EXPECT_TRUE(storage->Persist(job).ok());
+      }
+    }
+    disk_.ProcessCrash();
+    std::vector<std::string> segments;
+    const std::vector<std::string> names = *disk_.List();
+    for (const std::string& name : names) {
+      if (storage::ParseSegmentName(name)) segments.push_back(name);
+    }
+    EXPECT_GE(segments.size(), 4u);
+    last_segment_ = segments.back();
+    // Its second batch.
+    EXPECT_TRUE(disk_.Inject(Garbage{{segments[1], 4 * uint64_t{options_.block_bytes}, 4096}, 1}));
+    storage_ = *storage::Storage::Open(disk_, options_, {});
+    storage::Recovered found = storage_->TakeRecovered();
+    EXPECT_TRUE(found.damage.has_value());
+    readable_ = Readable::Of(found, disk_, options_);
+    for (const raft::DamagedEntry& bad : found.damage->bad) {
+      settle_.entries.push_back({1, bad.index, raft::Payload::Copy(std::string(3'000, 'x')), {}});
+    }
+    // A repair settles all that follows, too.
+    for (const raft::Entry& entry : found.damage->intact) settle_.entries.push_back(entry);
+  }
+  std::string Wrong() {
+    for (uint64_t i = 0; i < kTries; ++i) {
+      std::string wrong = ForeseeInRepair(disk_, options_, readable_, settle_, &chance_);
+      if (!wrong.empty()) return wrong;
+    }
+    return {};
+  }
+
+  SimDisk disk_{SimDisk::Options()};
+  storage::Options options_;
+  std::string last_segment_;
+  std::unique_ptr<storage::Storage> storage_;
+  Readable readable_;
+  replica::SettleLog settle_;
+  Random chance_{7};
+};
+
+TEST_F(RepairForesightTest, WhatCanBeReadStaysUntilTheRepairIsDone) {
+  EXPECT_GE(readable_.entries.size(), 20u);
+  EXPECT_GT(readable_.first_bad, 2u);
+  EXPECT_EQ(Wrong(), "");
+  // In the middle of it, at each change of a name.
+  int looks = 0;
+  disk_.CallBeforeNamesChange([&] {
+    ++looks;
+    EXPECT_EQ(Wrong(), "") << looks;
+  });
+  EXPECT_TRUE(storage_->Settle(settle_.entries, settle_.suspicion).ok());
+  EXPECT_GT(looks, 3);
+  EXPECT_EQ(Wrong(), "");
+}
+
+TEST_F(RepairForesightTest, WhoRemovesFirstIsFoundOut) {
+  ASSERT_TRUE(disk_.Remove(last_segment_).ok());
+  EXPECT_THAT(Wrong(), HasSubstr("its repair is not done, and entry ("));
+}
+
+// What is not there in full has to be what was there before.
+TEST_F(RepairForesightTest, ARepairThatLeavesSomethingOutIsNotDone) {
+  raft::Entries less = settle_.entries;
+  less.resize(3);
+  EXPECT_TRUE(storage_->Settle(less, settle_.suspicion).ok());
+  EXPECT_THAT(Wrong(), HasSubstr("its repair is not done, and entry ("));
+  settle_.entries = less;
+  EXPECT_EQ(Wrong(), "");
+}
+
+// A power loss takes it anyway.
+TEST_F(RepairForesightTest, WhatIsNotSyncedIsNotReadable) {
+  const size_t all = readable_.entries.size();
+  SimDisk unsynced{SimDisk::Options()};
+  const auto of = [&](const SimDisk& disk) {
+    const auto found = *storage::Storage::Explain(*disk_.Clone(), options_);
+    return Readable::Of(found, disk, options_).entries.size();
+  };
+  EXPECT_EQ(of(disk_), all);
+  EXPECT_EQ(of(unsynced), 0u);
 }
 
 }  // namespace

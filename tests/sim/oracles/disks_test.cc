@@ -148,6 +148,19 @@ TEST_F(DisksTest, ASnapshotCanBeReadUntilThereAreTwoNewerOnes) {
   ExpectViolation(Oracle::kSnapshots, "cannot read the snapshot of entry 3 any more");
 }
 
+TEST_F(DisksTest, SoCanOneThatWasInstalledAndTheOneBefore) {
+  raft::PersistJob job;
+  job.snapshot = raft::SnapshotMeta{9, 4, founding_.conf};
+  job.writes_log = true;
+  job.keep_through = 9;
+  SwitchTo(3);
+  Done(job);
+  FailToRead(1);
+  ExpectNothing();
+  FailToRead(3);
+  ExpectViolation(Oracle::kSnapshots, "cannot read the snapshot of entry 3 any more");
+}
+
 TEST_F(DisksTest, TheCurrentSnapshotCanBeRead) {
   FailToRead(1);
   ExpectViolation(Oracle::kSnapshots, "cannot read the snapshot of entry 1 any more");

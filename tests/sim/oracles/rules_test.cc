@@ -415,8 +415,11 @@ TEST_F(RulesTest, WhoNeedsASnapshotIsOfferedIt) {
 
 TEST_F(RulesTest, WhoCanGoOnWithTheLogIsSentIt) {
   node_.BecomeLeader({2});
+  node_.Accept(2, 1);
   node_.Accept(3, 1);
   node_.Settle();
+  node_.node().Compact(1);
+  ASSERT_EQ(node_->log().base(), 1u);
   auto* peer = const_cast<raft::Progress*>(node_->progress()->Find(3));
   const Message message(3, 1, 1, AppendResponse{.index = 1});
   EXPECT_THAT(Turn(&message, [peer] { peer->state = raft::ProgressState::kSnapshot; }),
