@@ -231,8 +231,9 @@ bool SimDisk::Inode::NoteFirstWrite(uint64_t sector, uint64_t count, uint32_t se
   if (!clean() || !unreadable.empty()) return false;
   const uint64_t begin = sector * sector_bytes;
   const uint64_t bytes = count * sector_bytes;
-  if (begin < cache.size()) first_.old.assign(*cache, begin, bytes);
-  first_.old.resize(bytes, '\0');
+  // Of a file that has only been made, and made longer, there is nothing to keep.
+  if (platter_size > 0 && begin < cache.size()) first_.old.assign(*cache, begin, bytes);
+  first_.bytes = bytes;
   first_.sector = sector;
   first_.sector_bytes = sector_bytes;
   return true;
@@ -244,15 +245,17 @@ bool SimDisk::Inode::HasLost() const {
 }
 
 void SimDisk::Inode::SpreadFirstWrite() const {
-  for (uint64_t at = 0; at < first_.old.size(); at += first_.sector_bytes) {
+  first_.old.resize(first_.bytes, '\0');
+  for (uint64_t at = 0; at < first_.bytes; at += first_.sector_bytes) {
     dirty_[first_.sector + at / first_.sector_bytes].platter =
         first_.old.substr(at, first_.sector_bytes);
   }
-  first_.old.clear();
+  first_ = {};
 }
 
 void SimDisk::Inode::Synced() {
   first_.old.clear();
+  first_.bytes = 0;
   std::erase_if(dirty_, [](const auto& at) { return at.second.lost == Sector::Lost::kNo; });
   platter_size = cache.size();
   sizes.clear();

@@ -79,7 +79,7 @@ struct SimDisk::Inode {
     Spread();
     return dirty_;
   }
-  bool clean() const { return dirty_.empty() && first_.old.empty(); }
+  bool clean() const { return dirty_.empty() && first_.bytes == 0; }
   // The platter has not what the cache believes it to have.
   bool HasLost() const;
 
@@ -95,10 +95,11 @@ struct SimDisk::Inode {
   struct FirstWrite {
     uint64_t sector = 0;
     uint32_t sector_bytes = 0;
-    std::string old;  // of whole sectors; empty: there is no such write
+    uint64_t bytes = 0;  // of whole sectors; 0: there is no such write
+    std::string old;     // what was there before; zeros behind its end
   };
   void Spread() const {
-    if (!first_.old.empty()) SpreadFirstWrite();
+    if (first_.bytes > 0) SpreadFirstWrite();
   }
   void SpreadFirstWrite() const;
 
