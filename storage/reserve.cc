@@ -25,10 +25,7 @@ absl::Status Reserve::Fill() {
     if (!size.ok()) return size.status();
     if (*size == bytes_) {
       absl::Status status = (*file)->Allocate(bytes_);
-      if (status.ok() || !absl::IsResourceExhausted(status)) {
-        held_ = status.ok();
-        return status;
-      }
+      if (!absl::IsResourceExhausted(status)) return status.ok() ? Hold(**file) : status;
     }
     if (absl::Status status = disk_.Remove(kReserveName); !status.ok()) return status;
   } else if (!absl::IsNotFound(file.status())) {
@@ -36,8 +33,12 @@ absl::Status Reserve::Fill() {
   }
   file = CreateWithSpace(disk_, kReserveName, bytes_);
   if (!file.ok()) return file.status();
-  // A crash must not take it away: the start after it may find the disk full.
-  absl::Status status = (*file)->Sync();
+  return Hold(**file);
+}
+
+// Whoever made it may have been killed in front of this.
+absl::Status Reserve::Hold(File& file) {
+  absl::Status status = file.Sync();
   if (status.ok()) status = disk_.SyncDir();
   held_ = status.ok();
   return status;

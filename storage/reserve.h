@@ -31,6 +31,9 @@ class Reserve {
   absl::StatusOr<std::unique_ptr<File>> CreateFile(const std::string& name, uint64_t bytes);
 
  private:
+  // A crash must not take it away: the start after it may find the disk full.
+  absl::Status Hold(File& file);
+
   Disk& disk_;
   uint64_t bytes_;
   bool held_ = false;

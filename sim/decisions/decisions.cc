@@ -39,7 +39,8 @@ uint64_t Decisions::Changed(absl::string_view aspect, uint64_t answer) {
     // From nothing to sixteen times as long.
     return answer * how.Below(64) / 4;
   }
-  if (aspect == "luck" || aspect == "behind operations") return how.Below(answer + 1);
+  if (aspect == "luck" || aspect == "foreseen" || aspect == "behind operations")
+    return how.Below(answer + 1);
   if (aspect == "to node" || aspect == "is split behind" || aspect == "breaks behind") {
     return how.Between(1, 7);
   }

@@ -496,22 +496,33 @@ void Process::ArmTimer() {
 }
 
 void Process::MaybeLookAhead(uint64_t one_of, bool mid_job) {
-  if (!foresight_random_.Chance(1, one_of * (looks_ahead_ + 1))) return;
-  if (!witness_->LooksAhead(id()) || !DiskIsSound()) return;
+  const std::string name = decisions_->Name(
+      [&] { return absl::StrCat("node ", id(), mid_job ? " changes a name" : " ends a job"); });
+  const uint64_t luck = decisions_->Decide(name, "foreseen", 0, [&] {
+    return foresight_random_.Chance(1, one_of * (looks_ahead_ + 1)) ? foresight_random_.Next() : 0;
+  });
+  if (luck == 0 || !DiskIsSound()) return;
   ++looks_ahead_;
+  if (!witness_->LooksAhead(id())) return;
+  Random chance = Random::Stream(luck, "foreseen");
   const bool full = !mid_job && !storage_->short_of_space();
   const Foresight foresight =
       Foresee(disk_, settings_.storage, {settings_.identity.cluster, settings_.identity.node},
-              mid_job, full, &foresight_random_);
+              mid_job, full, &chance);
   witness_->Foresees(id(), foresight.wrong, foresight.found);
 }
 
 void Process::LookAheadInRepair() {
   const replica::Job* job = disk_thread_.running();
   const auto* settle = job == nullptr ? nullptr : std::get_if<replica::SettleLog>(&job->body);
-  if (settle == nullptr || !readable_ || disk_.Lies() || !witness_->LooksAhead(id())) return;
-  const std::string wrong =
-      ForeseeInRepair(disk_, settings_.storage, *readable_, *settle, &foresight_random_);
+  if (settle == nullptr || !readable_) return;
+  const std::string name =
+      decisions_->Name([this] { return absl::StrCat("node ", id(), " ends its repair"); });
+  const uint64_t luck =
+      decisions_->Decide(name, "foreseen", 1, [this] { return foresight_random_.Next(); });
+  if (disk_.Lies() || !witness_->LooksAhead(id())) return;
+  Random chance = Random::Stream(luck, "foreseen");
+  const std::string wrong = ForeseeInRepair(disk_, settings_.storage, *readable_, *settle, &chance);
   if (!wrong.empty()) witness_->Foresees(id(), wrong, {});
 }
 

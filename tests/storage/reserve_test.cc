@@ -59,6 +59,24 @@ TEST_F(ReserveTest, OutlivesACrashAndAFullDisk) {
   EXPECT_TRUE(again.CreateFile("file", kBytes).ok());
 }
 
+// Whoever made it may have been killed before it was synced; seed 9090969.
+TEST_F(ReserveTest, OfAnEarlierProcessIsSyncedBeforeItCounts) {
+  for (const uint64_t operations : {1, 2, 3}) {
+    disk_.Wipe();
+    disk_.SetOperationBudget(operations);
+    Reserve killed(disk_, kBytes);
+    EXPECT_FALSE(killed.Fill().ok());
+    disk_.ProcessCrash();
+    Reserve reserve(disk_, kBytes);
+    ASSERT_TRUE(reserve.Fill().ok());
+    disk_ = std::move(*disk_.DurableImage());
+    LeaveSpace(0);
+    Reserve again(disk_, kBytes);
+    EXPECT_TRUE(again.Fill().ok()) << operations;
+    LeaveSpace(UINT64_MAX);
+  }
+}
+
 TEST_F(ReserveTest, OfAnotherSizeIsMadeAnew) {
   {
     Reserve reserve(disk_, kBytes);
