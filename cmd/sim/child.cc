@@ -15,6 +15,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
+#ifdef RAFTKV_COUNTERS
+extern "C" void __gcov_dump();
+#endif
+
 namespace raftkv::sim {
 
 bool WriteAll(int fd, absl::string_view bytes) {
@@ -41,6 +45,13 @@ std::string Drain(int fd) {
   while (ReadSome(fd, &text)) {
   }
   return text;
+}
+
+void EndChild() {
+#ifdef RAFTKV_COUNTERS
+  __gcov_dump();
+#endif
+  _exit(0);
 }
 
 int WaitFor(pid_t process) {
@@ -74,7 +85,7 @@ bool ChildServer::Start(const Serve& serve) {
     close(requests[1]);
     close(answers[0]);
     serve(requests[0], answers[1]);
-    _exit(0);
+    EndChild();
   }
   close(requests[0]);
   close(answers[1]);

@@ -18,6 +18,9 @@ bool ReadSome(int fd, std::string* into);
 // Everything that is left in a pipe whose other end is closed.
 std::string Drain(int fd);
 
+// The end of a child: nothing of the parent is written a second time. What the compiler was asked
+// to count (RAFTKV_COUNTERS; scripts/coverage, scripts/pgo) is written down.
+[[noreturn]] void EndChild();
 // The status of a child, once it has ended.
 int WaitFor(pid_t process);
 // "the process ended by signal 6 (Aborted): " and what it said last.

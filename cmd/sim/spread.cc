@@ -23,7 +23,7 @@ struct Child {
   for (uint64_t number = first; number < count; number += step) {
     if (!WriteAll(fd, absl::StrCat(task(number), "\n"))) break;
   }
-  _exit(0);
+  EndChild();
 }
 
 // False when the child has said its last.

@@ -111,7 +111,7 @@ bool Start(const Trial& trial, uint64_t ends_before, const std::string& how_it_e
     audience.how_it_ended = how_it_ended;
     const RunReport report = Simulate(trial.settings, audience);
     WriteAll(results[1], Serialise(trial, report, milestones));
-    _exit(0);
+    EndChild();
   }
   close(results[1]);
   close(said[1]);

@@ -348,7 +348,7 @@ std::optional<SeedResult> RunInChild(const RunSettings& settings, const RunFiles
     result.problem = WriteFiles(settings, files, report, recording);
     const std::string bytes = ToLine(OriginHere(settings.profile), result);
     WriteAll(results[1], bytes);
-    _exit(0);
+    EndChild();
   }
   close(lines[1]);
   close(results[1]);
