@@ -19,7 +19,7 @@ bool ReadSome(int fd, std::string* into);
 std::string Drain(int fd);
 
 // The end of a child: nothing of the parent is written a second time. What the compiler was asked
-// to count (RAFTKV_COUNTERS; scripts/coverage, scripts/pgo) is written down.
+// to count (RAFTKV_COUNTERS; scripts/coverage) is written down.
 [[noreturn]] void EndChild();
 // The status of a child, once it has ended.
 int WaitFor(pid_t process);
