@@ -240,6 +240,8 @@ class Life {
       if (!Matches(candidate, found)) continue;
       // What recovery reported is what holds from now on; commit may only be higher than promised.
       candidates_ = {found};
+      candidates_.front()
+          .behind.clear();  // the repair is done, and what was behind the hole is gone
       committed_ = found.commit;
       ++recoveries_;
       return std::nullopt;
