@@ -575,7 +575,7 @@ void Nemesis::Down(const FaultCommand& command, raft::NodeId node, Process::Deat
   Count(command.fault);
   const Aim aim{absl::StrCat("node ", node, " is down"), {node}, {}};
   Hold(command.fault, aim, command.lasts, nullptr,
-       [this, node, again = command.again] { cluster_->Restart(node, 0, again); });
+       [this, node, death, again = command.again] { cluster_->Restart(node, 0, again, death); });
 }
 
 void Nemesis::Pause(const FaultCommand& command, Process* process) {
