@@ -13,6 +13,7 @@
 #include "sim/check/check_command.h"
 #include "sim/clients/client.h"
 #include "sim/clients/recorder.h"
+#include "sim/clients/visitor.h"
 #include "sim/clients/workload.h"
 #include "sim/cluster/cluster.h"
 #include "sim/oracles/omniscience.h"
@@ -123,6 +124,7 @@ class Simulation {
   Prompter prompter_;
   Chronicle chronicle_;
   std::vector<std::unique_ptr<Client>> clients_;
+  std::optional<Visitor> visitor_;
   std::optional<CoreDuties> duties_;  // what it has asked may be answered when they are done
 };
 
@@ -173,6 +175,10 @@ void Simulation::StartClients() {
         client, world, random_.Split(absl::StrCat("client ", client.number))));
     clients_.back()->Start();
   }
+  if (settings_.visit_every == 0) return;
+  visitor_.emplace(settings_.visit_every, settings_.seed, &scheduler_, &cluster_.ports(), &judge_,
+                   [this] { return cluster_.InUse(); });
+  visitor_->Start();
 }
 
 void Simulation::AwaitCues() {
@@ -296,6 +302,7 @@ void Simulation::FindLeader() {
 
 void Simulation::FinishOperations() {
   for (const auto& client : clients_) client->Stop();
+  if (visitor_.has_value()) visitor_->Stop();
   const Time patience = 10 * kSecond + 20 * ElectionTimeout() +
                         5 * settings_.cluster.replica.request_timeout_ms * kMillisecond;
   const auto busy = [](const std::unique_ptr<Client>& client) { return !client->idle(); };

@@ -356,6 +356,9 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   run.cluster.inits_are_cut_off = Allowed(profile, Fault::kPowerLoss);
   DrawNetwork(random.Split("network"), &run);
   DrawClients(random.Split("clients"), &run);
+  if (Random visits = random.Split("visits"); visits.Chance(1, 3)) {
+    run.visit_every = visits.Between(50, 500) * kMillisecond;
+  }
   DrawNemesis(random.Split("nemesis"), &run);
   run.nemesis.joint = random.Split("joint").Chance(1, 2);
   DrawDiskFaults(random.Split("disk faults"), &run);

@@ -51,6 +51,7 @@ struct RunSettings {
   ClusterSettings cluster;
   WorkloadOptions workload;
   std::vector<ClientSettings> clients;
+  Time visit_every = 0;  // a visitor comes (sim/clients/visitor.h); 0: nobody
   NemesisSettings nemesis;
   Time chaos = 10 * kSecond;      // while there are faults
   bool heals_core = false;        // a core of the nodes is healed before the others, if there is one

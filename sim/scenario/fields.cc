@@ -93,6 +93,7 @@ void ForEachField(RunSettings& run, const Visit& visit) {
   visit("uptime", Duration{&cluster.uptime_us});
   visit("restart-delay", Duration{&cluster.restart_delay});
   visit("pairs", run.workload.pairs);
+  visit("visit-every", Duration{&run.visit_every});
   visit("fault-mean", run.nemesis.lasts);
 }
 
