@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "core/kv/limits.h"
 
 namespace raftkv::sim {
 namespace {
@@ -141,6 +142,27 @@ constexpr absl::string_view kRequests[] = {
     "NOSUCH with words",
 };
 
+// As a person types them: in one line, with quotes. The first ones say hello.
+constexpr size_t kTypedHello = 2;
+constexpr absl::string_view kTyped[] = {
+    R"(ECHO "hel\x6c\x6F")", R"(ECHO 'hello')",       R"(ECHO "\n\r\t\b\a\"\\ \q \xzz")",
+    R"(ECHO 'it\'s')",       R"(ECHO "hello" hello)", R"(ECHO "hello"hello)",
+    R"(ECHO "hello)",        R"(  PING   "hello"  )", "",
+};
+
+// A key that is too long, in each of its places.
+std::vector<std::string> AskTooMuch(Random& chance) {
+  std::string long_key(kv::kMaxKeyBytes + 1, 'k');
+  switch (chance.Below(3)) {
+    case 0:
+      return {"GET", std::move(long_key)};
+    case 1:
+      return {"KV.RANGE", "nobody", std::move(long_key)};
+    default:
+      return {"SET", std::move(long_key), "value"};
+  }
+}
+
 // What comes behind is not read any more.
 constexpr absl::string_view kLast[] = {
     "*1\r\n$-5\r\n", "*1\r\n:1\r\n", "*99999999\r\n", "*1\r\n$4\r\nPINGxx", "*x\r\n",
@@ -184,6 +206,21 @@ void Visitor::Come() {
   std::string bytes;
   const uint64_t count = chance.Between(1, kMostRequests);
   for (uint64_t i = 0; i < count; ++i) {
+    if (chance.Chance(1, 20)) {
+      const std::vector<std::string> words = AskTooMuch(chance);
+      asked_.push_back({absl::StrCat(words[0], " with a long key"), std::nullopt});
+      wire::WriteRespRequest(std::vector<absl::string_view>(words.begin(), words.end()), &bytes);
+      continue;
+    }
+    if (chance.Chance(1, 10)) {
+      const uint64_t which = chance.Below(std::size(kTyped));
+      const absl::string_view typed = kTyped[which];
+      if (!typed.empty())
+        asked_.push_back({std::string(typed), std::nullopt});  // no line, no answer
+      if (which < kTypedHello && i == 0) asked_.back().answer = "hello";
+      absl::StrAppend(&bytes, typed, "\r\n");
+      continue;
+    }
     const absl::string_view request = kRequests[chance.Below(std::size(kRequests))];
     const std::vector<absl::string_view> words = absl::StrSplit(request, ' ');
     asked_.push_back({std::string(request), std::nullopt});
