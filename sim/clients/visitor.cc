@@ -19,6 +19,7 @@ constexpr uint64_t kMostRequests = 8;
 constexpr absl::string_view kRequests[] = {
     "PING",
     "PING hello",
+    "PING hello again",
     "ECHO hello",
     "HELLO",
     "HELLO 2",
@@ -41,6 +42,7 @@ constexpr absl::string_view kRequests[] = {
     "CLIENT SETINFO LIB-WHAT 1",
     "CLIENT INFO",
     "CLIENT LIST",
+    "CLIENT LIST TYPE normal",
     "CLIENT KILL ID 1",
     "CLIENT NO-EVICT ON",
     "CLIENT NO-EVICT WHAT",
@@ -110,7 +112,13 @@ constexpr absl::string_view kRequests[] = {
     "KV.SESSION HELP",
     "KV.SESSION RUN x 1 GET nobody",
     "KV.SESSION RUN 1 x SET nobody 1",
+    "KV.SESSION RUN 1 2 ACK x SET nobody 1",
+    "KV.SESSION RUN 1 2 ACK 2 SET nobody 1",
+    "KV.SESSION RUN 1 2 GET nobody",
+    "KV.SESSION RUN 1 2 NOSUCH",
     "KV.SESSION CLOSE x",
+    "COMMAND GETKEYS kv.session run 1 1 ack 1 set a b",
+    "COMMAND GETKEYS kv.session run 1 1 nosuch",
     "MULTI",
     "EXEC",
     "DISCARD",
@@ -128,6 +136,9 @@ constexpr absl::string_view kRequests[] = {
     "KV.GET nobody",
     "KV.PREFIX nobody",
     "KV.PREFIX nobody LIMIT x",
+    "KV.PREFIX nobody CURSOR nobody1 LIMIT 3",
+    "KV.PREFIX nobody KEYS",
+    "KV.PREFIX nobody WHAT",
     "KV.RANGE nobody nobodz LIMIT 2",
     "KV.RANGE nobody",
     "KV.CAS nobody x y",
@@ -135,6 +146,7 @@ constexpr absl::string_view kRequests[] = {
     "SET nobody",
     "SET nobody x WHAT",
     "SET nobody x NX XX",
+    "SET nobody x EX 10",
     "INCRBY nobody x",
     "INCRBY nobody 99999999999999999999",
     "DECRBY nobody -9223372036854775808",
@@ -145,9 +157,17 @@ constexpr absl::string_view kRequests[] = {
 // As a person types them: in one line, with quotes. The first ones say hello.
 constexpr size_t kTypedHello = 2;
 constexpr absl::string_view kTyped[] = {
-    R"(ECHO "hel\x6c\x6F")", R"(ECHO 'hello')",       R"(ECHO "\n\r\t\b\a\"\\ \q \xzz")",
-    R"(ECHO 'it\'s')",       R"(ECHO "hello" hello)", R"(ECHO "hello"hello)",
-    R"(ECHO "hello)",        R"(  PING   "hello"  )", "",
+    R"(ECHO "hel\x6c\x6F")",
+    R"(ECHO 'hello')",
+    R"(ECHO "\n\r\t\b\a\"\\ \q \xzz")",
+    R"(ECHO 'it\'s')",
+    R"(ECHO "hello" hello)",
+    R"(ECHO "hello"hello)",
+    R"(CLIENT SETNAME "a visitor")",
+    R"(CLIENT SETINFO LIB-NAME "a b")",
+    R"(ECHO "hello)",
+    R"(  PING   "hello"  )",
+    "",
 };
 
 // A key that is too long, in each of its places.
