@@ -130,8 +130,8 @@ TEST(RunTest, TheHistoryCanBeWrittenAndJudgedByTheTool) {
 // what only changes of the members bring about.
 TEST(RunTest, TheFaultsTakeEffect) {
   RunCounters sum;
-  for (uint64_t seed = 100; seed < 250; ++seed) {
-    const Profile profile = seed < 200 ? Profile::kEverything : Profile::kMembership;
+  for (uint64_t seed = 300; seed < 450; ++seed) {
+    const Profile profile = seed < 400 ? Profile::kEverything : Profile::kMembership;
     const RunCounters counters = Simulate(DrawSettings(seed, profile)).counters;
     for (size_t kind = 0; kind < kFaultKinds; ++kind) sum.faults[kind] += counters.faults[kind];
     sum.torn_writes += counters.torn_writes;
