@@ -61,7 +61,7 @@ TEST_F(ReserveTest, OutlivesACrashAndAFullDisk) {
 
 // Whoever made it may have been killed before it was synced; seed 9090969.
 TEST_F(ReserveTest, OfAnEarlierProcessIsSyncedBeforeItCounts) {
-  for (const uint64_t operations : {1, 2, 3}) {
+  for (const uint64_t operations : {1u, 2u, 3u}) {
     disk_.Wipe();
     disk_.SetOperationBudget(operations);
     Reserve killed(disk_, kBytes);

@@ -71,7 +71,7 @@ class VisitorTest : public ::testing::Test {
 TEST_F(VisitorTest, ComesToEverybodyAndGoes) {
   for (int i = 0; i < 40; ++i) {
     Visit();
-    EXPECT_EQ(nodes_.connection, i + 1u);
+    EXPECT_EQ(nodes_.connection, static_cast<replica::ClientId>(i) + 1);
     EXPECT_FALSE(nodes_.asked.empty());
   }
   EXPECT_EQ(nodes_.visited, (std::set<raft::NodeId>{1, 2, 3}));
