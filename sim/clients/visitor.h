@@ -1,6 +1,6 @@
 // Whoever comes by without business: a library that finds out whom it talks to, a monitor, a person
 // with a terminal. A visit is a few requests about everything but the data, rightly asked and
-// wrongly, in any framing. Each has one answer that decodes, and an echo is what was said. Whether
+// wrongly, in any framing. What is answered must decode, and an echo must be what was said. Whether
 // there is an answer at all is not asked: nodes go down, and a visitor is not patient.
 //
 // What visits ask, when and whom, follows from the seed and their number alone.

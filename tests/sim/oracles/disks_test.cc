@@ -22,31 +22,35 @@ class DisksTest : public ::testing::Test {
     founding_.index = founding_.term = 1;
     founding_.conf.voters = {kNode, 2, 3};
     omniscience_.emplace(&judge_, &trace_, founding_, [](const kv::Store&) { return ""; });
+    replica::Members members;
+    for (const raft::NodeId id : founding_.conf.voters) members.Set(id, {1, "peer", "client"});
+    state_ = replica::Replica::FoundingState(members, {});
+    recovered_.snapshot = founding_;
+    recovered_.hard_state = {4, 2};
+    for (raft::Index index = 2; index <= 5; ++index) {
+      recovered_.entries.push_back({4, index, {}, raft::EntryType::kCommand});
+    }
+    Start();
+  }
+
+  // With what was recovered.
+  void Start() {
     replica::Options options;
     options.cluster = {1, 2};
     options.incarnation = 1;
     options.raft.id = kNode;
-    replica::Members members;
-    for (const raft::NodeId id : founding_.conf.voters) members.Set(id, {1, "peer", "client"});
-    state_ = replica::Replica::FoundingState(members, options.store);
     replica::Boot boot;
-    boot.recovered.snapshot = founding_;
-    boot.recovered.hard_state = {4, 2};
-    for (raft::Index index = 2; index <= 5; ++index) {
-      boot.recovered.entries.push_back({4, index, {}, raft::EntryType::kCommand});
-    }
+    boot.recovered = recovered_;
     boot.snapshot_size = state_.size();
     boot.read_snapshot = [this](uint64_t offset, uint64_t length) -> absl::StatusOr<std::string> {
       return state_.substr(offset, length);
     };
-    recovered_ = boot.recovered;
     auto created = replica::Replica::Create(options, std::move(boot));
-    EXPECT_TRUE(created.ok()) << created.status();
+    ASSERT_TRUE(created.ok()) << created.status();
     replica_ = *std::move(created);
     omniscience_->Recovered(*replica_, recovered_);
     (void)replica_->TakeWork();
   }
-
   // The job is handed out in a turn, and comes back so.
   void Done(replica::JobBody body, absl::Status status = absl::OkStatus()) {
     replica::Job job{1, std::move(body)};
@@ -173,21 +177,7 @@ TEST_F(DisksTest, AStartLeavesOneSnapshot) {
   recovered_.snapshot.index = 3;
   recovered_.snapshot.term = 4;
   recovered_.entries.erase(recovered_.entries.begin(), recovered_.entries.begin() + 2);
-  replica::Boot boot;
-  boot.recovered = recovered_;
-  boot.snapshot_size = state_.size();
-  boot.read_snapshot = [this](uint64_t offset, uint64_t length) -> absl::StatusOr<std::string> {
-    return state_.substr(offset, length);
-  };
-  replica::Options options;
-  options.cluster = {1, 2};
-  options.incarnation = 1;
-  options.raft.id = kNode;
-  auto created = replica::Replica::Create(options, std::move(boot));
-  ASSERT_TRUE(created.ok()) << created.status();
-  replica_ = *std::move(created);
-  omniscience_->Recovered(*replica_, recovered_);
-  (void)replica_->TakeWork();
+  Start();
   FailToRead(1);
   ExpectNothing();
 }
