@@ -83,6 +83,15 @@ TEST_F(VisitorTest, ComesToEverybodyAndGoes) {
   EXPECT_EQ(Wrong(), "");
 }
 
+TEST_F(VisitorTest, IsNotPatient) {
+  Visit();
+  const Time end = scheduler_.now() + kEvery - kMillisecond;
+  while (scheduler_.RunOne(end)) {
+  }
+  EXPECT_EQ(nodes_.connection, 1u) << "the next visit has not begun";
+  EXPECT_EQ(nodes_.closes, 1);
+}
+
 TEST_F(VisitorTest, AnAnswerToEachIsRight) {
   for (int i = 0; i < 200; ++i) {
     VisitAndEcho();
