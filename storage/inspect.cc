@@ -42,7 +42,7 @@ absl::StatusOr<Identity> TheIdentity(Disk& disk) {
   for (const std::string& name : *names) {
     const std::optional<uint64_t> id = ParseSegmentName(name);
     if (!id || name != SegmentName(*id)) continue;
-    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk, *id, true);
+    absl::StatusOr<LoadedSegment> loaded = LoadSegmentStart(disk, *id);
     if (loaded.ok()) return loaded->header.owner;
   }
   return absl::NotFoundError(
@@ -353,7 +353,7 @@ absl::StatusOr<Inspection> InspectLog(Disk& disk, const InspectOptions& options)
   for (const std::string& name : *names) {
     const std::optional<uint64_t> id = ParseSegmentName(name);
     if (!id || name != SegmentName(*id)) continue;
-    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk, *id, true);
+    absl::StatusOr<LoadedSegment> loaded = LoadSegmentStart(disk, *id);
     if (loaded.ok()) sealed[loaded->header.previous_segment] = loaded->header.previous_end;
   }
   for (const std::string& name : *names) {
@@ -365,7 +365,7 @@ absl::StatusOr<Inspection> InspectLog(Disk& disk, const InspectOptions& options)
     }
     const auto seal = sealed.find(*id);
     absl::StatusOr<LoadedSegment> loaded =
-        LoadSegment(disk, *id, false, seal == sealed.end() ? UINT64_MAX : seal->second);
+        LoadSegment(disk, *id, seal == sealed.end() ? UINT64_MAX : seal->second);
     if (loaded.ok()) {
       AddSegment(*loaded, options, &out);
     } else {

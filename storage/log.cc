@@ -203,8 +203,7 @@ absl::Status Marks::Write(const Mark& mark) {
   return handle_->Write(offset, EncodeSlot(file_, offset, {found_.generation, EncodeMark(mark)}));
 }
 
-absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment, bool header_only,
-                                          uint64_t limit) {
+absl::StatusOr<LoadedSegment> LoadSegmentStart(Disk& disk, uint64_t segment) {
   const std::string name = SegmentName(segment);
   absl::StatusOr<std::unique_ptr<File>> file = disk.Open(name, Disk::Mode::kRead);
   if (!file.ok()) return file.status();
@@ -222,16 +221,37 @@ absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment, bool hea
   }
   loaded.header = found->header;
   std::copy(std::begin(found->bad), std::end(found->bad), loaded.bad_header);
-  if (header_only) return loaded;
-  loaded.unreadable.clear();
+  loaded.size = loaded.bytes.size();
+  loaded.whole = loaded.bytes.size() == *size && loaded.unreadable.empty();
+  return loaded;
+}
+
+absl::StatusOr<LoadedSegment> LoadRest(Disk& disk, LoadedSegment loaded, uint64_t limit) {
   loaded.size = std::min(loaded.header.segment_bytes, limit);
-  loaded.bytes.resize(std::min(loaded.size, *size));
-  status = ReadAround(**file, 0, loaded.bytes.data(), loaded.bytes.size(), &loaded.unreadable);
-  if (!status.ok()) return status;
+  if (loaded.whole) {
+    loaded.bytes.resize(std::min<uint64_t>(loaded.size, loaded.bytes.size()));
+  } else {
+    const std::string name = SegmentName(loaded.header.segment);
+    absl::StatusOr<std::unique_ptr<File>> file = disk.Open(name, Disk::Mode::kRead);
+    if (!file.ok()) return file.status();
+    absl::StatusOr<uint64_t> size = (*file)->Size();
+    if (!size.ok()) return size.status();
+    loaded.unreadable.clear();
+    loaded.bytes.resize(std::min(loaded.size, *size));
+    absl::Status status =
+        ReadAround(**file, 0, loaded.bytes.data(), loaded.bytes.size(), &loaded.unreadable);
+    if (!status.ok()) return status;
+  }
   if (const uint64_t missing = loaded.size - loaded.bytes.size(); missing != 0) {
     AddRange({loaded.bytes.size(), missing}, &loaded.unreadable);
   }
   return loaded;
+}
+
+absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment, uint64_t limit) {
+  absl::StatusOr<LoadedSegment> start = LoadSegmentStart(disk, segment);
+  if (!start.ok()) return start;
+  return LoadRest(disk, *std::move(start), limit);
 }
 
 Log::Log(Disk& disk, const Identity& owner, const Options& options, Marks marks)
@@ -311,14 +331,14 @@ absl::Status Log::FindChain(const Start& start, Chain* chain, std::vector<Recove
       if (bookkeeping) break;
       lose(*wanted, "the file is missing");
     }
-    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk_, id, true);
+    absl::StatusOr<LoadedSegment> loaded = LoadSegmentStart(disk_, id);
     if (absl::IsDataLoss(loaded.status())) {
       if (bookkeeping) break;
       lose(id, loaded.status().message());
       continue;
     }
     if (!loaded.ok()) return loaded.status();
-    const SegmentHeader& header = loaded->header;
+    const SegmentHeader header = loaded->header;
     if (header.owner.cluster != owner_.cluster || header.owner.node != owner_.node ||
         header.owner.incarnation != owner_.incarnation || header.owner.group != owner_.group) {
       if (bookkeeping) break;
@@ -334,7 +354,9 @@ absl::Status Log::FindChain(const Start& start, Chain* chain, std::vector<Recove
     } else {
       std::optional<Note> note = DecodeNote(loaded->bytes, header.seed(), header.first_batch());
       if (note && note->sequence + 1 != header.first_sequence) note.reset();
-      chain->links.push_back({header, std::move(note), 0});
+      // Of a long one the rest is read with its start once more: there may be many of them.
+      if (!loaded->whole) loaded->bytes = std::string();
+      chain->links.push_back({header, *std::move(loaded), std::move(note), 0});
     }
     wanted = header.previous_segment;
     end = header.previous_end;
@@ -356,15 +378,14 @@ absl::Status Log::FindChain(const Start& start, Chain* chain, std::vector<Recove
   return absl::OkStatus();
 }
 
-absl::Status Log::Replay(const Chain& chain, LogReplay* replay,
-                         std::vector<RecoveryEvent>* events) {
+absl::Status Log::Replay(Chain& chain, LogReplay* replay, std::vector<RecoveryEvent>* events) {
   for (size_t i = 0; i < chain.links.size(); ++i) {
-    const Link& link = chain.links[i];
+    Link& link = chain.links[i];
     const bool newest = i + 1 == chain.links.size();
     // Where the segment in front of a lost one was sealed is lost, too.
     const bool sealed = !newest && chain.links[i + 1].lost == 0;
     const uint64_t end = sealed ? chain.links[i + 1].header.previous_end : UINT64_MAX;
-    absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk_, link.header.segment, false, end);
+    absl::StatusOr<LoadedSegment> loaded = LoadRest(disk_, std::move(link.start), end);
     if (!loaded.ok()) return loaded.status();
     const std::string name = SegmentName(link.header.segment);
     for (const uint64_t copy : {uint64_t{0}, uint64_t{1}}) {

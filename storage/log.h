@@ -73,10 +73,15 @@ class Marks {
 };
 
 // Reads a segment as far as the device lets it: what it cannot read is filled with kNotRead, down
-// to single sectors. Reads just the start of the file (`header_only`; `size` is not set then), or
-// `limit` bytes, at most the preallocated size and no more than there are. DataLoss
-// and Unimplemented name the file; then not even the header can be read.
-absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment, bool header_only = false,
+// to single sectors. DataLoss and Unimplemented name the file; then not even the header can be
+// read.
+//   LoadSegmentStart   the first kSegmentHeaderReach bytes
+//   LoadRest           goes on from there, to `limit` bytes, at most the preallocated size and no
+//                      more than there are. Reads nothing when the start was the whole file
+//   LoadSegment        one and the other
+absl::StatusOr<LoadedSegment> LoadSegmentStart(Disk& disk, uint64_t segment);
+absl::StatusOr<LoadedSegment> LoadRest(Disk& disk, LoadedSegment loaded, uint64_t limit);
+absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment,
                                           uint64_t limit = UINT64_MAX);
 
 // Reads all of [offset, offset + length), in smaller and smaller pieces around what the device
@@ -219,6 +224,7 @@ class Log {
   // A segment of the log as it was found, or what is missing of it.
   struct Link {
     SegmentHeader header;
+    LoadedSegment start;       // without its bytes if they are not the whole file
     std::optional<Note> note;  // at its beginning
     uint64_t lost = 0;         // a segment in front of it that is missing or useless
   };
@@ -239,7 +245,7 @@ class Log {
   // Everything that Recover does before it writes.
   absl::StatusOr<LogReplay::Result> Judge(const Start& start, std::vector<RecoveryEvent>* events);
   absl::Status FindChain(const Start& start, Chain* chain, std::vector<RecoveryEvent>* events);
-  absl::Status Replay(const Chain& chain, LogReplay* replay, std::vector<RecoveryEvent>* events);
+  absl::Status Replay(Chain& chain, LogReplay* replay, std::vector<RecoveryEvent>* events);
   LogReplay::Knowledge WhatMarksSay(const Chain& chain, raft::Term term) const;
   // Writes the segment that goes on behind the seal, and removes what is behind it.
   absl::Status Seal(const Beginning& beginning, const std::optional<Change>& change,

@@ -140,9 +140,10 @@ absl::StatusOr<FoundHeader> FindSegmentHeader(absl::string_view bytes, uint64_t 
     const uint64_t offset = first->block_bytes;
     // One that says something else is none of this segment.
     constexpr size_t kSaid = kSegmentHeaderBytes - 8;
-    found.bad[1] = bytes.size() < offset ||
-                   !DecodeSegmentHeader(bytes.substr(offset), segment, offset).ok() ||
-                   bytes.substr(offset, kSaid) != bytes.substr(0, kSaid);
+    const absl::string_view said = bytes.substr(0, kSaid);
+    found.bad[1] =
+        bytes.size() < offset + kSegmentHeaderBytes || bytes.substr(offset, kSaid) != said ||
+        Reader(bytes.substr(offset + kSaid, 8)).U64() != Checksum(said, first->seed() + offset);
     return found;
   }
   // Where the second copy is only the first one says; so everywhere it may be.

@@ -141,7 +141,7 @@ bool Cluster::MayMix(raft::NodeId node) const {
 }
 
 bool Cluster::MaySplit() const {
-  return std::all_of(processes_.begin(), processes_.end(), [this](const auto& each) {
+  const auto may = [this](const auto& each) {
     const auto& [id, process] = each;
     if (retired_.contains(id) || without_directory_.contains(id)) return true;
     if (process->replica() == nullptr) {
@@ -150,7 +150,14 @@ bool Cluster::MaySplit() const {
     const std::optional<raft::Suspicion>& suspicion = process->replica()->raft().suspicion();
     return !process->replica()->repairing() &&
            (!suspicion.has_value() || suspicion->evidence == raft::Suspicion::Evidence::kBlank);
-  });
+  };
+  // The disk of one that is down is asked last: that takes a recovery.
+  for (const bool down : {false, true}) {
+    for (const auto& each : processes_) {
+      if ((each.second->replica() == nullptr) == down && !may(each)) return false;
+    }
+  }
+  return true;
 }
 
 void Cluster::Retire(raft::NodeId node) {

@@ -60,14 +60,16 @@ void Omniscience::Damaged(const replica::Replica& replica) {
   NodeOf(replica.raft().id()).disk.Damage(replica.raft().commit());
 }
 
-// Whether a majority without `id` has the entry or promises it. Who was wiped since keeps its
-// promise by silence: it votes for nobody.
+// Whether every majority has somebody other than `id` who has the entry or promises it, so that
+// nobody is elected past it. Those who have it need not be a majority themselves: there may be a
+// voter more by now than when it was committed. Who was wiped since keeps its promise by silence:
+// it votes for nobody.
 bool Omniscience::OthersHold(raft::NodeId id, const raft::Entry& entry) const {
-  return Majority(newest_conf(), [&](raft::NodeId other) {
+  return !Majority(newest_conf(), [&](raft::NodeId other) {
     const Node* at = FindNode(other);
-    return other != id && at != nullptr &&
-           (at->disk.MayHold(entry.index, entry.term) ||
-            at->disk.Promises(entry.index, entry.term));
+    return other == id || at == nullptr ||
+           (!at->disk.MayHold(entry.index, entry.term) &&
+            !at->disk.Promises(entry.index, entry.term));
   });
 }
 
@@ -81,7 +83,7 @@ void Omniscience::CheckGivenUp(raft::NodeId id, Node& node) {
     if (OthersHold(id, ghost_[index - 1].entry)) continue;
     judge_->Fail(Oracle::kPromises,
                  absl::StrCat("node ", id, " gives up ", DescribeEntry(ghost_[index - 1].entry),
-                              ", which is committed and on no majority of the others"));
+                              ", which is committed, and a majority may do without it"));
   }
 }
 
@@ -103,7 +105,7 @@ void Omniscience::CheckForgotten(raft::NodeId id, Node& node) {
     if (OthersHold(id, entry)) return;
     judge_->Fail(Oracle::kPromises,
                  absl::StrCat("the disk of node ", id, " forgets ", DescribeEntry(entry),
-                              ", which is committed and on no majority of the others"));
+                              ", which is committed, and a majority may do without it"));
   };
   const raft::Index committed = ghost_.size();
   if (forgotten.through > 0) check(std::min(forgotten.through, committed));
@@ -685,8 +687,8 @@ bool Omniscience::AcknowledgedByQuorum(const raft::ConfState& conf, raft::Index 
     const Node* node = FindNode(id);
     if (node == nullptr) return false;
     if (node->disk.Holds(index, term) || node->disk.Promises(index, term)) return true;
-    // Acknowledged and forgotten. That was allowed because a majority of the others has it, maybe
-    // from a write in which one of them died.
+    // Acknowledged and forgotten. That was allowed because no majority can do without the others
+    // who have it, maybe from a write in which one of them died.
     return node->disk.GaveUp(index, term) && OthersHold(id, entry);
   });
 }

@@ -801,6 +801,51 @@ TEST_F(SegmentFileTest, NoMoreIsReadThanAFileHas) {
   EXPECT_EQ(reader.dirty_bytes(), kMaxSegmentBytes - 1024);
 }
 
+// The start of a short file is all of it, and is not read again.
+TEST_F(SegmentFileTest, ALongOneIsReadToItsEnd) {
+  for (const uint64_t size : {uint64_t{100'000}, uint64_t{kSegmentHeaderReach},
+                              uint64_t{kSegmentHeaderReach} + 1, uint64_t{1'000'000}}) {
+    SegmentHeader header;
+    header.owner = TestIdentity();
+    header.segment = 77;
+    header.block_bytes = 512;
+    header.segment_bytes = size;
+    const std::string name = SegmentName(77);
+    ASSERT_TRUE(disk_.Create(name).ok());
+    std::string bytes = EncodeSegmentHeader(header);
+    while (bytes.size() < size) bytes.push_back(static_cast<char>(bytes.size() * 7 / 5));
+    Put(name, 0, bytes);
+    absl::StatusOr<LoadedSegment> start = LoadSegmentStart(disk_, 77);
+    ASSERT_TRUE(start.ok()) << start.status();
+    EXPECT_EQ(start->whole, size <= kSegmentHeaderReach);
+    EXPECT_TRUE(start->unreadable.empty());
+    for (const uint64_t limit : {uint64_t{50'000}, size, UINT64_MAX}) {
+      absl::StatusOr<LoadedSegment> loaded = LoadRest(disk_, *start, limit);
+      ASSERT_TRUE(loaded.ok()) << loaded.status();
+      EXPECT_EQ(loaded->size, std::min(limit, size));
+      EXPECT_TRUE(loaded->bytes == bytes.substr(0, loaded->size)) << size << " " << limit;
+      EXPECT_TRUE(loaded->unreadable.empty());
+    }
+    ASSERT_TRUE(disk_.Remove(name).ok());
+  }
+}
+
+// What could not be read of a start is tried once more: devices change their minds.
+TEST_F(SegmentFileTest, AStartThatCouldNotBeReadIsNotTheWholeFile) {
+  Fill();
+  const std::string bytes = FileBytes(names_[1]);
+  ASSERT_TRUE(disk_.Inject(sim::ReadError{{names_[1], 2 * kBlock, 1}}));
+  absl::StatusOr<LoadedSegment> start = LoadSegmentStart(disk_, 2);
+  ASSERT_TRUE(start.ok()) << start.status();
+  EXPECT_EQ(start->unreadable.size(), 1u);
+  EXPECT_FALSE(start->whole);
+  Put(names_[1], 0, bytes);
+  absl::StatusOr<LoadedSegment> loaded = LoadRest(disk_, *std::move(start), UINT64_MAX);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_TRUE(loaded->unreadable.empty());
+  EXPECT_TRUE(loaded->bytes == bytes);
+}
+
 // The segment after the last one would have a name that nobody reads.
 TEST_F(DamageTest, AStrayFileWithTheLastNameOfAllIsNamed) {
   Start();

@@ -141,5 +141,37 @@ node 2 goes down #1: luck = 12
   }
 }
 
+// The disk of node 3 lied about entry 5, which 1 and 2 have: two of three. When it starts there are
+// four voters. Two are no majority of them any more, but none is without them.
+TEST(OmniscienceTest, WhatWasOnAMajorityIsStillThereWhenTheMembersAreMore) {
+  const absl::StatusOr<Scenario> scenario = ParseScenario("more", R"(raftkv scenario 1
+seed 1
+set founders 3
+set chaos 3s
+client 1
+at 300ms: member 1 KV.MEMBER ADD 4 node-4:7401 node-4:7400 1
+at 600ms: c1: SET k v1
+at 700ms: isolate 4>1 1>4 4>2 2>4 4>3 3>4 for 700ms
+at 750ms: lost-writes 3 draw 4 for 150ms
+at 800ms: c1: SET k v2
+at 849ms: member 2 KV.MEMBER PROMOTE 4
+at 849500us: cut 1>2 2>1 1>3 3>1 2>3 3>2 for 52ms
+)");
+  ASSERT_TRUE(scenario.ok()) << scenario.status();
+  RunSettings settings = scenario->settings;
+  bool seen = false;
+  settings.script = [&seen](Cluster& cluster) {
+    cluster.scheduler().At(1190 * kMillisecond, Actor::kScript, [&cluster, &seen] {
+      EXPECT_EQ(cluster.Find(3)->replica(), nullptr);
+      EXPECT_EQ(cluster.Find(2)->replica()->raft().conf().voters.size(), 4u);
+      EXPECT_EQ(cluster.Find(4)->replica()->raft().log().last(), 4u);
+      seen = true;
+    });
+  };
+  const std::optional<Violation> violation = Simulate(settings).violation;
+  EXPECT_FALSE(violation.has_value()) << FormatViolation(*violation);
+  EXPECT_TRUE(seen);
+}
+
 }  // namespace
 }  // namespace raftkv::sim
