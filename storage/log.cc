@@ -210,11 +210,18 @@ absl::StatusOr<LoadedSegment> LoadSegmentStart(Disk& disk, uint64_t segment) {
   absl::StatusOr<uint64_t> size = (*file)->Size();
   if (!size.ok()) return size.status();
   LoadedSegment loaded;
-  loaded.bytes.resize(std::min<uint64_t>(*size, kSegmentHeaderReach));
-  absl::Status status =
-      ReadAround(**file, 0, loaded.bytes.data(), loaded.bytes.size(), &loaded.unreadable);
-  if (!status.ok()) return status;
-  absl::StatusOr<FoundHeader> found = FindSegmentHeader(loaded.bytes, segment);
+  absl::StatusOr<FoundHeader> found = absl::UnknownError("not read");
+  // A little is enough, unless blocks are long or the first copy of the header is bad.
+  for (const uint64_t reach : {kUsualHeaderReach, kSegmentHeaderReach}) {
+    loaded.unreadable.clear();
+    loaded.bytes.resize(std::min<uint64_t>(*size, reach));
+    absl::Status status =
+        ReadAround(**file, 0, loaded.bytes.data(), loaded.bytes.size(), &loaded.unreadable);
+    if (!status.ok()) return status;
+    found = FindSegmentHeader(loaded.bytes, segment);
+    if (loaded.bytes.size() == *size) break;
+    if (found.ok() && found->header.first_batch() + kNoteBytes <= loaded.bytes.size()) break;
+  }
   if (!found.ok()) {
     return absl::Status(found.status().code(),
                         absl::StrCat(disk.Describe(), "/", name, ": ", found.status().message()));

@@ -75,7 +75,7 @@ class Marks {
 // Reads a segment as far as the device lets it: what it cannot read is filled with kNotRead, down
 // to single sectors. DataLoss and Unimplemented name the file; then not even the header can be
 // read.
-//   LoadSegmentStart   the first kSegmentHeaderReach bytes
+//   LoadSegmentStart   its header and the note behind it, at least
 //   LoadRest           goes on from there, to `limit` bytes, at most the preallocated size and no
 //                      more than there are. Reads nothing when the start was the whole file
 //   LoadSegment        one and the other

@@ -27,7 +27,7 @@ uint64_t Padded(uint64_t bytes) { return RoundUp(bytes, 8); }
 size_t DirtyEnd(absl::string_view bytes) {
   // A preallocated rest is megabytes of zeros: at the speed of memcmp.
   static constexpr char kZeros[512] = {};
-  for (const size_t step : {512, 64, 8, 1}) {
+  for (const size_t step : {size_t{512}, size_t{64}, size_t{8}, size_t{1}}) {
     while (bytes.size() >= step &&
            std::memcmp(bytes.data() + bytes.size() - step, kZeros, step) == 0) {
       bytes.remove_suffix(step);

@@ -72,14 +72,17 @@ void WriteSegmentHeader(const SegmentHeader& header, char* zeros);
 // version; DataLoss: not a header of segment `segment`.
 absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view bytes, uint64_t segment,
                                                   uint64_t offset = 0);
-// The same from whichever copy is intact. `bytes` are the first kSegmentHeaderReach of the file, or
-// all of it.
+// The same from whichever copy is intact. `bytes` are the beginning of the file: all of it, or the
+// first kSegmentHeaderReach; or less, as long as what it finds begins its batches in front of their
+// end.
 struct FoundHeader {
   SegmentHeader header;
   bool bad[2] = {false, false};  // which copies are not intact
 };
 absl::StatusOr<FoundHeader> FindSegmentHeader(absl::string_view bytes, uint64_t segment);
-inline constexpr size_t kSegmentHeaderReach = 3 * 65536;  // both copies and the first note
+// Both copies and the first note, whatever the block size, and with blocks of 4,096 bytes.
+inline constexpr size_t kSegmentHeaderReach = 3 * 65536;
+inline constexpr size_t kUsualHeaderReach = 3 * 4096;
 
 struct BatchHeader {
   uint64_t sequence = 0;  // 1, 2, 3, ... over the whole life of the log

@@ -803,12 +803,21 @@ TEST_F(SegmentFileTest, NoMoreIsReadThanAFileHas) {
 
 // The start of a short file is all of it, and is not read again.
 TEST_F(SegmentFileTest, ALongOneIsReadToItsEnd) {
-  for (const uint64_t size : {uint64_t{100'000}, uint64_t{kSegmentHeaderReach},
-                              uint64_t{kSegmentHeaderReach} + 1, uint64_t{1'000'000}}) {
+  for (const auto& [size, block_bytes, whole] : std::vector<std::tuple<uint64_t, uint32_t, bool>>{
+           {10'000, 512, true},
+           {kUsualHeaderReach, 4'096, true},
+           {kUsualHeaderReach + 1, 4'096, false},
+           {100'000, 512, false},
+           {100'000, 8'192, true},
+           {kSegmentHeaderReach, 65'536, true},
+           {kSegmentHeaderReach + 1, 65'536, false},
+           {1'000'000, 4'096, false},
+           {1'000'000, 65'536, false},
+       }) {
     SegmentHeader header;
     header.owner = TestIdentity();
     header.segment = 77;
-    header.block_bytes = 512;
+    header.block_bytes = block_bytes;
     header.segment_bytes = size;
     const std::string name = SegmentName(77);
     ASSERT_TRUE(disk_.Create(name).ok());
@@ -817,9 +826,11 @@ TEST_F(SegmentFileTest, ALongOneIsReadToItsEnd) {
     Put(name, 0, bytes);
     absl::StatusOr<LoadedSegment> start = LoadSegmentStart(disk_, 77);
     ASSERT_TRUE(start.ok()) << start.status();
-    EXPECT_EQ(start->whole, size <= kSegmentHeaderReach);
+    EXPECT_EQ(start->whole, whole) << size << " " << block_bytes;
+    EXPECT_FALSE(start->bad_header[0] || start->bad_header[1]);
+    EXPECT_GE(start->bytes.size(), std::min(size, header.first_batch() + kNoteBytes));
     EXPECT_TRUE(start->unreadable.empty());
-    for (const uint64_t limit : {uint64_t{50'000}, size, UINT64_MAX}) {
+    for (const uint64_t limit : {uint64_t{9'000}, size, UINT64_MAX}) {
       absl::StatusOr<LoadedSegment> loaded = LoadRest(disk_, *start, limit);
       ASSERT_TRUE(loaded.ok()) << loaded.status();
       EXPECT_EQ(loaded->size, std::min(limit, size));
