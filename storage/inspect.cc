@@ -89,6 +89,7 @@ Fields SnapshotFields(const SnapshotInfo& info) {
 }
 
 std::string NoteText(const Note& note) {
+  if (note.sequence == 0) return "no batch that is known";
   std::string text = absl::StrCat("batch ", note.sequence, " behind ", note.keep_through);
   for (const TermRun& run : note.runs) {
     absl::StrAppend(&text, ", ", run.count, " of term ", run.term);

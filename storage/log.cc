@@ -617,7 +617,7 @@ absl::Status Log::Settle(const raft::Entries& entries,
     // The snapshot covers what is in front, and goes on behind it.
     beginning.base_index = cut = snapshot_index;
     beginning.base_term = snapshot_term;
-    beginning.before = {beginning.first_sequence - 1, snapshot_index, {}};
+    beginning.before = {0, snapshot_index, {}};
     terms_.Reset(snapshot_index, snapshot_term);
   } else {
     all = DeepCopy(plan_->entries.data(), plan_->entries.data() + plan_->entries.size());

@@ -208,7 +208,7 @@ class Log {
     raft::Index base_index = 0;
     raft::Term base_term = 0;
     uint64_t first_sequence = 1;
-    Note before;  // of the last batch in front
+    Note before;  // of the last batch in front, if it is known
     std::optional<raft::Suspicion> suspicion;
   };
   // A job as the log sees it.

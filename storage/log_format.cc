@@ -429,7 +429,9 @@ SegmentReader::Step SegmentReader::Next() {
     return Step::kBatch;
   }
   const uint64_t dirty = Dirty(offset_, size_);
-  const bool foot = front && front->sequence + 1 == next_sequence_;
+  // A segment without a batch that seals what cannot be read begins with a note about nothing.
+  const bool foot =
+      front && (front->sequence + 1 == next_sequence_ || (first && front->sequence == 0));
   if (dirty == 0 || (foot && dirty <= kNoteBytes)) {
     has_foot_ = foot || first;
     return Step::kEnd;

@@ -103,7 +103,7 @@ struct TermRun {
 
 // Which entries a batch held: what is left of it when it cannot be read itself.
 struct Note {
-  uint64_t sequence = 0;
+  uint64_t sequence = 0;  // 0: there is no batch in front, or nothing is known of it
   raft::Index keep_through = 0;
   std::vector<TermRun> runs;  // at most kMaxTermRuns
 

@@ -125,8 +125,7 @@ void LogReplay::Enter(const SegmentHeader& header, uint64_t lost) {
   commit_ = std::max(commit_, header.commit);
   durable_ = header.durable_sequence();
   inherited_ = header.suspicion;
-  MoveTo(header.segment, header.first_batch(), header.first_sequence,
-         {header.first_sequence - 1, header.base_index, {}});
+  MoveTo(header.segment, header.first_batch(), header.first_sequence, {0, header.base_index, {}});
 }
 
 void LogReplay::Add(const LoadedSegment& segment, uint64_t lost, bool newest, uint64_t end,
@@ -161,7 +160,7 @@ void LogReplay::ReadGap(const SegmentReader& reader, bool newest) {
     return;
   }
   lost_bytes_ += reader.offset() - reader.begin();
-  Note note{reader.next_sequence() - 1, last_index_, {}};
+  Note note{0, last_index_, {}};
   if (reader.lost()) {
     note = *reader.lost();
     // The ids of the last lost batch are known.
@@ -337,7 +336,7 @@ void LogReplay::ChooseSeal(uint64_t durable, Result* result) const {
     // The log goes on behind the snapshot; what the seal leaves out is covered by it.
     seal.base_index = snapshot_index_;
     seal.base_term = snapshot_term_;
-    seal.note = {seal.sequence - 1, snapshot_index_, {}};
+    seal.note = {0, snapshot_index_, {}};
   }
   result->cut = std::max(result->cut, std::min(snapshot_index_, seal.base_index));
 }

@@ -49,7 +49,7 @@ class LogReplay {
     uint64_t sequence = 1;  // of the batch that begins here
     raft::Index base_index = 0;
     raft::Term base_term = 0;  // 0: not known
-    Note note;                 // of the batch in front
+    Note note;                 // of the batch in front, if it is known
   };
   // A batch, or bytes that cannot be told apart.
   struct Piece {

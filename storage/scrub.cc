@@ -236,7 +236,7 @@ absl::StatusOr<std::optional<Note>> Scrubber::NoteBehind(const Target& target,
   };
   absl::StatusOr<std::optional<Note>> note = read(segment.id, segment.end);
   if (note.ok() && *note) return note;
-  // Segments without a batch begin with the same note.
+  // Segments without a batch begin with the same note, and may know nothing of it.
   for (const LiveSegment& later : target.segments) {
     if (later.id <= segment.id) continue;
     const uint64_t begin = 2 * uint64_t{later.block_bytes};

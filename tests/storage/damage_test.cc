@@ -841,6 +841,51 @@ TEST_F(SegmentFileTest, ALongOneIsReadToItsEnd) {
   }
 }
 
+// Lost together: the last batch of a segment, and all that is behind the next header, the note
+// about it included. The new segment seals the log in between, and knows no more of that batch.
+TEST_F(SegmentFileTest, ABatchIsLostAndTheNoteAboutIt) {
+  Start(2);
+  const auto add = [this](raft::Term term) {
+    Append(term, 1, std::string(600, 'm'), storage_->last_index());
+  };
+  while (Names("log-").size() < 3) add(1);
+  while (Names("log-").size() < 6) add(2);
+  const raft::Index last = storage_->last_index();
+  Kill();
+  names_ = Names("log-");
+
+  const std::string bytes = FileBytes(names_[1]);
+  const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(bytes, 2);
+  const absl::StatusOr<SegmentHeader> next = DecodeSegmentHeader(FileBytes(names_[2]), 3);
+  const absl::StatusOr<SegmentHeader> behind = DecodeSegmentHeader(FileBytes(names_[4]), 5);
+  ASSERT_TRUE(header.ok() && next.ok() && behind.ok());
+  SegmentReader reader(bytes, *header, next->previous_end);
+  uint64_t begin = 0;
+  while (reader.Next() == SegmentReader::Step::kBatch) begin = reader.begin();
+  Garble(names_[1], begin, next->previous_end - begin);
+  Garble(names_[2], next->first_batch(), FileBytes(names_[2]).size() - next->first_batch());
+  ASSERT_TRUE(disk_.Remove(names_[3]).ok());
+
+  Open();
+  ASSERT_TRUE(recovered_.damage);
+  const raft::Index first_bad = recovered_.damage->bad.front().index;
+  EXPECT_EQ(first_bad, next->base_index);
+  EXPECT_EQ(recovered_.damage->bad.back().index, behind->base_index);
+  raft::Entries entries = Entries(1, first_bad, 2);
+  for (const raft::Entry& entry : Entries(2, first_bad + 2, recovered_.damage->bad.size() - 2)) {
+    entries.push_back(entry);
+  }
+  for (const raft::Entry& entry : recovered_.damage->intact) entries.push_back(entry);
+  Settle(entries);
+  for (int i = 0; i < 2; ++i) {
+    Crash();
+    Open();
+    EXPECT_EQ(Holes(), "-");
+    EXPECT_EQ(Suspected(), "-");
+    EXPECT_EQ(recovered_.entries.size(), last);
+  }
+}
+
 // What could not be read of a start is tried once more: devices change their minds.
 TEST_F(SegmentFileTest, AStartThatCouldNotBeReadIsNotTheWholeFile) {
   Fill();

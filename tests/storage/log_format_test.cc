@@ -173,6 +173,31 @@ TEST(LogFormatTest, BothBlocksOfABatchAndItsNameAreAGap) {
   EXPECT_EQ(reader.Next(), Step::kEnd);
 }
 
+// A segment without a batch, behind one of which nothing is known.
+TEST(LogFormatTest, ANoteAboutNothingIsAFootAtTheBeginning) {
+  const SegmentHeader header = TestHeader();
+  for (const uint64_t batches : {uint64_t{0}, uint64_t{1}}) {
+    std::string bytes = EncodeSegmentHeader(header);
+    const raft::Entries entries = {MakeEntry(3, 21, "abc")};
+    if (batches == 1) {
+      AppendBatch(bytes, header.seed(), bytes.size(), 512, {0, 20, {}}, {10, 9, 20, 2, 7, 0, 0},
+                  &entries[0], &entries[0] + 1);
+    }
+    AppendFoot(bytes, header.seed(), bytes.size(), 512, {0, 20, {}});
+    bytes.resize(8192, '\0');
+    SegmentReader reader(bytes, header, bytes.size());
+    if (batches == 0) {
+      EXPECT_EQ(reader.Next(), Step::kEnd);
+      EXPECT_TRUE(reader.has_foot());
+    } else {
+      ASSERT_EQ(reader.Next(), Step::kBatch);
+      EXPECT_FALSE(reader.hurt() || reader.note_lost());
+      // Behind a batch it is none: that batch is known.
+      EXPECT_EQ(reader.Next(), Step::kGap);
+    }
+  }
+}
+
 TEST(LogFormatTest, ABatchWithoutAFootIsTheEnd) {
   std::string bytes = TestSegment();
   bytes.replace(kFirst + 1024, 512, 512, '\0');
