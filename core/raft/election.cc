@@ -25,7 +25,11 @@ void Raft::TickElection() {
   // With a disk slower than the election timeout, each new campaign would throw away the vote that
   // is just being written.
   if (OwnVotePending()) return;
-  if (election_elapsed_ < election_timeout_ + election_delay_ || !Promotable()) return;
+  if (election_elapsed_ < election_timeout_ + election_delay_) return;
+  // What its disk has lost a node asks the others for if it knows no leader (RegainLostEnd). One
+  // that is gone must not keep it waiting.
+  if (suspicion_) leader_ = kNoNode;
+  if (!Promotable()) return;
   election_elapsed_ = 0;
   StartCampaign(UsualCampaign());
 }

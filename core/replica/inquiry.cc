@@ -65,16 +65,19 @@ wire::LogExtent ExtentOf(const Holdings& holdings) {
   return extent;
 }
 
-void AnswerWithEnd(const raft::Log& log, const wire::EntryQuery& query, uint64_t max_bytes,
+void AnswerWithEnd(const Holdings& holdings, const wire::EntryQuery& query, uint64_t max_bytes,
                    wire::EntryAnswer* answer) {
-  if (!log.Has(query.next_index - 1, query.prev_term) ||
-      !log.Has(query.through_index, query.through_term)) {
-    return;
-  }
+  const raft::Log& log = holdings.log;
+  if (!log.Has(query.next_index - 1, query.prev_term)) return;
+  // Of a log with the same last entry everything, of another one what every log has that counts.
+  const raft::Index through = log.Has(query.through_index, query.through_term)
+                                  ? query.through_index
+                                  : std::min({query.through_index, holdings.commit, log.last()});
   uint64_t bytes = 0;
   for (raft::Index next = query.next_index;
-       next <= query.through_index && answer->verdicts.size() < wire::kMaxWantedEntries; ++next) {
+       next <= through && answer->verdicts.size() < wire::kMaxWantedEntries; ++next) {
     const raft::Entry& entry = log.At(next);
+    if (entry.term > query.through_term) break;
     bytes += raft::EntryBytes(entry);
     if (bytes > max_bytes && !answer->entries.empty()) break;
     answer->entries.push_back(entry);
@@ -88,7 +91,7 @@ wire::EntryAnswer AnswerQuery(const Holdings& holdings, const wire::EntryQuery& 
                               uint64_t max_bytes) {
   wire::EntryAnswer answer{query.round, ExtentOf(holdings), {}, {}};
   if (query.next_index != 0) {
-    AnswerWithEnd(holdings.log, query, max_bytes, &answer);
+    AnswerWithEnd(holdings, query, max_bytes, &answer);
     return answer;
   }
   uint64_t bytes = 0;

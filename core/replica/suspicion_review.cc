@@ -61,9 +61,14 @@ std::optional<raft::NodeId> SuspicionReview::NextToAskForEnd() {
   const bool lacks_it = last_ < suspicion_.index && last_term_ <= suspicion_.term;
   if (!lacks_it || asked_round_ == round_) return std::nullopt;
   std::vector<raft::NodeId> keepers;
+  std::vector<raft::NodeId> ahead;
   for (const auto& [peer, extent] : extents_) {
+    if (extent.base > last_) continue;  // it has a snapshot in place of what comes next
     if (raft::UpToDate(extent.last_index, extent.last_term, suspicion_)) keepers.push_back(peer);
+    if (extent.commit > last_) ahead.push_back(peer);
   }
+  // Nobody who has all of it can send it: what is committed tells who the members are, at least.
+  if (keepers.empty()) keepers = std::move(ahead);
   if (keepers.empty()) return std::nullopt;
   asked_round_ = round_;
   asked_ = keepers[round_ % keepers.size()];

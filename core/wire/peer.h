@@ -168,7 +168,8 @@ struct EntryQuery {
   uint64_t round = 0;               // the answer repeats it
   std::vector<WantedEntry> wanted;  // ascending; may be empty: only the extent is asked for
   // Instead of `wanted`, the lost end of a log: the entries from `next_index` to `through_index`,
-  // of a log that has the one in front of them and the last of them with these terms. All 0: none.
+  // of a log that has the one in front of them and the last of them with these terms; or, of one
+  // that has not the last of them, those that it knows to be committed. All 0: none.
   raft::Index next_index = 0;
   raft::Term prev_term = 0;  // 0 exactly if `next_index` is at most 1
   raft::Index through_index = 0;

@@ -140,6 +140,22 @@ TEST(Suspicion, EndsWithWhatAMemberHasWhenNobodyLeads) {
   EXPECT_EQ(node->RegainLostEnd(Commands(8, {2})), Outcome::kIgnored) << "nothing is lost";
 }
 
+// It led, and is gone, or was removed. Nobody who campaigns can take its place.
+TEST(Suspicion, ALeaderThatIsGoneIsNotWaitedFor) {
+  Solo node(Shortened({1, 1, 1}, kLostTo7));
+  node.Hear(2, 2, Heartbeat{});
+  EXPECT_EQ(node->leader(), 2u);
+  EXPECT_EQ(node->RegainLostEnd(Commands(4, {1, 2, 2})), Outcome::kIgnored) << "somebody leads";
+  node.Ticks(2);
+  EXPECT_EQ(node->leader(), 2u);
+  node.Ticks(100);
+  EXPECT_EQ(node->leader(), kNoNode);
+  EXPECT_EQ(node->role(), RoleName::kFollower);
+  EXPECT_EQ(node->RegainLostEnd(Commands(4, {1, 2, 2})), Outcome::kOk);
+  node.Hear(2, 2, Heartbeat{});
+  EXPECT_EQ(node->leader(), 2u);
+}
+
 TEST(Suspicion, NothingElseIsTakenWithoutALeader) {
   Solo node(Shortened({1, 1, 1}, kLostTo7));
   EXPECT_EQ(node->RegainLostEnd({}), Outcome::kIgnored);

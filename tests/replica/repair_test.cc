@@ -366,6 +366,20 @@ TEST(InquiryTest, TheEndOfALogIsThatOfOneWithWhatWasLost) {
   EXPECT_EQ(terms(1, 0, 5, 3), "") << "compacted";
   EXPECT_EQ(terms(2, 1, 5, 3, 1), "1") << "one always has room";
 
+  // Of another log, what is committed: every log that counts has that.
+  const auto committed = [&](raft::Index commit, raft::Index next, raft::Term prev_term,
+                             raft::Index through, raft::Term through_term) {
+    const wire::EntryQuery query{7, {}, next, prev_term, through, through_term};
+    return AnswerQuery({disk.log, commit, nullptr, {}}, query, 1 << 20).entries.size();
+  };
+  EXPECT_EQ(committed(4, 2, 1, 9, 3), 3u);
+  EXPECT_EQ(committed(4, 2, 1, 3, 3), 2u) << "no more than was lost";
+  EXPECT_EQ(committed(4, 2, 1, 5, 3), 4u) << "this log has all of it";
+  EXPECT_EQ(committed(5, 2, 1, 9, 2), 3u) << "nothing of a later term";
+  EXPECT_EQ(committed(9, 2, 1, 9, 3), 4u) << "known to be committed, and not here";
+  EXPECT_EQ(committed(4, 4, 1, 9, 3), 0u) << "another log";
+  EXPECT_EQ(committed(3, 4, 2, 9, 3), 0u) << "nothing new";
+
   const std::vector<std::string> many(2000, "1");
   const Disk longer(many);
   EXPECT_EQ(

@@ -36,6 +36,13 @@ class Case {
     review_.OnAnswer(from, answer);
     return *this;
   }
+  Case& Hear(raft::NodeId from, const wire::LogExtent& extent) {
+    wire::EntryAnswer answer;
+    answer.round = review_.round();
+    answer.extent = extent;
+    review_.OnAnswer(from, answer);
+    return *this;
+  }
   // From whoever leads `leads`.
   Case& HearLeader(raft::NodeId from, raft::Index last, raft::Term leads, uint64_t round) {
     wire::EntryAnswer answer;
@@ -205,6 +212,24 @@ TEST(SuspicionReviewTest, ThereIsATickForAnswers) {
     EXPECT_GE(asked, 3) << patience;
     EXPECT_GE(looked, 6) << patience;
   }
+}
+
+// Who has all of it may have only a snapshot of the beginning; then another one is asked for what
+// is committed. That may tell, for one, that the first is no member any more.
+TEST(SuspicionReviewTest, WhoCannotSendTheNextEntryIsNotAsked) {
+  const auto asked = [](const wire::LogExtent& two, const wire::LogExtent& three) {
+    Case review;
+    review.Tick();
+    review.Tick();
+    return review.Hear(2, two).Hear(3, three).Asked();
+  };
+  const wire::LogExtent all{5, 7, 3, 6, {}}, all_compacted{6, 7, 3, 6, {}};
+  const wire::LogExtent some{1, 6, 3, 6, {}}, nothing_new{1, 6, 3, 5, {}};
+  EXPECT_EQ(asked(nothing_new, all), 3u);
+  EXPECT_EQ(asked(nothing_new, all_compacted), 0u);
+  EXPECT_EQ(asked(some, all), 3u) << "all is better";
+  EXPECT_EQ(asked(some, all_compacted), 2u);
+  EXPECT_EQ(asked(all_compacted, all_compacted), 0u);
 }
 
 }  // namespace
