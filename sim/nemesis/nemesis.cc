@@ -717,6 +717,9 @@ std::unique_ptr<FaultAtlas> Nemesis::AtlasFor(raft::NodeId node) {
   };
   for (const raft::NodeId voter : conf.voters) {
     if (voter != node && Misled(voter)) return nullptr;
+    // It may be gone at any moment. That the others can do without it was judged with the disks
+    // that there were when this was asked.
+    if (voter != node && leaving_.contains(voter)) return nullptr;
   }
   FaultAtlas::Disks voters;
   for (const raft::NodeId voter : conf.voters) voters[voter] = disk_of(voter);
@@ -1051,11 +1054,14 @@ void Nemesis::Ask(const FaultCommand& command) {
   // Nobody takes members away where one is missing already.
   if (command.fault == Fault::kMembership && Replacing()) return;
   const std::vector<std::string>& words = command.words;
+  std::vector<raft::NodeId> leaving;
   for (size_t i = 0; i + 1 < words.size(); ++i) {
     raft::NodeId removed = raft::kNoNode;
     if (command.fault != Fault::kMembership || words[i] != "REMOVE") continue;
     if (!absl::SimpleAtoi(words[i + 1], &removed)) continue;
     if (!IsLastVoter(removed) && !CanDoWithout(removed)) return;
+    leaving_.insert(removed);
+    leaving.push_back(removed);
   }
   if (words[0] == "JOINT") return AskForJoint(command);
   const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
@@ -1066,8 +1072,12 @@ void Nemesis::Ask(const FaultCommand& command) {
                cluster_->retired(added))) {
     return;
   }
-  AskOf(command.nodes[0], words, [this, command](bool ok, bool in_doubt) {
+  AskOf(command.nodes[0], words, [this, command, leaving](bool ok, bool in_doubt) {
     if (ok) Count(command.fault);
+    // A refusal is final, and who was removed has left.
+    for (const raft::NodeId node : leaving) {
+      if (!in_doubt) leaving_.erase(node);
+    }
     if (in_doubt && command.fault == Fault::kMembership) change_in_doubt_ = true;
     if (ok && command.words.size() == 3 && command.words[1] == "PROMOTE") {
       HandOverTo(command.words[2]);

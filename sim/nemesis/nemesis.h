@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -383,7 +384,8 @@ class Nemesis {
   std::vector<CuedFault> record_;
   // A change of the members was asked for, and the operator does not know what became of it.
   bool change_in_doubt_ = false;
-  uint64_t forwarded_ = 0;  // joint changes
+  std::set<raft::NodeId> leaving_;  // asked to be removed, and not refused
+  uint64_t forwarded_ = 0;          // joint changes
   bool stopped_ = false;
   bool healed_ = false;
   std::map<raft::NodeId, Wiped> wiped_;

@@ -127,9 +127,18 @@ Readable Readable::Of(const storage::Recovered& found, const SimDisk& disk,
   readable.first_bad = found.damage->bad.front().index;
   const auto durable = storage::Storage::Explain(*disk.DurableImage(), options);
   if (!durable.ok()) return readable;
+  bool all_durable = true;
   for (const raft::Entries* entries : {&found.entries, &found.damage->intact}) {
-    std::copy_if(entries->begin(), entries->end(), std::back_inserter(readable.entries),
-                 [&durable](const raft::Entry& entry) { return Has(*durable, entry); });
+    for (const raft::Entry& entry : *entries) {
+      const bool has = Has(*durable, entry);
+      all_durable = all_durable && has;
+      if (has) readable.entries.push_back(entry);
+    }
+  }
+  // Of a write that is not durable something may be left, and not enough to tell what it replaced.
+  if (!all_durable) {
+    std::erase_if(readable.entries,
+                  [&durable](const raft::Entry& entry) { return entry.index > durable->commit; });
   }
   return readable;
 }

@@ -131,6 +131,7 @@ void DiskModel::SwitchDone() {
   is_.snapshot = std::max(is_.snapshot, switch_->index);
   if (watched_) watched_->snapshots.insert(is_.snapshot);
   switch_.reset();
+  EndSuspicion();
 }
 
 std::string DiskModel::CompareLog(const raft::Recovered& found,
@@ -234,7 +235,8 @@ void DiskModel::EndSuspicion() {
   });
   if (!is_.suspicion) return;
   const raft::Term last_term = TermAt(last()).value_or(0);
-  if (!raft::Redeems(is_.base, last(), last_term, *is_.suspicion)) return;
+  // A snapshot of its own, too: the log may be compacted up to there now.
+  if (!raft::Redeems(is_.snapshot, last(), last_term, *is_.suspicion)) return;
   is_.suspicion.reset();
   is_.lost.clear();
 }
@@ -335,8 +337,12 @@ void DiskModel::ForgetVotes() {
 
 // A repair that takes a snapshot of a peer takes its term first. The node may die before the
 // snapshot is there (a sync of the term that fails is enough), and has promised nothing by it.
+// What it had then may be what a lie has brought back.
 bool DiskModel::Raised(const raft::HardState& hard) const {
-  return damaged_from_ && hard.term > is_.hard.term && hard.vote == raft::kNoNode;
+  if (!damaged_from_ || hard.vote != raft::kNoNode) return false;
+  const auto from = [&hard](const raft::HardState& other) { return hard.term > other.term; };
+  return from(is_.hard) ||
+         (lie_ != Lie::kNone && std::any_of(watched_->hard.begin(), watched_->hard.end(), from));
 }
 
 bool DiskModel::WasReplaced(raft::Index index, const Slot& slot) const {
@@ -507,10 +513,12 @@ std::string DiskModel::Recover(const raft::Recovered& found) {
     }
   }
 
-  // The write that was under way has replaced it, as far as it has got.
+  // The write that was under way has replaced it, or cut it, as far as it has got.
+  const bool cut = job_ && job_->log && !job_->snapshot;
   for (raft::Index i = std::max(is_.base, found.snapshot.index) + 1; founded_ && i <= last(); ++i) {
     const size_t at = i - found.snapshot.index - 1;
-    if (at < slots.size() && slots[at] != *is_.Find(i)) replaced_[i].push_back(*is_.Find(i));
+    const bool gone = at < slots.size() ? slots[at] != *is_.Find(i) : cut && i > job_->keep;
+    if (gone) replaced_[i].push_back(*is_.Find(i));
   }
 
   founded_ = true;

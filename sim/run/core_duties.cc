@@ -68,14 +68,14 @@ bool CoreDuties::Wait(const std::string& what, const std::function<bool()>& goal
 }
 
 bool CoreDuties::Ask(const std::string& what, const std::function<Words()>& words,
-                     const std::function<bool()>& goal) {
+                     const std::function<bool()>& goal, uint64_t messages) {
   struct Asking {  // an answer may come when the goal is reached already
     bool ok = false;
     Time next = 0;
   };
   const auto asking = std::make_shared<Asking>();
   last_answer_ = "nobody";
-  return Wait(what, [&] {
+  const auto ask_again = [&] {
     if (goal ? goal() : asking->ok) return true;
     if (operator_.busy() || cluster_->scheduler().now() < asking->next) return false;
     const raft::NodeId node = core_[asked_++ % core_.size()];
@@ -85,7 +85,8 @@ bool CoreDuties::Ask(const std::string& what, const std::function<Words()>& word
       last_answer_ = absl::StrCat("node ", node, ": ", done ? "done" : text);
     });
     return false;
-  });
+  };
+  return Wait(what, ask_again, messages);
 }
 
 bool CoreDuties::TakeIn() {
@@ -131,6 +132,16 @@ bool CoreDuties::HandOver() {
   Process* leader = nullptr;
   if (!Wait("a leader to hand over", [&] { return (leader = Leader()) != nullptr; })) return false;
   const std::vector<raft::NodeId>& voters = omniscience_->newest_conf().voters;
+  // Who leads has committed something, and may need a voter for it that was just let in, and that
+  // clients were faster than.
+  uint64_t messages = 0;
+  const raft::Index last = leader->replica()->raft().log().last();
+  for (const raft::NodeId node : voters) {
+    const Process* process = cluster_->Find(node);
+    if (process == nullptr || process->state() != Process::State::kUp) continue;
+    const raft::Index has = process->replica()->raft().log().last();
+    messages = std::max(messages, last - std::min(last, has));
+  }
   const auto to = std::find_if(core_.begin(), core_.end(), [&](raft::NodeId node) {
     return node != leader->id() && std::find(voters.begin(), voters.end(), node) != voters.end();
   });
@@ -143,7 +154,8 @@ bool CoreDuties::HandOver() {
       [this, to] {
         const Process* now = Leader();
         return now != nullptr && now->id() == *to;
-      });
+      },
+      messages);
 }
 
 std::string CoreDuties::WhereEverybodyIs() const {

@@ -49,7 +49,7 @@ class CoreDuties {
   // Asks one node after the other, in the words, until the answer is OK; or, with a goal, until
   // that is reached.
   bool Ask(const std::string& what, const std::function<Words()>& words,
-           const std::function<bool()>& goal = nullptr);
+           const std::function<bool()>& goal = nullptr, uint64_t messages = 0);
   bool TakeIn();
   bool HandOver();
   std::string WhereEverybodyIs() const;

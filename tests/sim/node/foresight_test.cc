@@ -183,6 +183,7 @@ class RepairForesightTest : public ::testing::Test {
         raft::PersistJob job;
         job.writes_log = true;
         job.keep_through = index - 1;
+        job.commit = index - 2;
         job.entries.push_back({1, index, raft::Payload::Copy(std::string(3'000, 'x')), {}});
         EXPECT_TRUE(storage->Persist(job).ok());
       }
@@ -270,9 +271,13 @@ TEST_F(RepairForesightTest, WhatIsNotSyncedIsNotReadable) {
   ASSERT_TRUE(file->Sync().ok());
   const auto found = *storage::Storage::Explain(*disk, options_);
   ASSERT_TRUE(found.damage.has_value());
-  const size_t readable = Readable::Of(found, *disk, options_).entries.size();
-  EXPECT_GT(readable, 0u);
-  EXPECT_LT(readable, readable_.entries.size());
+  const Readable readable = Readable::Of(found, *disk, options_);
+  EXPECT_FALSE(readable.entries.empty());
+  EXPECT_LT(readable.entries.size(), readable_.entries.size());
+  // What the lost write replaced nobody knows, unless it was committed.
+  const auto durable = *storage::Storage::Explain(*disk->DurableImage(), options_);
+  EXPECT_EQ(readable.entries.back().index, durable.commit);
+  EXPECT_EQ(durable.commit, readable.first_bad - 1);
 }
 
 }  // namespace

@@ -257,6 +257,25 @@ TEST_F(DiskModelTest, WhatIsLeftOfASuspicionMayBeMadeUpForAlready) {
   EXPECT_EQ(model_.suspicion(), std::nullopt);
 }
 
+// So did seed 11134131 once: what came back is of an earlier term, and goes further.
+TEST_F(DiskModelTest, ASnapshotOfItsOwnEndsASuspicion) {
+  raft::Recovered found = Found({2, 3}, 1, {2});
+  found.suspicion = raft::Suspicion{4, 3, {}};
+  ASSERT_EQ(model_.Recover(found), "");
+  model_.PersistHandedOut(Write(/*keep=*/2, {2, 2, 2}));
+  model_.PersistDone();
+  raft::SnapshotMeta meta;
+  meta.index = 3;
+  model_.SwitchHandedOut(meta);
+  model_.SwitchDone();
+  EXPECT_EQ(model_.suspicion(), found.suspicion);
+  meta.index = 4;
+  model_.SwitchHandedOut(meta);
+  EXPECT_EQ(model_.suspicion(), found.suspicion);
+  model_.SwitchDone();
+  EXPECT_EQ(model_.suspicion(), std::nullopt);
+}
+
 TEST_F(DiskModelTest, ARepairMayGiveUpWhatWasNotKnownToBeCommitted) {
   model_.Damage(/*commit=*/2);
   EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {})), "") << "entry 2 was committed";
@@ -434,6 +453,21 @@ TEST_F(LyingDiskTest, WhatARepairGivesUpAndWhatALieHasTakenAreTwoThings) {
             (std::map<raft::Index, raft::Term>{{4, 4}, {5, 4}, {6, 4}}));
 }
 
+// An older term is back, and the repair has raised it to one in which the node had voted. Whether
+// that vote may be forgotten is for others to say.
+TEST_F(LyingDiskTest, ARepairRaisesTheTermThatIsBack) {
+  raft::Recovered found = Found({4, 0}, 9, {});
+  found.snapshot.term = 4;
+  model_.Damage(/*commit=*/2);
+  EXPECT_NE(DiskModel(model_).Recover(found), "") << "nothing was lied about";
+  model_.Lied();
+  EXPECT_EQ(DiskModel(model_).Recover(found), "");
+  found.hard_state = {2, 0};
+  EXPECT_NE(DiskModel(model_).Recover(found), "") << "no later than any that was there";
+  found.hard_state = {4, 2};
+  EXPECT_NE(DiskModel(model_).Recover(found), "") << "and nobody's vote";
+}
+
 // The recovery has cut it away for what was lost behind it, and that cut is lost in its turn.
 TEST_F(LyingDiskTest, WhatASuspicionCoversMayBeThereAgain) {
   model_.Lied();
@@ -575,6 +609,18 @@ TEST_F(DiskModelTest, WhatAWriteUnderWayHasReplacedIsFoundByWhoMisreadsIt) {
   found.suspicion = raft::Suspicion{3, 4, {}};
   EXPECT_NE(DiskModel(model_).Recover(found), "") << "never there";
   found.entries.back() = MakeEntry(3, 2);
+  EXPECT_EQ(model_.Recover(found), "");
+}
+
+// So did seed 11096805 once: that write cut it, and had nothing in its place.
+TEST_F(DiskModelTest, WhatAWriteUnderWayHasCutIsFoundByWhoMisreadsIt) {
+  model_.PersistHandedOut(Write(/*keep=*/2, {4}));
+  ASSERT_EQ(model_.Recover(Found({2, 3}, 1, {2, 4})), "") << "all of it, and nobody was told";
+  model_.Misread();
+  raft::Recovered found = Found({2, 3}, 1, {2, 2, 1});
+  found.suspicion = raft::Suspicion{4, 4, {}};
+  EXPECT_NE(DiskModel(model_).Recover(found), "") << "never there";
+  found.entries.back() = MakeEntry(4, 2);
   EXPECT_EQ(model_.Recover(found), "");
 }
 
