@@ -888,14 +888,23 @@ TEST_F(SegmentFileTest, ABatchIsLostAndTheNoteAboutIt) {
 
 // What could not be read of a start is tried once more: devices change their minds.
 TEST_F(SegmentFileTest, AStartThatCouldNotBeReadIsNotTheWholeFile) {
-  Fill();
-  const std::string bytes = FileBytes(names_[1]);
-  ASSERT_TRUE(disk_.Inject(sim::ReadError{{names_[1], 2 * kBlock, 1}}));
-  absl::StatusOr<LoadedSegment> start = LoadSegmentStart(disk_, 2);
+  SegmentHeader header;
+  header.owner = TestIdentity();
+  header.segment = 77;
+  header.block_bytes = 512;
+  header.segment_bytes = 10'000;
+  const std::string name = SegmentName(77);
+  ASSERT_TRUE(disk_.Create(name).ok());
+  std::string bytes = EncodeSegmentHeader(header);
+  bytes.resize(10'000, 'x');
+  Put(name, 0, bytes);
+  ASSERT_TRUE(disk_.Inject(sim::ReadError{{name, 5'000, 1}}));
+  absl::StatusOr<LoadedSegment> start = LoadSegmentStart(disk_, 77);
   ASSERT_TRUE(start.ok()) << start.status();
+  EXPECT_EQ(start->bytes.size(), 10'000u);
   EXPECT_EQ(start->unreadable.size(), 1u);
   EXPECT_FALSE(start->whole);
-  Put(names_[1], 0, bytes);
+  Put(name, 0, bytes);
   absl::StatusOr<LoadedSegment> loaded = LoadRest(disk_, *std::move(start), UINT64_MAX);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_TRUE(loaded->unreadable.empty());
