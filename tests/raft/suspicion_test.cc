@@ -156,9 +156,9 @@ TEST(Suspicion, ALeaderThatIsGoneIsNotWaitedFor) {
   EXPECT_EQ(node->leader(), 2u);
 
   // Who has lost nothing and may not campaign goes on forwarding to it.
-  Recovered whole = Shortened({1, 1, 1}, kLostTo7);
+  MemoryDisk whole = Shortened({1, 1, 1}, kLostTo7);
   whole.suspicion.reset();
-  whole.snapshot.conf = Conf({2, 3}, {}, {1});
+  whole.snapshot.meta.conf = Conf({2, 3}, {}, {1});
   Solo learner(whole);
   learner.Hear(2, 2, Heartbeat{});
   learner.Ticks(100);
