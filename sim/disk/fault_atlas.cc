@@ -361,8 +361,8 @@ raft::Index FaultAtlas::LastChange(raft::NodeId node) const {
   return found->changes.empty() ? 0 : *found->changes.rbegin();
 }
 
-raft::Index FaultAtlas::FirstLost(raft::NodeId node) const {
-  const Found found = SurveyMember(node);
+raft::Index FaultAtlas::FirstLost(const SimDisk& disk) const {
+  const Found found = Survey(disk);
   raft::Index lost = found->snapshot + 1;
   while (found->intact.contains(lost)) ++lost;
   return lost;

@@ -151,8 +151,8 @@ class FaultAtlas {
   absl::Status IsWhole(raft::NodeId node) const;
   // Of the last change of the configuration that is on the member's disk; 0 if there is none.
   raft::Index LastChange(raft::NodeId node) const;
-  // The first entry behind the member's snapshot that cannot be read, or is not there.
-  raft::Index FirstLost(raft::NodeId node) const;
+  // The first entry behind the snapshot on that disk that cannot be read, or is not there.
+  raft::Index FirstLost(const SimDisk& disk) const;
   // Up to where the member knows, when it has lost its power, that entries are committed.
   raft::Index KnownCommitted(raft::NodeId node) const;
   // Whether the log of `candidate` is good enough for the vote of `voter`, and it would ask for it.

@@ -15,6 +15,7 @@
 #include "sim/disk/disk_fault.h"
 #include "sim/disk/fault_atlas.h"
 #include "sim/node/foresight.h"
+#include "storage/log.h"
 
 namespace raftkv::sim {
 namespace {
@@ -824,7 +825,10 @@ void Nemesis::LieAboutWrites(Fault fault, raft::NodeId node, Time lasts) {
     const std::string& to = files[random.Below(files.size())];
     const auto opened = disk.Open(to, storage::Disk::Mode::kRead);
     const uint64_t size = opened.ok() ? *(*opened)->Size() : 0;
-    lie = MisdirectedWrite{prefix, after, to, random.Below(size + 1)};
+    const uint64_t offset = random.Below(size + 1);
+    lie = MisdirectedWrite{prefix, after, to, offset};
+    liars_.at(node).on_a_header = storage::ParseSegmentName(to).has_value() &&
+                                  offset < 2 * uint64_t{cluster_->settings().storage.block_bytes};
   }
   Say(absl::StrCat("node ", node, " gets ", Describe(lie)));
   omniscience_->WatchDisk(node);
@@ -847,7 +851,11 @@ bool Nemesis::MayComeOut(raft::NodeId node, SimDisk& kept, SimDisk& left) {
       allowed.ok() ? "comes to light" : absl::StrCat("is there after all: ", allowed.message())));
   if (!allowed.ok()) return false;
   Liar& liar = liars_.at(node);
-  omniscience_->DiskLied(node, /*elsewhere=*/liar.fault == Fault::kMisdirectedWrites);
+  // What is written is mostly zeros. If these cover the log, and what is not zeros covers one copy
+  // of the header, the log ends there as if nobody had ever written to it.
+  std::optional<raft::Index> lost_from;
+  if (liar.on_a_header) lost_from = atlas->FirstLost(left);
+  omniscience_->DiskLied(node, /*elsewhere=*/liar.fault == Fault::kMisdirectedWrites, lost_from);
   Count(liar.fault);
   // A node that runs does not know of the hole, and would go on to write behind it what no recovery
   // will reach. That was not judged, so the process ends here.
@@ -959,7 +967,7 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
   Say(absl::StrCat("node ", node, " is down; ", Describe(old),
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
   if (allowed.ok()) {
-    const raft::Index lost_from = atlas->FirstLost(node);
+    const raft::Index lost_from = atlas->FirstLost(process->disk());
     process->disk().Inject(old);
     Count(liar.fault);
     // Nothing of what was meant for the node that it was may reach the one it is now.
@@ -967,7 +975,7 @@ void Nemesis::BringBack(raft::NodeId node, uint32_t tries) {
     if (liar.fault == Fault::kAmnesia) {
       omniscience_->DiskRolledBack(node);
     } else {
-      omniscience_->DiskLiedAboutLoss(node, lost_from);
+      omniscience_->DiskLied(node, /*elsewhere=*/false, lost_from);
     }
     return give_up();
   }

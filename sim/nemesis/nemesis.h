@@ -285,6 +285,7 @@ class Nemesis {
     Fault fault;
     std::vector<std::string> remembered;  // names of files
     Random random;
+    bool on_a_header = false;  // its write lands on a header of the log
   };
   void Lie(const FaultCommand& command);
   void LieAboutWrites(Fault fault, raft::NodeId node, Time lasts);

@@ -260,13 +260,9 @@ void DiskModel::EndWatch() {
   if (lie_ == Lie::kNone) watched_.reset();
 }
 
-void DiskModel::Lied(bool elsewhere) {
+void DiskModel::Lied(bool elsewhere, std::optional<raft::Index> lost_from) {
   RAFTKV_CHECK(watched_.has_value());
   lie_ = elsewhere ? Lie::kWritesElsewhere : Lie::kWrites;
-}
-
-void DiskModel::LiedAboutLoss(raft::Index lost_from) {
-  Lied();
   lost_from_ = lost_from;
 }
 

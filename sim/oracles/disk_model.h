@@ -62,10 +62,8 @@ class DiskModel {
   // The next recovery may find, of each thing written since Watch, what was there before or
   // between. `elsewhere`: what was written has landed on something else, whenever that was written;
   // behind the end of the log, and if the recovery knows of a loss, it may have been anything.
-  void Lied(bool elsewhere = false);
-  // The same, and what the lie has taken may be the word that entries from there on are lost, which
-  // some fault before it had made unreadable.
-  void LiedAboutLoss(raft::Index lost_from);
+  // `lost_from`: what the lie has taken may be the word that entries from there on are lost.
+  void Lied(bool elsewhere = false, std::optional<raft::Index> lost_from = std::nullopt);
   // Everything is as it was at Watch.
   void RolledBack();
   // The next recovery may take entries for missing, whenever they were written; nothing else.
@@ -173,7 +171,7 @@ class DiskModel {
 
   bool founded_ = false;
   std::optional<raft::Index> damaged_from_;  // since Damage
-  std::optional<raft::Index> lost_from_;     // since LiedAboutLoss
+  std::optional<raft::Index> lost_from_;     // since Lied
   Certain is_;
   std::map<raft::Index, raft::Term> given_up_;
   std::map<raft::Index, raft::Term> newly_given_up_;

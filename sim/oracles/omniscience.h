@@ -72,9 +72,9 @@ class Omniscience final : public Witness {
   void WatchDisk(raft::NodeId node) { NodeOf(node).disk.Watch(); }
   void EndWatch(raft::NodeId node) { NodeOf(node).disk.EndWatch(); }
   bool DiskInDoubt(raft::NodeId node) { return NodeOf(node).disk.InDoubt(); }
-  void DiskLied(raft::NodeId node, bool elsewhere = false) { NodeOf(node).disk.Lied(elsewhere); }
-  void DiskLiedAboutLoss(raft::NodeId node, raft::Index lost_from) {
-    NodeOf(node).disk.LiedAboutLoss(lost_from);
+  void DiskLied(raft::NodeId node, bool elsewhere = false,
+                std::optional<raft::Index> lost_from = std::nullopt) {
+    NodeOf(node).disk.Lied(elsewhere, lost_from);
   }
   void DiskMisread(raft::NodeId node) { NodeOf(node).disk.Misread(); }
   void DiskRolledBack(raft::NodeId node);

@@ -367,8 +367,8 @@ TEST_F(LyingDiskTest, WhatWasWrittenSinceMayBeThereAsItWasAtAnyTime) {
 // older one. So did seed 8124730 once.
 TEST_F(LyingDiskTest, TheWordOfALossMayBeTakenToo) {
   DiskModel of_another = model_;
-  model_.LiedAboutLoss(3);
-  of_another.LiedAboutLoss(4);
+  model_.Lied(/*elsewhere=*/false, /*lost_from=*/3);
+  of_another.Lied(false, 4);
   EXPECT_EQ(of_another.Recover(Found(now_, 1, {2})),
             "entry (3, term 2) was durable before the disk began to lie, and is gone");
   EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, {})), "") << "entry 2 could be read";
@@ -380,6 +380,10 @@ TEST_F(LyingDiskTest, TheWordOfALossMayBeTakenToo) {
 TEST_F(LyingDiskTest, WhatWasWrittenElsewhereMayHaveTakenAnythingBehindTheEnd) {
   DiskModel in_its_place = model_;
   in_its_place.Lied();
+  // One copy of the header is hidden by what was written, and zeros hide the rest (seed 11215616).
+  DiskModel on_a_header = model_;
+  on_a_header.Lied(/*elsewhere=*/true, /*lost_from=*/2);
+  EXPECT_EQ(on_a_header.Recover(Found(now_, 1, {})), "");
   model_.Lied(/*elsewhere=*/true);
   EXPECT_NE(DiskModel(model_).Recover(Found(now_, 1, {})), "") << "nothing is known to be lost";
   raft::Recovered found = Found(now_, 1, {});
