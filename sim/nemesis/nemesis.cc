@@ -1068,9 +1068,9 @@ void Nemesis::Ask(const FaultCommand& command) {
     if (command.fault != Fault::kMembership || words[i] != "REMOVE") continue;
     if (!absl::SimpleAtoi(words[i + 1], &removed)) continue;
     if (!IsLastVoter(removed) && !CanDoWithout(removed)) return;
-    leaving_.insert(removed);
     leaving.push_back(removed);
   }
+  leaving_.insert(leaving.begin(), leaving.end());
   if (words[0] == "JOINT") return AskForJoint(command);
   const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
   if (adds && words[2] == absl::StrCat(cluster_->NextJoiner())) cluster_->StartJoiner();
