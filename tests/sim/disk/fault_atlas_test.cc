@@ -440,12 +440,12 @@ TEST_F(FaultAtlasTest, TheLastChangeOfTheConfigurationIsKnown) {
 
 TEST_F(FaultAtlasTest, TheFirstLostEntryIsKnown) {
   WriteAll(5, {2, 1});
-  EXPECT_EQ(Atlas().FirstLost(2), 6u) << "there is no more";
+  EXPECT_EQ(Atlas().FirstLost(*disks_.at(2)), 6u) << "there is no more";
   Inject(2, BitRot{{Segment(2), 1024, 512}, 20'000});
-  const raft::Index lost = Atlas().FirstLost(2);
+  const raft::Index lost = Atlas().FirstLost(*disks_.at(2));
   EXPECT_GT(lost, 1u);
   EXPECT_LT(lost, 6u);
-  EXPECT_EQ(Atlas().FirstLost(1), 6u);
+  EXPECT_EQ(Atlas().FirstLost(*disks_.at(1)), 6u);
 }
 
 TEST_F(FaultAtlasTest, WhatIsWipedMustBeOnSomebodyElsesDisk) {
