@@ -228,7 +228,6 @@ absl::StatusOr<LoadedSegment> LoadSegmentStart(Disk& disk, uint64_t segment) {
   }
   loaded.header = found->header;
   std::copy(std::begin(found->bad), std::end(found->bad), loaded.bad_header);
-  loaded.size = loaded.bytes.size();
   loaded.whole = loaded.bytes.size() == *size && loaded.unreadable.empty();
   return loaded;
 }

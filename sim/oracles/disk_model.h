@@ -62,7 +62,8 @@ class DiskModel {
   // The next recovery may find, of each thing written since Watch, what was there before or
   // between. `elsewhere`: what was written has landed on something else, whenever that was written;
   // behind the end of the log, and if the recovery knows of a loss, it may have been anything.
-  // `lost_from`: what the lie has taken may be the word that entries from there on are lost.
+  // `lost_from`: entries from there on may be gone without a word. The lie has taken the word that
+  // they are lost, or has made the log look as if it ended there.
   void Lied(bool elsewhere = false, std::optional<raft::Index> lost_from = std::nullopt);
   // Everything is as it was at Watch.
   void RolledBack();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sim/run/run.h"
@@ -63,11 +64,15 @@ std::vector<Break> Breaks() {
   };
 }
 
+RunSettings SettingsOf(absl::string_view scenario) {
+  const absl::StatusOr<Scenario> parsed =
+      ParseScenario("test", absl::StrCat("raftkv scenario 1\nseed 1\n", scenario));
+  EXPECT_TRUE(parsed.ok()) << parsed.status();
+  return parsed->settings;
+}
+
 std::optional<Violation> RunWith(const Break& broken) {
-  const absl::StatusOr<Scenario> scenario = ParseScenario(
-      "breaks", "raftkv scenario 1\nseed 1\nset chaos 8s\nclient 1\nat 1s: c1: INCR n1\n");
-  EXPECT_TRUE(scenario.ok()) << scenario.status();
-  RunSettings settings = scenario->settings;
+  RunSettings settings = SettingsOf("set chaos 8s\nclient 1\nat 1s: c1: INCR n1\n");
   settings.script = [&broken](Cluster& cluster) {
     cluster.scheduler().At(kBreaksAt, Actor::kScript, [&cluster, &broken] {
       const Process* leader = cluster.Leader();
@@ -97,9 +102,7 @@ TEST(OmniscienceTest, NoticesAnInvariantThatBreaksBetweenQuietTurns) {
 
 // Node 2 comes back with a torn end of its log at 1.002 s, and gets it back from the learner.
 TEST(OmniscienceTest, NoticesALossThatIsNotPromisedAnyMore) {
-  const absl::StatusOr<Scenario> scenario = ParseScenario("lost", R"(raftkv scenario 1
-seed 1
-set founders 2
+  const RunSettings lossy = SettingsOf(R"(set founders 2
 set chaos 2s
 client 1
 at 300ms: member 1 KV.MEMBER ADD 3 node-3:7401 node-3:7400 1
@@ -111,9 +114,8 @@ when 3 has 5: power-loss 2 for 200ms
 
 node 2 goes down #1: luck = 12
 )");
-  ASSERT_TRUE(scenario.ok()) << scenario.status();
   const auto run = [&](const std::function<void(const raft::Raft&)>& spoil) {
-    RunSettings settings = scenario->settings;
+    RunSettings settings = lossy;
     settings.script = [&spoil](Cluster& cluster) {
       cluster.scheduler().At(1005 * kMillisecond, Actor::kScript, [&cluster, &spoil] {
         const raft::Raft& raft = cluster.Find(2)->replica()->raft();
@@ -144,9 +146,7 @@ node 2 goes down #1: luck = 12
 // The disk of node 3 lied about entry 5, which 1 and 2 have: two of three. When it starts there are
 // four voters. Two are no majority of them any more, but none is without them.
 TEST(OmniscienceTest, WhatWasOnAMajorityIsStillThereWhenTheMembersAreMore) {
-  const absl::StatusOr<Scenario> scenario = ParseScenario("more", R"(raftkv scenario 1
-seed 1
-set founders 3
+  RunSettings settings = SettingsOf(R"(set founders 3
 set chaos 3s
 client 1
 at 300ms: member 1 KV.MEMBER ADD 4 node-4:7401 node-4:7400 1
@@ -157,8 +157,6 @@ at 800ms: c1: SET k v2
 at 849ms: member 2 KV.MEMBER PROMOTE 4
 at 849500us: cut 1>2 2>1 1>3 3>1 2>3 3>2 for 52ms
 )");
-  ASSERT_TRUE(scenario.ok()) << scenario.status();
-  RunSettings settings = scenario->settings;
   bool seen = false;
   settings.script = [&seen](Cluster& cluster) {
     cluster.scheduler().At(1190 * kMillisecond, Actor::kScript, [&cluster, &seen] {
