@@ -172,7 +172,9 @@ std::string DiskModel::CompareLog(const raft::Recovered& found,
   bool new_tail = may_be_cut && found_last - kept <= job_->slots.size();
   for (raft::Index i = std::max(kept + 1, first); i <= found_last; ++i) {
     const Slot* slot = i <= last() ? is_.Find(i) : FindUnread(i);
-    old_tail = old_tail && slot != nullptr && *slot == found_at(i);
+    // Or what had been there before, if the cut that removed it is lost, too (see above).
+    const bool is_back = i > last() && MayBeGone(i, found) && WereReplaced(i, i, slots, first);
+    old_tail = old_tail && (is_back || (slot != nullptr && *slot == found_at(i)));
     new_tail = new_tail && job_->slots[i - kept - 1] == found_at(i);
   }
   if (old_tail || new_tail) return {};

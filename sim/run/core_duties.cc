@@ -60,6 +60,9 @@ bool CoreDuties::Wait(const std::string& what, const std::function<bool()>& goal
   const Time from = cluster_->scheduler().now();
   waits_for_ = what;
   patience_ = kTimeouts * election_timeout_ + kForDisks + messages * kForMessage;
+  // Who was dialled when nobody answered is not dialled again before that has been given up.
+  const Time dialled_until = began_ + cluster_->settings().links.hello_timeout_us;
+  if (cluster_->settings().streams && from < dialled_until) patience_ += dialled_until - from;
   if (!run_until_(patience_, goal)) return false;
   waits_for_.clear();
   done_.push_back(
@@ -128,34 +131,50 @@ bool CoreDuties::TakeIn() {
       absl::StrCat("a vote for node ", joiner), [promote] { return promote; }, is_voter);
 }
 
-bool CoreDuties::HandOver() {
-  Process* leader = nullptr;
-  if (!Wait("a leader to hand over", [&] { return (leader = Leader()) != nullptr; })) return false;
+// A voter of the core, and one that needs no snapshot for it if there is one: clients that write
+// faster than it gets it may leave it behind for ever. 0: there is nobody.
+raft::NodeId CoreDuties::Successor(const Process& leader) const {
   const std::vector<raft::NodeId>& voters = omniscience_->newest_conf().voters;
+  raft::NodeId successor = 0;
+  for (const raft::NodeId node : core_) {
+    if (node == leader.id() || std::find(voters.begin(), voters.end(), node) == voters.end()) {
+      continue;
+    }
+    if (successor == 0) successor = node;
+    const Process* process = cluster_->Find(node);
+    if (process->state() == Process::State::kUp &&
+        process->replica()->raft().log().last() >= leader.replica()->raft().log().base()) {
+      return node;
+    }
+  }
+  return successor;
+}
+
+bool CoreDuties::HandOver() {
+  const Process* leader = nullptr;
+  if (!Wait("a leader to hand over", [&] { return (leader = Leader()) != nullptr; })) return false;
   // Who leads has committed something, and may need a voter for it that was just let in, and that
   // clients were faster than.
   uint64_t messages = 0;
   const raft::Index last = leader->replica()->raft().log().last();
-  for (const raft::NodeId node : voters) {
+  for (const raft::NodeId node : omniscience_->newest_conf().voters) {
     const Process* process = cluster_->Find(node);
     if (process == nullptr || process->state() != Process::State::kUp) continue;
     const raft::Index has = process->replica()->raft().log().last();
     messages = std::max(messages, last - std::min(last, has));
   }
-  const auto to = std::find_if(core_.begin(), core_.end(), [&](raft::NodeId node) {
-    return node != leader->id() && std::find(voters.begin(), voters.end(), node) != voters.end();
-  });
-  if (to == core_.end()) return true;
-  return Ask(
-      absl::StrCat("node ", *to, " to lead"),
-      [to] {
-        return Words{"KV.TRANSFER", absl::StrCat(*to)};
-      },
-      [this, to] {
-        const Process* now = Leader();
-        return now != nullptr && now->id() == *to;
-      },
-      messages);
+  raft::NodeId to = Successor(*leader);
+  if (to == 0) return true;
+  const auto transfer = [this, &to] {
+    // The first who was asked for may have fallen behind since.
+    if (const Process* now = Leader(); now != nullptr && now->id() != to) to = Successor(*now);
+    return Words{"KV.TRANSFER", absl::StrCat(to)};
+  };
+  const auto leads = [this, &to] {
+    const Process* now = Leader();
+    return now != nullptr && now->id() == to;
+  };
+  return Ask("another node of the core to lead", transfer, leads, messages);
 }
 
 std::string CoreDuties::WhereEverybodyIs() const {

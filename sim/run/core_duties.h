@@ -52,6 +52,7 @@ class CoreDuties {
            const std::function<bool()>& goal = nullptr, uint64_t messages = 0);
   bool TakeIn();
   bool HandOver();
+  raft::NodeId Successor(const Process& leader) const;
   std::string WhereEverybodyIs() const;
 
   std::vector<raft::NodeId> core_;

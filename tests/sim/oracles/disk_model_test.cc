@@ -188,6 +188,31 @@ TEST_F(DiskModelTest, WhatWasReplacedIsLostAfterWhatReplacedIt) {
   EXPECT_FALSE(model_.Promises(3, 2));
 }
 
+// A repair knows that it was replaced, and cuts it off; then the cut is lost. Found by seed
+// 13082480.
+TEST_F(DiskModelTest, WhatWasReplacedComesBackWhenTheCutIsLostThatARecoveryWrote) {
+  raft::PersistJob job = Write(2, {3});
+  job.hard_state = raft::HardState{3, 0};
+  model_.PersistHandedOut(job);
+  model_.PersistDone();
+  raft::Recovered found = Found({3, 0}, 1, {2});
+  found.suspicion = raft::Suspicion{3, 3, {}};
+  EXPECT_EQ(model_.Recover(found), "");
+  found.entries = Entries(2, {2, 2});
+  EXPECT_EQ(DiskModel(model_).Recover(found), "");
+  found.entries = Entries(2, {2, 3});
+  EXPECT_EQ(DiskModel(model_).Recover(found), "") << "or what replaced it can be read again";
+  found.entries = Entries(2, {2, 1});
+  EXPECT_NE(DiskModel(model_).Recover(found), "") << "it was never there";
+  found.entries = Entries(2, {2, 2, 2});
+  EXPECT_EQ(DiskModel(model_).Recover(found), "") << "all of what there was";
+  found.entries = Entries(2, {2, 2, 2, 2});
+  EXPECT_NE(DiskModel(model_).Recover(found), "") << "more than there was";
+  found.entries = Entries(2, {2, 2});
+  found.suspicion.reset();
+  EXPECT_NE(DiskModel(model_).Recover(found), "") << "nothing is remembered";
+}
+
 // What a leader of term 6 sends around is of term 3, and what it replaces of term 5 (paper, figure
 // 8). Seed 9038686 once took what was found in its place for newer, and the promise for kept.
 TEST_F(DiskModelTest, WhatWasReplacedMayBeOfALaterTerm) {
