@@ -11,6 +11,7 @@
 #include "core/raft/configuration.h"
 #include "core/raft/raft.h"
 #include "storage/reserve.h"
+#include "storage/snapshot_store.h"
 
 namespace raftkv::sim {
 
@@ -182,15 +183,24 @@ absl::Status CoreStarts(const storage::Recovered& found) {
   return raft::Raft::Create(options, std::move(recovered), /*seed=*/0).status();
 }
 
-// Every byte of it: a recovery looks at its ends only.
-bool SnapshotIsWhole(storage::Storage& storage, const storage::Recovered& found) {
+// Every byte of it: a recovery looks at its ends only. `read` reads so much of it from an offset
+// on.
+template <typename Read>
+bool SnapshotIsWhole(const storage::Recovered& found, const Read& read) {
   if (found.snapshot_damaged) return false;
-  const storage::SnapshotInfo& snapshot = found.snapshot;
-  for (uint64_t at = 0; at < snapshot.size; at += storage::kMaxSnapshotChunk) {
-    if (!storage.ReadSnapshot(snapshot.meta.index, at, storage::kMaxSnapshotChunk).ok())
-      return false;
+  for (uint64_t at = 0; at < found.snapshot.size; at += storage::kMaxSnapshotChunk) {
+    if (!read(at, storage::kMaxSnapshotChunk).ok()) return false;
   }
   return true;
+}
+
+bool SnapshotIsWhole(SimDisk& disk, const storage::Recovered& found) {
+  const storage::SnapshotInfo& snapshot = found.snapshot;
+  const absl::StatusOr<storage::SnapshotFile> file = storage::SnapshotFile::Open(
+      disk, storage::SnapshotName(snapshot.meta.index, snapshot.source), found.identity.cluster);
+  return SnapshotIsWhole(found, [&file](uint64_t offset, uint64_t length) {
+    return file.ok() ? file->Read(offset, length).status() : file.status();
+  });
 }
 
 // A bad sector of the reserve is no loss before a full disk makes a segment of it: behind the end
@@ -206,13 +216,17 @@ bool ReserveIsBlank(SimDisk& disk) {
 }  // namespace
 
 FaultAtlas::Found FaultAtlas::Survey(const SimDisk& disk) const {
-  if (memory_ == nullptr) return std::make_shared<Holding>(Recover(*disk.Clone(), nullptr));
-  for (const Memory::Survey& survey : memory_->surveys) {
-    if (disk.ReadsLike(*survey.disk)) return survey.found;
+  if (memory_ != nullptr) {
+    for (const Memory::Survey& survey : memory_->surveys) {
+      if (disk.ReadsLike(*survey.disk)) return survey.found;
+    }
   }
-  auto found = std::make_shared<Holding>(Recover(*disk.Clone(), nullptr));
-  memory_->surveys.push_front({disk.Clone(), found});
-  if (memory_->surveys.size() > kRemembered) memory_->surveys.pop_back();
+  std::unique_ptr<SimDisk> copy = disk.Clone();
+  auto found = std::make_shared<Holding>(Read(*copy));
+  if (memory_ != nullptr) {
+    memory_->surveys.push_front({std::move(copy), found});
+    if (memory_->surveys.size() > kRemembered) memory_->surveys.pop_back();
+  }
   return found;
 }
 
@@ -236,27 +250,50 @@ FaultAtlas::Found FaultAtlas::SurveyOther(const SimDisk& disk) const {
 }
 
 FaultAtlas::Found FaultAtlas::SurveyWiped() {
-  auto nothing = std::make_shared<Holding>();
-  nothing->starts = absl::NotFoundError("its disk was wiped");
-  return nothing;
+  return std::make_shared<Holding>(Refused(absl::NotFoundError("its disk was wiped")));
 }
 
-FaultAtlas::Holding FaultAtlas::Recover(SimDisk& disk, const MisdirectedRead* lie) const {
-  Holding holding;
+FaultAtlas::Holding FaultAtlas::Read(SimDisk& disk) const {
   MakeReadable(disk);
-  holding.reserve = ReserveIsBlank(disk);
-  if (lie != nullptr) disk.Inject(*lie);
+  const bool reserve = ReserveIsBlank(disk);
+  const absl::StatusOr<storage::Recovered> found = storage::Storage::Explain(disk, options_);
+  Holding holding =
+      found.ok() ? HoldingOf(*found, SnapshotIsWhole(disk, *found)) : Refused(found.status());
+  holding.reserve = reserve;
+  return holding;
+}
+
+FaultAtlas::Holding FaultAtlas::RecoverMisled(SimDisk& disk, const MisdirectedRead& lie) const {
+  MakeReadable(disk);
+  const bool reserve = ReserveIsBlank(disk);
+  disk.Inject(lie);
   const auto opened = storage::Storage::Open(disk, options_);
-  holding.starts = opened.status();
-  if (!opened.ok()) return holding;
-  const storage::Recovered found = (*opened)->TakeRecovered();
+  Holding holding = Refused(opened.status());
+  if (opened.ok()) {
+    const storage::Recovered found = (*opened)->TakeRecovered();
+    holding = HoldingOf(
+        found, SnapshotIsWhole(found, [&](uint64_t offset, uint64_t length) {
+          return (*opened)->ReadSnapshot(found.snapshot.meta.index, offset, length).status();
+        }));
+  }
+  holding.reserve = reserve;
+  return holding;
+}
+
+FaultAtlas::Holding FaultAtlas::Refused(const absl::Status& reason) {
+  Holding holding;
+  holding.starts = reason;
+  return holding;
+}
+
+FaultAtlas::Holding FaultAtlas::HoldingOf(const storage::Recovered& found, bool snapshot) {
+  Holding holding;
   holding.blanks =
       !found.damage && !found.snapshot_damaged &&
       (!found.suspicion || found.suspicion->evidence == raft::Suspicion::Evidence::kBlank);
   holding.starts = CoreStarts(found);
   if (!holding.starts.ok()) return holding;
   holding.hard_state = found.hard_state;
-  const bool snapshot = SnapshotIsWhole(**opened, found);
   holding.snapshot = snapshot ? found.snapshot.meta.index : 0;
   holding.snapshot_term = found.snapshot.meta.term;
   holding.conf = found.snapshot.meta.conf;
@@ -337,7 +374,7 @@ absl::Status FaultAtlas::MayForget(raft::NodeId node, const SimDisk& kept, const
 
 absl::Status FaultAtlas::MayMisread(raft::NodeId node, const MisdirectedRead& lie) const {
   const std::unique_ptr<SimDisk> after = members_.at(node)->Clone();
-  const Holding holding = Recover(*after, &lie);
+  const Holding holding = RecoverMisled(*after, lie);
   if (after->effects()[DiskFault(lie).index()] == 0) {
     return absl::FailedPreconditionError(absl::StrCat(Describe(lie), " would have no effect"));
   }

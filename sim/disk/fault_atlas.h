@@ -168,9 +168,13 @@ class FaultAtlas {
   // synced may be all that it knows a loss from.
   Found SurveyOther(const SimDisk& disk) const;
   static Found SurveyWiped();
-  // The same without a memory. `lie`, if there is one, is armed for the recovery. The disk is used
-  // up.
-  Holding Recover(SimDisk& disk, const MisdirectedRead* lie) const;
+  // The same without a memory. What the disk holds stays as it is.
+  Holding Read(SimDisk& disk) const;
+  // What a whole recovery makes of it for which the lie is armed. The disk is used up.
+  Holding RecoverMisled(SimDisk& disk, const MisdirectedRead& lie) const;
+  static Holding Refused(const absl::Status& reason);
+  // `snapshot`: it can be read from beginning to end.
+  static Holding HoldingOf(const storage::Recovered& found, bool snapshot);
   // Judges what a fault makes of a disk as reads show it, and what a loss of power would leave of
   // both then: what a node knows of a loss it may know from a mark that nobody has synced.
   absl::Status MayBecome(raft::NodeId node, const SimDisk& before, const SimDisk& after,
