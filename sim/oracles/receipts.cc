@@ -7,7 +7,8 @@
 namespace raftkv::sim {
 namespace {
 
-// What was acknowledged of older ones is asked about no more: by then it is another leader's turn.
+// What was acknowledged of older snapshots is asked about no more, also if pieces of them come
+// late.
 constexpr size_t kMostReceipts = 8;
 
 bool Contains(const std::vector<uint64_t>& transfers, uint64_t transfer) {
@@ -22,7 +23,13 @@ void Receipts::Hears(const wire::SnapshotChunk& chunk) {
            one.digest == chunk.digest;
   });
   if (receipt == receipts_.end()) {
-    if (receipts_.size() == kMostReceipts) receipts_.erase(receipts_.begin());
+    if (receipts_.size() == kMostReceipts) {
+      const auto oldest =
+          std::min_element(receipts_.begin(), receipts_.end(),
+                           [](const Receipt& a, const Receipt& b) { return a.index < b.index; });
+      if (chunk.meta.index < oldest->index) return;
+      receipts_.erase(oldest);
+    }
     receipts_.push_back({chunk.meta.index, chunk.total_size, chunk.digest, {}, {}, 0});
     receipt = receipts_.end() - 1;
   }

@@ -37,7 +37,7 @@ class Receipts {
     uint64_t acknowledged = 0;
   };
 
-  std::vector<Receipt> receipts_;  // oldest first; a few
+  std::vector<Receipt> receipts_;  // of the latest snapshots; a few
 };
 
 }  // namespace raftkv::sim

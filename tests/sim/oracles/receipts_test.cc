@@ -74,6 +74,22 @@ TEST_F(ReceiptsTest, SnapshotsAreNotMixed) {
   EXPECT_NE(Says(2, 80), "");
 }
 
+// Pieces that were on their way for long: no reason to forget what is on its way now. Found by seed
+// 13237816.
+TEST_F(ReceiptsTest, LatePiecesOfOldSnapshotsHideNothing) {
+  constexpr raft::Index kNew = 50;
+  Hears(1, 0, 40, kNew);
+  EXPECT_EQ(Says(1, 40), "");
+  for (raft::Index old = 10; old < 30; ++old) Hears(old, 0, 40, old);
+  Hears(1, 40, 40, kNew);
+  EXPECT_EQ(Says(1, 80), "");
+  for (raft::Index next = kNew + 1; next < kNew + 30; ++next) {
+    Hears(next, 0, 40, next);
+    EXPECT_EQ(Says(next, 40), "");
+    EXPECT_NE(Says(next, 80), "") << "a few are enough, as long as the last one is among them";
+  }
+}
+
 TEST_F(ReceiptsTest, AfterARestartThereIsNothing) {
   Hears(1, 0, 40);
   EXPECT_EQ(Says(1, 40), "");
