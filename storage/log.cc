@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/raft/check.h"
@@ -117,16 +116,16 @@ std::string SegmentName(uint64_t segment) {
 }
 
 std::optional<uint64_t> ParseSegmentName(absl::string_view name) {
-  const absl::string_view bare = absl::StripSuffix(name, kTemporary);
-  absl::string_view digits = bare;
-  uint64_t segment = 0;
   // As SegmentName writes them: no other name is one of this number.
-  const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-  if (!absl::ConsumePrefix(&digits, kPrefix) || digits.size() != 16 ||
-      !std::all_of(digits.begin(), digits.end(), is_digit) ||
-      !absl::SimpleHexAtoi(digits, &segment) || segment > kMaxNumber) {
-    return std::nullopt;
+  absl::string_view digits = absl::StripSuffix(name, kTemporary);
+  if (!absl::ConsumePrefix(&digits, kPrefix) || digits.size() != 16) return std::nullopt;
+  uint64_t segment = 0;
+  for (const char c : digits) {
+    const bool decimal = c >= '0' && c <= '9';
+    if (!decimal && (c < 'a' || c > 'f')) return std::nullopt;
+    segment = segment << 4 | static_cast<uint64_t>(decimal ? c - '0' : c - 'a' + 10);
   }
+  if (segment > kMaxNumber) return std::nullopt;
   return segment;
 }
 
@@ -511,7 +510,25 @@ absl::StatusOr<LogReplay::Result> Log::Judge(const Start& start,
                        absl::StrCat(result.rewritten, result.rewritten == 1 ? " batch" : " batches",
                                     " not known to be durable written again")});
   }
+  SealInFront(chain, &result.seal);
   return result;
+}
+
+// A segment that is sealed in front of its first batch says nothing that the next one does not say,
+// too. Who is started again and again would have one more of them each time.
+void Log::SealInFront(const Chain& chain, LogReplay::Place* seal) const {
+  for (auto link = chain.links.rbegin(); link != chain.links.rend(); ++link) {
+    const SegmentHeader& header = link->header;
+    if (header.segment != seal->segment) continue;
+    if (seal->offset != header.first_batch()) return;
+    // Not if the one in front is lost, or there is none: then this is all that tells of it.
+    const auto at = std::find_if(segments_.begin(), segments_.end(), [&](const Segment& segment) {
+      return segment.id == header.previous_segment;
+    });
+    if (at == segments_.end()) return;
+    seal->segment = header.previous_segment;
+    seal->offset = header.previous_end;
+  }
 }
 
 absl::Status Log::Explain(Disk& disk, const Identity& owner, const Options& options,
@@ -583,14 +600,16 @@ bool Log::Holds(raft::Index index, raft::Term term) const {
 
 absl::Status Log::Seal(const Beginning& beginning, const std::optional<Change>& change,
                        std::vector<RecoveryEvent>* events) {
+  std::vector<uint64_t> replaced;
   while (!segments_.empty() && segments_.back().id > beginning.previous_segment) {
+    replaced.push_back(segments_.back().id);
     segments_.pop_back();
   }
   absl::Status status = CreateSegment(beginning, change);
   if (!status.ok()) return status;
   status = NoteDurable();
   if (!status.ok()) return status;
-  status = RemoveLeftovers(events);
+  status = RemoveLeftovers(replaced, events);
   if (!status.ok() || segments_.size() < 2) return status;
   Segment& sealed = segments_[segments_.size() - 2];
   if (sealed.id != beginning.previous_segment) return absl::OkStatus();
@@ -634,7 +653,8 @@ absl::Status Log::Settle(const raft::Entries& entries,
   return absl::OkStatus();
 }
 
-absl::Status Log::RemoveLeftovers(std::vector<RecoveryEvent>* events) {
+absl::Status Log::RemoveLeftovers(const std::vector<uint64_t>& replaced,
+                                  std::vector<RecoveryEvent>* events) {
   absl::StatusOr<std::vector<std::string>> names = disk_.List();
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
@@ -642,10 +662,11 @@ absl::Status Log::RemoveLeftovers(std::vector<RecoveryEvent>* events) {
     if (!id) continue;
     const bool live = std::any_of(segments_.begin(), segments_.end(),
                                   [&](const Segment& segment) { return segment.id == *id; });
-    if (live && name == SegmentName(*id)) continue;
+    if (live && !absl::EndsWith(name, kTemporary)) continue;
     absl::Status status = disk_.Remove(name);
     if (!status.ok()) return status;
-    if (events == nullptr) continue;
+    const bool expected = std::find(replaced.begin(), replaced.end(), *id) != replaced.end();
+    if (events == nullptr || expected) continue;
     events->push_back({RecoveryEvent::Kind::kLeftoverRemoved, name, 0, 0,
                        "segment of an unfinished or superseded log removed"});
   }

@@ -247,10 +247,14 @@ class Log {
   absl::Status FindChain(const Start& start, Chain* chain, std::vector<RecoveryEvent>* events);
   absl::Status Replay(Chain& chain, LogReplay* replay, std::vector<RecoveryEvent>* events);
   LogReplay::Knowledge WhatMarksSay(const Chain& chain, raft::Term term) const;
+  // Moves a seal that leaves nothing of its segment to the end of the segment in front.
+  void SealInFront(const Chain& chain, LogReplay::Place* seal) const;
   // Writes the segment that goes on behind the seal, and removes what is behind it.
   absl::Status Seal(const Beginning& beginning, const std::optional<Change>& change,
                     std::vector<RecoveryEvent>* events);
-  absl::Status RemoveLeftovers(std::vector<RecoveryEvent>* events);
+  // `replaced` is what the seal makes superfluous; anything else of that kind is told.
+  absl::Status RemoveLeftovers(const std::vector<uint64_t>& replaced,
+                               std::vector<RecoveryEvent>* events);
 
   // Appends the batches of `change` and a foot to buffer_, whose first byte will be at `origin` of
   // the segment; returns their number. `before` is the last batch in front, and becomes the last of

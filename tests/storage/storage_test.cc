@@ -113,6 +113,85 @@ TEST_F(StorageTest, TheLogRollsOverManySegments) {
   EXPECT_EQ(recovered_.entries.back().index, 100u);
 }
 
+// A process that is started again and again must not fill its disk, nor take longer each time.
+TEST_F(StorageTest, AStartThatWritesNothingLeavesNoSegment) {
+  Start();
+  Append(1, 2, "x", 2);
+  Kill();
+  Open();
+  const size_t segments = Names("log-").size();
+  std::string newest;
+  for (int start = 0; start < 5; ++start) {
+    Kill();
+    Open();
+    EXPECT_EQ(Names("log-").size(), segments);
+    EXPECT_EQ(storage_->stats().segments, segments);
+    EXPECT_TRUE(recovered_.events.empty()) << recovered_.events[0].text;
+    EXPECT_NE(NewestSegment(), std::exchange(newest, NewestSegment())) << "ids are not used again";
+  }
+  Append(2, 1);
+  Crash();
+  Open();
+  EXPECT_EQ(Log(), "1@1 2@1 3@2");
+  EXPECT_EQ(recovered_.commit, 2u);
+}
+
+TEST_F(StorageTest, WhatAStartLeavesOutMayComeBackAndDoesNotCount) {
+  Start();
+  Append(1, 2);
+  Kill();
+  Open();
+  const size_t segments = Names("log-").size();
+  for (int start = 0; start < 3; ++start) {
+    Crash();  // the removal of the one in front was not synced
+    Open();
+    EXPECT_EQ(Saw(Kind::kLeftoverRemoved), start > 0);
+    EXPECT_EQ(Names("log-").size(), segments);
+    EXPECT_EQ(Log(), "1@1 2@1");
+  }
+}
+
+TEST_F(StorageTest, ADirectoryWhereNothingWasEverWrittenStaysSmall) {
+  Start();
+  for (int start = 0; start < 3; ++start) {
+    Kill();
+    Open();
+    EXPECT_EQ(Names("log-").size(), 2u) << "the one that the manifest names, and a new one";
+  }
+  Append(1, 1);
+  Crash();
+  Open();
+  EXPECT_EQ(Log(), "1@1");
+}
+
+// As they were left by versions that made one with each start.
+TEST_F(StorageTest, EmptySegmentsInARowAreLeftOut) {
+  Start();
+  Append(1, 2);
+  Kill();
+  Open();
+  Kill();
+  const size_t segments = Names("log-").size();
+  for (int more = 0; more < 4; ++more) {
+    const std::string name = NewestSegment();
+    SegmentHeader header = FindSegmentHeader(FileBytes(name), *ParseSegmentName(name))->header;
+    header.previous_end = header.first_batch();
+    header.previous_segment = header.segment++;
+    std::string bytes = EncodeSegmentHeader(header);
+    AppendFoot(bytes, header.seed(), bytes.size(), header.block_bytes, {1, 0, {{1, 2}}});
+    bytes.resize(header.segment_bytes);
+    const std::string next = SegmentName(header.segment);
+    ASSERT_TRUE((*disk_.Create(next))->Write(0, bytes).ok());
+  }
+  ASSERT_EQ(Names("log-").size(), segments + 4);
+  Open();
+  EXPECT_EQ(Log(), "1@1 2@1");
+  EXPECT_EQ(Names("log-").size(), segments);
+  Kill();
+  Open();
+  EXPECT_EQ(Log(), "1@1 2@1");
+}
+
 TEST_F(StorageTest, ABatchLargerThanASegmentGetsALargerOne) {
   Start();
   Append(1, 2, std::string(100000, 'b'));
