@@ -27,7 +27,6 @@ void Receipts::Hears(const wire::SnapshotChunk& chunk) {
       const auto oldest =
           std::min_element(receipts_.begin(), receipts_.end(),
                            [](const Receipt& a, const Receipt& b) { return a.index < b.index; });
-      if (chunk.meta.index < oldest->index) return;
       receipts_.erase(oldest);
     }
     receipts_.push_back({chunk.meta.index, chunk.total_size, chunk.digest, {}, {}, 0});

@@ -113,6 +113,15 @@ TEST_F(StorageTest, TheLogRollsOverManySegments) {
   EXPECT_EQ(recovered_.entries.back().index, 100u);
 }
 
+TEST(SegmentNameTest, ASegmentHasOneName) {
+  EXPECT_EQ(ParseSegmentName(SegmentName(0x1a2b3c4d5e6f)), 0x1a2b3c4d5e6fu);
+  EXPECT_EQ(ParseSegmentName(SegmentName(7) + ".tmp"), 7u);
+  for (const char* name : {"log-000000000000000g", "log-000000000000000A", "log-00000000000000 7",
+                           "log-7", "log-00000000000000007", "log-ffffffffffffffff", "log"}) {
+    EXPECT_FALSE(ParseSegmentName(name)) << name;
+  }
+}
+
 // A process that is started again and again must not fill its disk, nor take longer each time.
 TEST_F(StorageTest, AStartThatWritesNothingLeavesNoSegment) {
   Start();

@@ -188,6 +188,13 @@ TEST_F(DiskModelTest, WhatWasReplacedIsLostAfterWhatReplacedIt) {
   EXPECT_FALSE(model_.Promises(3, 2));
 }
 
+TEST_F(DiskModelTest, WhatWasCutDoesNotComeBackWithoutALoss) {
+  model_.PersistHandedOut(Write(2, {}));
+  model_.PersistDone();
+  EXPECT_EQ(DiskModel(model_).Recover(Found({2, 3}, 1, {2})), "");
+  EXPECT_NE(DiskModel(model_).Recover(Found({2, 3}, 1, {2, 2})), "");
+}
+
 // A repair knows that it was replaced, and cuts it off; then the cut is lost. Found by seed
 // 13082480.
 TEST_F(DiskModelTest, WhatWasReplacedComesBackWhenTheCutIsLostThatARecoveryWrote) {
