@@ -74,7 +74,7 @@ void CheckEntries(absl::string_view segment, const SegmentReader& reader) {
 void Replay(absl::string_view segment, const SegmentHeader& header) {
   LoadedSegment loaded;
   loaded.header = header;
-  loaded.bytes = std::string(segment);
+  loaded.bytes = Bytes(std::string(segment));
   loaded.size = segment.size();
   const AllocationWatch watch;
   LogReplay replay(header.base_index, header.base_term);

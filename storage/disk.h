@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,6 +29,30 @@
 #include "absl/strings/string_view.h"
 
 namespace raftkv::storage {
+
+// What was read. Copies of it share the bytes, which stay as they are whatever becomes of the file.
+class Bytes {
+ public:
+  Bytes() = default;
+  // As long as somebody holds `owner`, `view` is there and does not change.
+  Bytes(std::shared_ptr<const void> owner, absl::string_view view)
+      : owner_(std::move(owner)), view_(view) {}
+  explicit Bytes(std::string bytes) {
+    const auto owner = std::make_shared<const std::string>(std::move(bytes));
+    view_ = *owner;
+    owner_ = owner;
+  }
+
+  // Whoever reads bytes takes a view of them.
+  operator absl::string_view() const { return view_; }  // NOLINT(google-explicit-constructor)
+  size_t size() const { return view_.size(); }
+  // The first `size` of them, or all when there are not so many.
+  Bytes First(size_t size) const { return {owner_, view_.substr(0, size)}; }
+
+ private:
+  std::shared_ptr<const void> owner_;
+  absl::string_view view_;
+};
 
 // An open file. Stays usable when its name is renamed; when it is removed, its bytes may go at any
 // time after the SyncDir that makes this durable. Closing does not sync.
@@ -37,6 +62,13 @@ class File {
 
   // Reads up to `length` bytes at `offset`; less only at the end of the file (0 at or behind it).
   virtual absl::StatusOr<size_t> Read(uint64_t offset, char* buffer, size_t length) = 0;
+  // The same, and the file says where the bytes are: what a disk has in memory is not copied.
+  virtual absl::StatusOr<Bytes> ReadBytes(uint64_t offset, size_t length) {
+    const std::shared_ptr<char[]> buffer = std::make_shared_for_overwrite<char[]>(length);
+    const absl::StatusOr<size_t> got = Read(offset, buffer.get(), length);
+    if (!got.ok()) return got.status();
+    return Bytes(buffer, {buffer.get(), *got});
+  }
   // Writes all of `bytes` at `offset`, extending the file with zeros when needed.
   virtual absl::Status Write(uint64_t offset, absl::string_view bytes) = 0;
   // Makes contents and size durable (fdatasync).

@@ -66,17 +66,18 @@ void AddRange(LoadedSegment::Range range, std::vector<LoadedSegment::Range>* ran
   }
 }
 
-}  // namespace
-
-absl::Status ReadAround(File& file, uint64_t offset, char* buffer, size_t length,
-                        std::vector<LoadedSegment::Range>* unreadable) {
-  absl::StatusOr<size_t> got = file.Read(offset, buffer, length);
+// Goes on where a read of it all has got to: `got` bytes of the file are in the buffer, or it could
+// not be read.
+absl::Status ReadOn(File& file, uint64_t offset, char* buffer, size_t length,
+                    const absl::StatusOr<size_t>& got,
+                    std::vector<LoadedSegment::Range>* unreadable) {
   if (!got.ok() && !absl::IsDataLoss(got.status())) return got.status();
   if (!got.ok() && length > kSectorBytes) {
     const size_t piece = RoundUp(std::max<size_t>(length / 16, 1), kSectorBytes);
     for (size_t at = 0; at < length; at += piece) {
-      absl::Status status =
-          ReadAround(file, offset + at, buffer + at, std::min(piece, length - at), unreadable);
+      const size_t bytes = std::min(piece, length - at);
+      absl::Status status = ReadOn(file, offset + at, buffer + at, bytes,
+                                   file.Read(offset + at, buffer + at, bytes), unreadable);
       if (!status.ok()) return status;
     }
     return absl::OkStatus();
@@ -86,6 +87,24 @@ absl::Status ReadAround(File& file, uint64_t offset, char* buffer, size_t length
   std::fill(buffer + read, buffer + length, kNotRead);
   AddRange({offset + read, length - read}, unreadable);
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Bytes> ReadAround(File& file, uint64_t offset, size_t length,
+                                 std::vector<LoadedSegment::Range>* unreadable) {
+  absl::StatusOr<Bytes> read = file.ReadBytes(offset, length);
+  if (read.ok() && read->size() == length) return read;
+  const std::shared_ptr<char[]> buffer = std::make_shared_for_overwrite<char[]>(length);
+  absl::StatusOr<size_t> got = size_t{0};
+  if (read.ok()) {
+    got = absl::string_view(*read).copy(buffer.get(), length);
+  } else {
+    got = read.status();
+  }
+  absl::Status status = ReadOn(file, offset, buffer.get(), length, got, unreadable);
+  if (!status.ok()) return status;
+  return Bytes(buffer, {buffer.get(), length});
 }
 
 void TermTable::Reset(raft::Index index, raft::Term term) { runs_ = {{index, term}}; }
@@ -143,14 +162,13 @@ absl::StatusOr<Marks::Found> Marks::Read(Disk& disk, const ClusterId& cluster) {
   const SlotFile file = MarksFile(cluster);
   Found found;
   for (uint64_t offset : {uint64_t{0}, kSlotBytes}) {
-    std::string bytes(kSlotBytes, '\0');
-    absl::StatusOr<size_t> got = (*handle)->Read(offset, bytes.data(), bytes.size());
-    if (absl::IsAborted(got.status())) return got.status();
-    if (!got.ok()) {
+    const absl::StatusOr<Bytes> bytes = (*handle)->ReadBytes(offset, kSlotBytes);
+    if (absl::IsAborted(bytes.status())) return bytes.status();
+    if (!bytes.ok()) {
       found.unreadable[offset / kSlotBytes] = true;
       continue;
     }
-    absl::StatusOr<Slot> slot = DecodeSlot(file, offset, absl::string_view(bytes).substr(0, *got));
+    absl::StatusOr<Slot> slot = DecodeSlot(file, offset, *bytes);
     if (absl::IsUnimplemented(slot.status())) {
       return absl::UnimplementedError(
           absl::StrCat(disk.Describe(), "/", file.name, ": ", slot.status().message()));
@@ -213,10 +231,10 @@ absl::StatusOr<LoadedSegment> LoadSegmentStart(Disk& disk, uint64_t segment) {
   // A little is enough, unless blocks are long or the first copy of the header is bad.
   for (const uint64_t reach : {kUsualHeaderReach, kSegmentHeaderReach}) {
     loaded.unreadable.clear();
-    loaded.bytes.resize(std::min<uint64_t>(*size, reach));
-    absl::Status status =
-        ReadAround(**file, 0, loaded.bytes.data(), loaded.bytes.size(), &loaded.unreadable);
-    if (!status.ok()) return status;
+    absl::StatusOr<Bytes> read =
+        ReadAround(**file, 0, std::min<uint64_t>(*size, reach), &loaded.unreadable);
+    if (!read.ok()) return read.status();
+    loaded.bytes = *std::move(read);
     found = FindSegmentHeader(loaded.bytes, segment);
     if (loaded.bytes.size() == *size) break;
     if (found.ok() && found->header.first_batch() + kNoteBytes <= loaded.bytes.size()) break;
@@ -234,7 +252,7 @@ absl::StatusOr<LoadedSegment> LoadSegmentStart(Disk& disk, uint64_t segment) {
 absl::StatusOr<LoadedSegment> LoadRest(Disk& disk, LoadedSegment loaded, uint64_t limit) {
   loaded.size = std::min(loaded.header.segment_bytes, limit);
   if (loaded.whole) {
-    loaded.bytes.resize(std::min<uint64_t>(loaded.size, loaded.bytes.size()));
+    loaded.bytes = loaded.bytes.First(loaded.size);
   } else {
     const std::string name = SegmentName(loaded.header.segment);
     absl::StatusOr<std::unique_ptr<File>> file = disk.Open(name, Disk::Mode::kRead);
@@ -242,10 +260,10 @@ absl::StatusOr<LoadedSegment> LoadRest(Disk& disk, LoadedSegment loaded, uint64_
     absl::StatusOr<uint64_t> size = (*file)->Size();
     if (!size.ok()) return size.status();
     loaded.unreadable.clear();
-    loaded.bytes.resize(std::min(loaded.size, *size));
-    absl::Status status =
-        ReadAround(**file, 0, loaded.bytes.data(), loaded.bytes.size(), &loaded.unreadable);
-    if (!status.ok()) return status;
+    absl::StatusOr<Bytes> read =
+        ReadAround(**file, 0, std::min(loaded.size, *size), &loaded.unreadable);
+    if (!read.ok()) return read.status();
+    loaded.bytes = *std::move(read);
   }
   if (const uint64_t missing = loaded.size - loaded.bytes.size(); missing != 0) {
     AddRange({loaded.bytes.size(), missing}, &loaded.unreadable);
@@ -360,7 +378,7 @@ absl::Status Log::FindChain(const Start& start, Chain* chain, std::vector<Recove
       std::optional<Note> note = DecodeNote(loaded->bytes, header.seed(), header.first_batch());
       if (note && note->sequence + 1 != header.first_sequence) note.reset();
       // Of a long one the rest is read with its start once more: there may be many of them.
-      if (!loaded->whole) loaded->bytes = std::string();
+      if (!loaded->whole) loaded->bytes = {};
       chain->links.push_back({header, *std::move(loaded), std::move(note), 0});
     }
     wanted = header.previous_segment;

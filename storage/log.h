@@ -86,8 +86,8 @@ absl::StatusOr<LoadedSegment> LoadSegment(Disk& disk, uint64_t segment,
 
 // Reads all of [offset, offset + length), in smaller and smaller pieces around what the device
 // cannot read. What is missing is filled with kNotRead.
-absl::Status ReadAround(File& file, uint64_t offset, char* buffer, size_t length,
-                        std::vector<LoadedSegment::Range>* unreadable);
+absl::StatusOr<Bytes> ReadAround(File& file, uint64_t offset, size_t length,
+                                 std::vector<LoadedSegment::Range>* unreadable);
 
 // The terms of a log: a run for each term, so that the term of any entry is known in few bytes.
 class TermTable {

@@ -397,6 +397,8 @@ void SegmentReader::Hurt(uint64_t offset, raft::Index index, std::string text) {
   hurt_ = true;
 }
 
+bool SegmentReader::note_lost() const { return !head_lost_ && !NoteAt(begin_); }
+
 Note SegmentReader::note() const {
   Note note{batch_.sequence, batch_.keep_through, {}};
   for (const EntryView& entry : entries_) {
@@ -411,7 +413,7 @@ Note SegmentReader::note() const {
 
 SegmentReader::Step SegmentReader::Next() {
   entries_.clear();
-  head_lost_ = note_lost_ = hurt_ = blank_ = to_end_ = false;
+  head_lost_ = hurt_ = blank_ = to_end_ = false;
   has_foot_ = true;
   lost_.reset();
   dirty_bytes_ = 0;
@@ -419,10 +421,8 @@ SegmentReader::Step SegmentReader::Next() {
   begin_ = offset_;
   if (offset_ >= size_) return Step::kEnd;
 
-  const std::optional<Note> front = DecodeNote(segment_, seed_, offset_);
   const std::optional<BatchHeader> header = HeaderAt(offset_);
   if (header && header->sequence == next_sequence_) {
-    note_lost_ = !front;
     const uint64_t body_end = offset_ + kBatchHeadBytes + header->body_bytes;
     ReadBatch(*header, body_end,
               offset_ + RoundUp(kBatchHeadBytes + header->body_bytes, block_bytes_));
@@ -430,6 +430,7 @@ SegmentReader::Step SegmentReader::Next() {
   }
   const uint64_t dirty = Dirty(offset_, size_);
   // A segment without a batch that seals what cannot be read begins with a note about nothing.
+  const std::optional<Note> front = NoteAt(offset_);
   const bool foot =
       front && (front->sequence + 1 == next_sequence_ || (first && front->sequence == 0));
   if (dirty == 0 || (foot && dirty <= kNoteBytes)) {
@@ -544,8 +545,8 @@ void SegmentReader::ReadBatch(const BatchHeader& header, uint64_t body_end, uint
     for (EntryView& entry : entries_) entry = {entry.term, entry.index, entry.type, {}, false};
   }
 
-  const std::optional<Note> behind = NoteAt(next);
-  if (hurt_ && behind && behind->sequence == header.sequence &&
+  const std::optional<Note> behind = hurt_ ? NoteAt(next) : std::nullopt;
+  if (behind && behind->sequence == header.sequence &&
       behind->keep_through == header.keep_through && behind->count() == header.count) {
     size_t i = 0;
     for (const TermRun& run : behind->runs) {

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/raft/damage.h"
@@ -105,7 +106,7 @@ struct TermRun {
 struct Note {
   uint64_t sequence = 0;  // 0: there is no batch in front, or nothing is known of it
   raft::Index keep_through = 0;
-  std::vector<TermRun> runs;  // at most kMaxTermRuns
+  absl::InlinedVector<TermRun, 1> runs;  // at most kMaxTermRuns
 
   uint64_t count() const;
   raft::Index last_index() const { return keep_through + count(); }
@@ -186,7 +187,7 @@ class SegmentReader {
   // What the batch held, as a note would say it. Terms that are not known are 0.
   Note note() const;
   // The note in front of the header is not intact. Nothing is lost with it.
-  bool note_lost() const { return note_lost_; }
+  bool note_lost() const;
 
   // kBatch with bad entries or a lost header, kGap.
   bool hurt() const { return hurt_; }
@@ -231,7 +232,6 @@ class SegmentReader {
   BatchHeader batch_;
   std::vector<EntryView> entries_;
   bool head_lost_ = false;
-  bool note_lost_ = false;
   bool hurt_ = false;
   bool blank_ = false;
   bool to_end_ = false;

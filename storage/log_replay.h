@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "core/raft/damage.h"
 #include "core/raft/types.h"
+#include "storage/disk.h"
 #include "storage/log_format.h"
 
 namespace raftkv::storage {
@@ -24,7 +25,7 @@ namespace raftkv::storage {
 struct LoadedSegment {
   SegmentHeader header;
   bool bad_header[2] = {false, false};  // which copies are not intact
-  std::string bytes;                    // no more than the file has, whatever its header claims
+  Bytes bytes;                          // no more than the file has, whatever its header claims
   uint64_t size = 0;  // with what is missing at the end of a file that is too short; not of a start
   bool whole = false;  // all that the file has, and could be read: only a start says so
   struct Range {

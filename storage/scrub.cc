@@ -136,23 +136,24 @@ absl::Status Scrubber::Headers(const Target& target, const LiveSegment& segment,
   block_bytes_ = segment.block_bytes;
   offset_ = 2 * uint64_t{block_bytes_};
   absl::StatusOr<std::unique_ptr<File>> file = target.disk.Open(file_, Disk::Mode::kReadWrite);
-  window_.resize(offset_);
+  Bytes window;
   if (file.ok()) {
     (*file)->Forget(0, offset_);
     std::vector<LoadedSegment::Range> unreadable;
-    absl::Status status = ReadAround(**file, 0, window_.data(), window_.size(), &unreadable);
-    if (!status.ok()) return status;
+    absl::StatusOr<Bytes> read = ReadAround(**file, 0, offset_, &unreadable);
+    if (!read.ok()) return read.status();
+    window = *std::move(read);
   } else if (!absl::IsNotFound(file.status()) && !absl::IsDataLoss(file.status())) {
     return file.status();
   } else {
-    window_.assign(offset_, kNotRead);
+    window = Bytes(std::string(offset_, kNotRead));
   }
-  step->bytes += window_.size();
+  step->bytes += window.size();
   std::optional<SegmentHeader> header;
   std::vector<uint64_t> bad;
   for (const uint64_t offset : {uint64_t{0}, uint64_t{block_bytes_}}) {
     absl::StatusOr<SegmentHeader> copy =
-        DecodeSegmentHeader(absl::string_view(window_).substr(offset), segment.id, offset);
+        DecodeSegmentHeader(absl::string_view(window).substr(offset), segment.id, offset);
     if (copy.ok() && copy->owner.cluster == target.owner.cluster) {
       header = *std::move(copy);
     } else {
@@ -190,13 +191,15 @@ absl::Status Scrubber::Headers(const Target& target, const LiveSegment& segment,
 
 absl::Status Scrubber::Batches(const Target& target, const LiveSegment& segment, ScrubStep* step) {
   const uint64_t origin = offset_;
-  window_.resize(std::min<uint64_t>(kMaxScrubBytes, segment.end - origin));
+  const size_t bytes = std::min<uint64_t>(kMaxScrubBytes, segment.end - origin);
+  Bytes window;
   absl::StatusOr<std::unique_ptr<File>> file = target.disk.Open(file_, Disk::Mode::kRead);
   if (file.ok()) {
-    (*file)->Forget(origin, window_.size());
+    (*file)->Forget(origin, bytes);
     std::vector<LoadedSegment::Range> unreadable;
-    absl::Status status = ReadAround(**file, origin, window_.data(), window_.size(), &unreadable);
-    if (!status.ok()) return status;
+    absl::StatusOr<Bytes> read = ReadAround(**file, origin, bytes, &unreadable);
+    if (!read.ok()) return read.status();
+    window = *std::move(read);
     for (const LoadedSegment::Range& range : unreadable) {
       Find(range.offset, 0, absl::StrCat(range.bytes, " bytes cannot be read, or are missing"),
            step);
@@ -204,10 +207,10 @@ absl::Status Scrubber::Batches(const Target& target, const LiveSegment& segment,
   } else if (!absl::IsNotFound(file.status()) && !absl::IsDataLoss(file.status())) {
     return file.status();
   } else {
-    window_.assign(window_.size(), kNotRead);
+    window = Bytes(std::string(bytes, kNotRead));
   }
-  step->bytes += window_.size();
-  while (offset_ < end_ && offset_ >= origin && Advance(segment, window_, origin, step)) {
+  step->bytes += window.size();
+  while (offset_ < end_ && offset_ >= origin && Advance(segment, window, origin, step)) {
   }
   // A record that ends behind the segment's end is none; the window can only be too small for one
   // that begins late in it.

@@ -108,7 +108,6 @@ class Scrubber {
   raft::Index snapshot_index_ = 0;  // of the current one, now
   raft::Index last_index_ = 0;      // of the log, as far as it has been read
   std::vector<Lost> lost_;          // ascending
-  std::string window_;
 };
 
 }  // namespace raftkv::storage

@@ -15,20 +15,12 @@ namespace {
 constexpr uint32_t kSlotVersion = 1;
 constexpr size_t kHeaderBytes = 32;
 
-absl::StatusOr<std::string> ReadSlotBytes(File& handle, uint64_t offset) {
-  std::string bytes(kSlotBytes, '\0');
-  absl::StatusOr<size_t> got = handle.Read(offset, bytes.data(), bytes.size());
-  if (!got.ok()) return got.status();
-  bytes.resize(*got);
-  return bytes;
-}
-
 absl::StatusOr<SlotsRead> ReadBoth(const Disk& disk, File& handle, const SlotFile& file) {
   SlotsRead read;
   std::optional<Slot> slots[2];
   for (uint64_t number : {uint64_t{0}, uint64_t{1}}) {
     const uint64_t offset = number * kSlotBytes;
-    absl::StatusOr<std::string> bytes = ReadSlotBytes(handle, offset);
+    const absl::StatusOr<Bytes> bytes = handle.ReadBytes(offset, kSlotBytes);
     if (absl::IsAborted(bytes.status())) return bytes.status();
     // A block that the device cannot read is as bad as one with a wrong checksum; the other copy
     // decides.
@@ -176,7 +168,7 @@ absl::StatusOr<std::vector<SlotPair::BadCopy>> SlotPair::Scrub() {
   handle_->Forget(0, 2 * kSlotBytes);
   for (const uint64_t number : {uint64_t{0}, uint64_t{1}}) {
     const uint64_t offset = number * kSlotBytes;
-    absl::StatusOr<std::string> bytes = ReadSlotBytes(*handle_, offset);
+    const absl::StatusOr<Bytes> bytes = handle_->ReadBytes(offset, kSlotBytes);
     if (!bytes.ok() && !absl::IsDataLoss(bytes.status())) return bytes.status();
     const absl::StatusOr<Slot> slot =
         bytes.ok() ? DecodeSlot(file_, offset, *bytes) : absl::StatusOr<Slot>(bytes.status());

@@ -169,11 +169,11 @@ absl::StatusOr<SnapshotHeader> DecodeHeader(absl::string_view bytes) {
 }
 
 // Reads exactly `length` bytes.
-absl::StatusOr<std::string> ReadExactly(File& file, uint64_t offset, size_t length) {
-  std::string bytes(length, '\0');
-  absl::StatusOr<size_t> got = file.Read(offset, bytes.data(), length);
-  if (!got.ok()) return got.status();
-  if (*got != length) return absl::DataLossError(absl::StrCat("file ends at ", offset + *got));
+absl::StatusOr<Bytes> ReadExactly(File& file, uint64_t offset, size_t length) {
+  absl::StatusOr<Bytes> bytes = file.ReadBytes(offset, length);
+  if (bytes.ok() && bytes->size() != length) {
+    return absl::DataLossError(absl::StrCat("file ends at ", offset + bytes->size()));
+  }
   return bytes;
 }
 
@@ -181,20 +181,21 @@ absl::StatusOr<std::string> ReadExactly(File& file, uint64_t offset, size_t leng
 // the place.
 absl::StatusOr<std::string> ReadChunkAt(File& file, const SnapshotHeader& header, uint64_t position,
                                         uint64_t number, uint64_t length) {
-  absl::StatusOr<std::string> record = ReadExactly(file, position, kChunkHeaderBytes + length);
-  if (absl::IsAborted(record.status())) return record.status();
+  const absl::StatusOr<Bytes> read = ReadExactly(file, position, kChunkHeaderBytes + length);
+  if (absl::IsAborted(read.status())) return read.status();
   auto bad = [&](absl::string_view text) {
     return absl::DataLossError(absl::StrCat("offset ", position, ": chunk ", number,
                                             " of the snapshot of entry ", header.meta.index, ": ",
                                             text));
   };
-  if (!record.ok()) return bad(record.status().message());
-  std::string payload = record->substr(kChunkHeaderBytes);
-  record->resize(kChunkHeaderBytes);
-  if (*record != EncodeChunkHeader(header.seed(), position, number, payload)) {
+  if (!read.ok()) return bad(read.status().message());
+  const absl::string_view record = *read;
+  const absl::string_view payload = record.substr(kChunkHeaderBytes);
+  if (record.substr(0, kChunkHeaderBytes) !=
+      EncodeChunkHeader(header.seed(), position, number, payload)) {
     return bad("checksum mismatch");
   }
-  return payload;
+  return std::string(payload);
 }
 
 }  // namespace
@@ -271,7 +272,7 @@ absl::StatusOr<SnapshotFile> SnapshotFile::Open(Disk& disk, const std::string& n
     snapshot.file_->Forget(0, kSnapshotHeaderBytes);
     snapshot.file_->Forget(*size - kTrailerBytes, kTrailerBytes);
   }
-  absl::StatusOr<std::string> head = ReadExactly(*snapshot.file_, 0, kSnapshotHeaderBytes);
+  const absl::StatusOr<Bytes> head = ReadExactly(*snapshot.file_, 0, kSnapshotHeaderBytes);
   if (!head.ok()) return bad(head.status());
   absl::StatusOr<SnapshotHeader> header = DecodeHeader(*head);
   if (!header.ok()) return bad(header.status());
@@ -282,7 +283,7 @@ absl::StatusOr<SnapshotFile> SnapshotFile::Open(Disk& disk, const std::string& n
   snapshot.header_ = *std::move(header);
 
   const uint64_t position = *size - kTrailerBytes;
-  absl::StatusOr<std::string> tail = ReadExactly(*snapshot.file_, position, kTrailerBytes);
+  const absl::StatusOr<Bytes> tail = ReadExactly(*snapshot.file_, position, kTrailerBytes);
   if (!tail.ok()) return bad(tail.status());
   Reader reader(*tail);
   const uint32_t magic = reader.U32();

@@ -198,7 +198,7 @@ void SimDisk::Crash(Random& random, Tearing tearing) {
     survivors = random.Below(platter.pending.size() + 1);
   }
   if (tearing == Tearing::kNothingKept) survivors = 0;
-  Platter::Names names = platter.synced_names;
+  Names names = platter.synced_names;
   for (size_t i = 0; i < platter.pending.size(); ++i) {
     const bool kept =
         i < survivors && (mood != 1 || platter.options.ordered_directory || random.Chance(1, 2));
@@ -257,7 +257,7 @@ void SimDisk::CrashAs(const std::vector<Fate>& fates) {
     unreadable.push_back(Platter::DurablyUnreadable(*inode));
     sizes.push_back(inode->platter_size);
   }
-  Platter::Names names = platter.synced_names;
+  Names names = platter.synced_names;
   for (size_t i = 0; i < items.size(); ++i) {
     const Item& item = items[i];
     switch (item.what.kind) {

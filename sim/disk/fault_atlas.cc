@@ -208,9 +208,11 @@ bool SnapshotIsWhole(SimDisk& disk, const storage::Recovered& found) {
 bool ReserveIsBlank(SimDisk& disk) {
   const auto file = disk.Open(storage::kReserveName, storage::Disk::Mode::kRead);
   if (!file.ok()) return true;
-  const std::string zeros(*(*file)->Size(), '\0');
-  std::string bytes = zeros;
-  return (*file)->Read(0, bytes.data(), bytes.size()).ok() && bytes == zeros;
+  const absl::StatusOr<storage::Bytes> bytes = (*file)->ReadBytes(0, *(*file)->Size());
+  if (!bytes.ok()) return false;
+  // Zero is the first, and each is what the one in front of it is.
+  const absl::string_view held = *bytes;
+  return held.empty() || (held[0] == '\0' && held.substr(1) == held.substr(0, held.size() - 1));
 }
 
 }  // namespace

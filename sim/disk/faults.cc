@@ -167,7 +167,7 @@ bool SimDisk::Platter::Inflict(const Amnesia&) {
   Restart();
   return !std::equal(before.begin(), before.end(), names.begin(), names.end(),
                      [](const auto& was, const auto& is) {
-                       return was.first == is.first && was.second->cache == is.second->cache;
+                       return *was.name == *is.name && was.inode->cache == is.inode->cache;
                      });
 }
 

@@ -65,9 +65,36 @@ void SimDisk::Platter::Restart() {
   armed.clear();
 }
 
+size_t SimDisk::Names::Position(absl::string_view name) const {
+  const auto at = std::partition_point(
+      entries_.begin(), entries_.end(),
+      [name](const Entry& entry) { return absl::string_view(*entry.name) < name; });
+  return static_cast<size_t>(at - entries_.begin());
+}
+
+std::shared_ptr<SimDisk::Inode> SimDisk::Names::Find(absl::string_view name) const {
+  const size_t at = Position(name);
+  return at < entries_.size() && *entries_[at].name == name ? entries_[at].inode : nullptr;
+}
+
+void SimDisk::Names::Set(absl::string_view name, std::shared_ptr<Inode> inode) {
+  const size_t at = Position(name);
+  if (at < entries_.size() && *entries_[at].name == name) {
+    entries_[at].inode = std::move(inode);
+    return;
+  }
+  entries_.insert(entries_.begin() + static_cast<ptrdiff_t>(at),
+                  {std::make_shared<const std::string>(name), std::move(inode)});
+}
+
+void SimDisk::Names::Erase(absl::string_view name) {
+  const size_t at = Position(name);
+  if (at == entries_.size() || *entries_[at].name != name) return;
+  entries_.erase(entries_.begin() + static_cast<ptrdiff_t>(at));
+}
+
 std::shared_ptr<SimDisk::Inode> SimDisk::Platter::Find(absl::string_view name) const {
-  const auto found = names.find(name);
-  return found == names.end() ? nullptr : found->second;
+  return names.Find(name);
 }
 
 void SimDisk::Platter::Apply(Change change) {
@@ -78,9 +105,9 @@ void SimDisk::Platter::Apply(Change change) {
 void SimDisk::Platter::Enact(const Change& change, Names& names) {
   for (const auto& [name, inode] : change) {
     if (inode == nullptr) {
-      names.erase(name);
+      names.Erase(name);
     } else {
-      names[name] = inode;
+      names.Set(name, inode);
     }
   }
 }
@@ -90,22 +117,19 @@ void SimDisk::Platter::SyncNames() {
   // there: then a change says so.
   for (const Change& change : pending) {
     for (const auto& [name, inode] : change) {
-      const auto is = names.find(name);
-      const auto was = synced_names.lower_bound(name);
-      const bool there = was != synced_names.end() && was->first == name;
-      if (there) was->second->gone = true;
-      if (is != names.end()) {
-        synced_names.insert_or_assign(was, name, is->second);
-      } else if (there) {
-        synced_names.erase(was);
+      std::shared_ptr<Inode> is = names.Find(name);
+      if (const auto was = synced_names.Find(name)) was->gone = true;
+      if (is != nullptr) {
+        synced_names.Set(name, std::move(is));
+      } else {
+        synced_names.Erase(name);
       }
     }
   }
   for (const Change& change : pending) {
     for (const auto& [name, inode] : change) {
       if (inode == nullptr || !inode->gone) continue;
-      const auto is = synced_names.find(name);
-      if (is != synced_names.end()) is->second->gone = false;
+      if (const auto is = synced_names.Find(name)) is->gone = false;
     }
   }
   pending.clear();
@@ -128,8 +152,8 @@ std::vector<std::pair<std::string, SimDisk::Inode*>> SimDisk::Platter::Files() c
       files.emplace_back(name, inode.get());
     }
   };
-  for (const auto& [name, inode] : names) add(name, inode);
-  for (const auto& [name, inode] : synced_names) add(name, inode);
+  for (const auto& [name, inode] : names) add(*name, inode);
+  for (const auto& [name, inode] : synced_names) add(*name, inode);
   for (const Change& change : pending) {
     for (const auto& [name, inode] : change) add(name, inode);
   }
@@ -289,7 +313,7 @@ void SimDisk::Platter::Put(std::string& bytes, uint64_t number, const std::strin
 uint64_t SimDisk::Platter::ContentHashOf(const Names& names) {
   uint64_t hash = 0;
   for (const auto& [name, inode] : names) {
-    hash = HashBytes(name, hash);
+    hash = HashBytes(*name, hash);
     hash = HashBytes(*inode->cache, hash);
   }
   return hash;

@@ -43,6 +43,9 @@ class SharedBytes {
   const std::string& operator*() const { return *bytes_; }
   const std::string* operator->() const { return bytes_.get(); }
   size_t size() const { return bytes_->size(); }
+  storage::Bytes Part(uint64_t offset, size_t length) const {
+    return {bytes_, absl::string_view(*bytes_).substr(offset, length)};
+  }
   // To be changed, by nobody else's notice.
   std::string& Own() {
     if (bytes_.use_count() > 1) bytes_ = std::make_shared<std::string>(*bytes_);
@@ -113,8 +116,37 @@ struct SimDisk::Item {
   size_t at = 0;  // position of its file in Files(), or of the change of names in `pending`
 };
 
+// The names of a directory in order, and the files that they lead to. It is copied more often than
+// it changes: one piece of memory, and all copies share the text of a name.
+class SimDisk::Names {
+ public:
+  struct Entry {
+    std::shared_ptr<const std::string> name;
+    std::shared_ptr<Inode> inode;  // never null
+  };
+
+  // Null when there is no such name.
+  std::shared_ptr<Inode> Find(absl::string_view name) const;
+  bool Contains(absl::string_view name) const { return Find(name) != nullptr; }
+  void Set(absl::string_view name, std::shared_ptr<Inode> inode);
+  void Erase(absl::string_view name);
+  // For names in ascending order.
+  void Append(Entry entry) { entries_.push_back(std::move(entry)); }
+  void Clear() { entries_.clear(); }
+
+  size_t size() const { return entries_.size(); }
+  auto begin() const { return entries_.begin(); }
+  auto end() const { return entries_.end(); }
+  auto begin() { return entries_.begin(); }
+  auto end() { return entries_.end(); }
+
+ private:
+  size_t Position(absl::string_view name) const;  // of the first that is not in front of it
+
+  std::vector<Entry> entries_;
+};
+
 struct SimDisk::Platter {
-  using Names = std::map<std::string, std::shared_ptr<Inode>, std::less<>>;
   // One atomic change of the directory: names and what they become (null: gone).
   using Change = std::vector<std::pair<std::string, std::shared_ptr<Inode>>>;
   enum class Gate { kGo, kInFlight, kDead };

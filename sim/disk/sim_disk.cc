@@ -21,17 +21,23 @@ class SimDisk::OpenFile final : public storage::File {
         epoch_(platter_->epoch) {}
 
   absl::StatusOr<size_t> Read(uint64_t offset, char* buffer, size_t length) override {
+    const absl::StatusOr<storage::Bytes> bytes = ReadBytes(offset, length);
+    if (!bytes.ok()) return bytes.status();
+    return absl::string_view(*bytes).copy(buffer, length);
+  }
+
+  absl::StatusOr<storage::Bytes> ReadBytes(uint64_t offset, size_t length) override {
     if (Dead()) return PowerLost();
     ++platter_->counters.reads;
     if (platter_->Strikes(Operation::kRead)) return Injected("read");
     if (const auto lie = platter_->Struck<MisdirectedRead>(name_)) {
-      return ReadElsewhere(*lie, offset, buffer, length);
+      return ReadElsewhere(*lie, offset, length);
     }
     if (inode_->gone) return absl::DataLossError(absl::StrCat(name_, ": removed, and read"));
-    if (offset >= inode_->cache.size()) return size_t{0};
+    if (offset >= inode_->cache.size()) return storage::Bytes();
     const uint64_t end = std::min<uint64_t>(offset + length, inode_->cache.size());
     if (platter_->Unreadable(*inode_, offset, end)) return Unreadable();
-    return inode_->cache->copy(buffer, length, offset);
+    return inode_->cache.Part(offset, end - offset);
   }
 
   absl::Status Write(uint64_t offset, absl::string_view bytes) override {
@@ -144,8 +150,7 @@ class SimDisk::OpenFile final : public storage::File {
     }
   }
 
-  absl::StatusOr<size_t> ReadElsewhere(const MisdirectedRead& lie, uint64_t offset, char* buffer,
-                                       size_t length) {
+  storage::Bytes ReadElsewhere(const MisdirectedRead& lie, uint64_t offset, size_t length) {
     const std::shared_ptr<Inode> other = platter_->Find(lie.from_file);
     const uint64_t from =
         lie.from_offset / platter_->options.sector_bytes * platter_->options.sector_bytes;
@@ -156,7 +161,7 @@ class SimDisk::OpenFile final : public storage::File {
     if (other != nullptr && from < other->cache.size()) bytes = other->cache->substr(from, count);
     bytes.resize(count, '\0');
     if (inode_->cache->compare(std::min(offset, size), count, bytes) != 0) Count(lie);
-    return bytes.copy(buffer, count);
+    return storage::Bytes(std::move(bytes));
   }
 
   void Count(const DiskFault& fault) { ++platter_->effects[fault.index()]; }
@@ -204,15 +209,15 @@ SimDisk::~SimDisk() = default;
 
 absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Open(absl::string_view name, Mode mode) {
   if (platter_->off) return PowerLost();
-  auto found = platter_->names.find(name);
-  if (found == platter_->names.end()) return absl::NotFoundError(absl::StrCat(name, ": no file"));
-  return std::make_unique<OpenFile>(platter_, found->second, std::string(name), mode);
+  std::shared_ptr<Inode> found = platter_->Find(name);
+  if (found == nullptr) return absl::NotFoundError(absl::StrCat(name, ": no file"));
+  return std::make_unique<OpenFile>(platter_, std::move(found), std::string(name), mode);
 }
 
 absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Create(absl::string_view name) {
   const Platter::Gate gate = platter_->Enter();
   if (gate == Platter::Gate::kDead) return PowerLost();
-  if (platter_->names.contains(name)) {
+  if (platter_->names.Contains(name)) {
     return absl::AlreadyExistsError(absl::StrCat(name, ": exists"));
   }
   if (platter_->Strikes(Operation::kCreate) ||
@@ -232,15 +237,15 @@ absl::StatusOr<std::unique_ptr<storage::File>> SimDisk::Create(absl::string_view
 absl::Status SimDisk::Rename(absl::string_view from, absl::string_view to) {
   const Platter::Gate gate = platter_->Enter();
   if (gate == Platter::Gate::kDead) return PowerLost();
-  auto found = platter_->names.find(from);
-  if (found == platter_->names.end()) return absl::NotFoundError(absl::StrCat(from, ": no file"));
+  std::shared_ptr<Inode> found = platter_->Find(from);
+  if (found == nullptr) return absl::NotFoundError(absl::StrCat(from, ": no file"));
   if (platter_->Strikes(Operation::kRename)) {
     return absl::DataLossError(absl::StrCat(from, ": injected rename error"));
   }
   platter_->NamesWillChange();
   Platter::Change change;
   change.emplace_back(from, nullptr);
-  change.emplace_back(to, found->second);
+  change.emplace_back(to, std::move(found));
   platter_->Apply(std::move(change));
   return gate == Platter::Gate::kInFlight ? PowerLost() : absl::OkStatus();
 }
@@ -248,7 +253,7 @@ absl::Status SimDisk::Rename(absl::string_view from, absl::string_view to) {
 absl::Status SimDisk::Remove(absl::string_view name) {
   const Platter::Gate gate = platter_->Enter();
   if (gate == Platter::Gate::kDead) return PowerLost();
-  if (!platter_->names.contains(name)) {
+  if (!platter_->names.Contains(name)) {
     return absl::NotFoundError(absl::StrCat(name, ": no file"));
   }
   if (platter_->Strikes(Operation::kRemove)) {
@@ -275,7 +280,8 @@ absl::Status SimDisk::SyncDir() {
 absl::StatusOr<std::vector<std::string>> SimDisk::List() {
   if (platter_->off) return PowerLost();
   std::vector<std::string> names;
-  for (const auto& [name, inode] : platter_->names) names.push_back(name);
+  names.reserve(platter_->names.size());
+  for (const auto& [name, inode] : platter_->names) names.push_back(*name);
   return names;
 }
 
@@ -299,8 +305,8 @@ void SimDisk::set_options(const Options& options) { platter_->options = options;
 const SimDisk::Options& SimDisk::options() const { return platter_->options; }
 
 void SimDisk::Wipe() {
-  platter_->names.clear();
-  platter_->synced_names.clear();
+  platter_->names.Clear();
+  platter_->synced_names.Clear();
   platter_->pending.clear();
   platter_->Restart();
 }
@@ -324,7 +330,7 @@ std::unique_ptr<SimDisk> SimDisk::DurableImage() const {
                       : SharedBytes(platter_->DurableBytes(*inode));
     copy->platter_size = copy->cache.size();
     copy->unreadable = Platter::DurablyUnreadable(*inode);
-    image->platter_->names[name] = std::move(copy);
+    image->platter_->names.Append({name, std::move(copy)});
   }
   image->platter_->synced_names = image->platter_->names;
   image->platter_->Restart();
@@ -365,9 +371,9 @@ bool SimDisk::ReadsLike(const SimDisk& other) const {
   return a.options.sector_bytes == b.options.sector_bytes && a.names.size() == b.names.size() &&
          std::equal(a.names.begin(), a.names.end(), b.names.begin(),
                     [](const auto& one, const auto& another) {
-                      const Inode& x = *one.second;
-                      const Inode& y = *another.second;
-                      return one.first == another.first && x.cache == y.cache && !x.HasLost() &&
+                      const Inode& x = *one.inode;
+                      const Inode& y = *another.inode;
+                      return *one.name == *another.name && x.cache == y.cache && !x.HasLost() &&
                              !y.HasLost() && x.gone == y.gone && x.unreadable == y.unreadable;
                     });
 }
@@ -375,7 +381,7 @@ bool SimDisk::ReadsLike(const SimDisk& other) const {
 uint64_t SimDisk::UnsyncedSectors(absl::string_view prefix) const {
   uint64_t count = 0;
   for (const auto& [name, inode] : platter_->names) {
-    if (!absl::StartsWith(name, prefix)) continue;
+    if (!absl::StartsWith(*name, prefix)) continue;
     count += inode->dirty().size() + (inode->SizeDirty() ? 1 : 0);
   }
   return count;

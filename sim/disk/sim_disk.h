@@ -217,6 +217,7 @@ class SimDisk final : public storage::Disk {
 
  private:
   struct Inode;
+  class Names;
   struct Item;
   struct Platter;
   class OpenFile;

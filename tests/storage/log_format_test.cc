@@ -398,11 +398,12 @@ absl::Status ReplayWithGap(raft::Index keep_through, LogReplay::Result* result) 
   header.suspicion.reset();
   LoadedSegment loaded;
   loaded.header = header;
-  loaded.bytes = EncodeSegmentHeader(header) + std::string(512, '\x5a');
+  std::string bytes = EncodeSegmentHeader(header) + std::string(512, '\x5a');
   const raft::Entry entry = MakeEntry(3, keep_through + 1, "abc");
-  AppendBatch(loaded.bytes, header.seed(), loaded.bytes.size(), 512, {},
-              {12, 9, keep_through, 2, 7, 0, 0}, &entry, &entry + 1);
-  loaded.size = loaded.bytes.size();
+  AppendBatch(bytes, header.seed(), bytes.size(), 512, {}, {12, 9, keep_through, 2, 7, 0, 0},
+              &entry, &entry + 1);
+  loaded.size = bytes.size();
+  loaded.bytes = Bytes(std::move(bytes));
   LogReplay replay(header.base_index, header.base_term);
   replay.Add(loaded, 0, true, loaded.size, std::nullopt);
   if (replay.status().ok()) *result = replay.Finish({});

@@ -147,6 +147,18 @@ TEST_F(PosixDiskTest, AReadGoesOnUntilTheBufferIsFullOrTheFileEnds) {
   EXPECT_EQ(*got, static_cast<size_t>(once) + 100);
 }
 
+TEST_F(PosixDiskTest, WhatWasReadStaysAsItWas) {
+  const std::unique_ptr<File> file = *disk_->Create("a");
+  ASSERT_TRUE(file->Write(0, "0123456789").ok());
+  const Bytes middle = *file->ReadBytes(3, 4);
+  const Bytes end = *file->ReadBytes(6, 100);
+  EXPECT_EQ((*file->ReadBytes(10, 100)).size(), 0u);
+  ASSERT_TRUE(file->Write(0, "abcdefghij").ok());
+  EXPECT_EQ(absl::string_view(middle), "3456");
+  EXPECT_EQ(absl::string_view(end), "6789");
+  EXPECT_EQ(absl::string_view(*file->ReadBytes(0, 10)), "abcdefghij");
+}
+
 // The space of a large file comes back bit by bit, and not before its name is gone for good: a
 // crash may bring the name back.
 TEST_F(PosixDiskTest, ALargeFileIsFreedOnceItsRemovalIsDurable) {

@@ -405,6 +405,44 @@ TEST(SimDiskTest, ACopyAndItsOriginalGoTheirOwnWays) {
   EXPECT_EQ(Contents(disk, "a").substr(0, 8), "newaaaaa");
 }
 
+TEST(SimDiskTest, WhatWasReadStaysAsItWas) {
+  SimDisk disk({});
+  const std::unique_ptr<File> file = CreateSynced(disk, "a", "0123456789");
+  const storage::Bytes end = *file->ReadBytes(6, 100);
+  EXPECT_EQ(absl::string_view(end), "6789");
+  EXPECT_EQ(absl::string_view(end.First(2)), "67");
+  EXPECT_EQ(end.First(5).size(), 4u);
+  EXPECT_EQ((*file->ReadBytes(10, 1)).size(), 0u);
+  const storage::Bytes middle = *file->ReadBytes(3, 4);
+  ASSERT_TRUE(file->Write(4, "new").ok());
+  EXPECT_EQ(absl::string_view(middle), "3456");
+  const storage::Bytes whole = *file->ReadBytes(0, 10);
+  EXPECT_TRUE(disk.Corrupt("a", 0, 1));
+  ASSERT_TRUE(file->Truncate(3).ok());
+  EXPECT_EQ(absl::string_view(whole), "0123new789");
+  ASSERT_TRUE(disk.Remove("a").ok());
+  ASSERT_TRUE(disk.SyncDir().ok());
+  EXPECT_EQ(absl::string_view(whole), "0123new789");
+  EXPECT_TRUE(absl::IsDataLoss(file->ReadBytes(0, 1).status()));
+}
+
+TEST(SimDiskTest, NamesAreInOrder) {
+  SimDisk disk({});
+  for (const char* name : {"b", "d", "a", "c", "ab"}) CreateSynced(disk, name, name);
+  EXPECT_THAT(*disk.List(), ElementsAre("a", "ab", "b", "c", "d"));
+  ASSERT_TRUE(disk.Rename("a", "cc").ok());
+  ASSERT_TRUE(disk.Rename("d", "b").ok());
+  ASSERT_TRUE(disk.Remove("c").ok());
+  const std::unique_ptr<SimDisk> copy = disk.Clone();
+  EXPECT_THAT(*disk.List(), ElementsAre("ab", "b", "cc"));
+  EXPECT_THAT(*disk.DurableImage()->List(), ElementsAre("a", "ab", "b", "c", "d"));
+  ASSERT_TRUE(disk.SyncDir().ok());
+  EXPECT_THAT(*disk.DurableImage()->List(), ElementsAre("ab", "b", "cc"));
+  EXPECT_EQ(Contents(disk, "b"), "d");
+  EXPECT_EQ(Contents(disk, "cc"), "a");
+  EXPECT_THAT(*copy->DurableImage()->List(), ElementsAre("a", "ab", "b", "c", "d"));
+}
+
 TEST(SimDiskTest, AnythingThatReadsMayShowIsAChange) {
   const auto changed = [](const auto& change) {
     SimDisk disk({});
