@@ -16,6 +16,7 @@
 
 #include "cmd/sim/child.h"
 #include "nlohmann/json.hpp"
+#include "sim/nemesis/fault_text.h"
 #include "sim/run/run.h"
 #include "sim/scenario/scenario.h"
 
@@ -40,6 +41,7 @@ std::string Serialise(const Trial& trial, const RunReport& report,
     json["scenario"] = FormatScenario(scenario);
   }
   json["reached"] = report.reached;
+  for (const FaultCommand& command : report.spoilt) json["spoilt"].push_back(FormatFault(command));
   for (const Milestone& milestone : milestones) {
     json["milestones"].push_back({milestone.time, FormatSituation(milestone.situation)});
   }
@@ -66,6 +68,12 @@ std::optional<TrialResult> Parse(const Trial& trial, const std::string& bytes) {
     }
   }
   result.reached = json["reached"].get<std::vector<bool>>();
+  if (json.contains("spoilt")) {
+    for (const Json& text : json["spoilt"]) {
+      absl::StatusOr<FaultCommand> command = ParseFault(text.get<std::string>());
+      if (command.ok()) result.spoilt.push_back(*std::move(command));
+    }
+  }
   if (json.contains("milestones")) {
     for (const Json& milestone : json["milestones"]) {
       const absl::StatusOr<Situation> situation =

@@ -57,57 +57,71 @@ struct DiskPlace {
   std::string file;
   uint64_t offset = 0;
   uint64_t length = kToTheEnd;
+  friend bool operator==(const DiskPlace&, const DiskPlace&) = default;
 };
 
 struct ReadError {
   DiskPlace at;
+  friend bool operator==(const ReadError&, const ReadError&) = default;
 };
 struct BitRot {
   DiskPlace at;
   uint64_t bits = 1;  // flipped, not necessarily different ones
   uint64_t seed = 0;  // which ones
+  friend bool operator==(const BitRot&, const BitRot&) = default;
 };
 struct Garbage {
   DiskPlace at;
   uint64_t seed = 0;
+  friend bool operator==(const Garbage&, const Garbage&) = default;
 };
 struct Zeros {
   DiskPlace at;
+  friend bool operator==(const Zeros&, const Zeros&) = default;
 };
 
 struct MissingFile {
   std::string file;
+  friend bool operator==(const MissingFile&, const MissingFile&) = default;
 };
 struct TruncatedFile {
   std::string file;
   uint64_t size = 0;  // shorter than it is
+  friend bool operator==(const TruncatedFile&, const TruncatedFile&) = default;
 };
 struct ExtendedFile {
   std::string file;
   uint64_t bytes = 0;
   bool garbage = false;
   uint64_t seed = 0;
+  friend bool operator==(const ExtendedFile&, const ExtendedFile&) = default;
 };
 struct StaleFile {
   std::string file;
+  friend bool operator==(const StaleFile&, const StaleFile&) = default;
 };
-struct Amnesia {};
+struct Amnesia {
+  friend bool operator==(const Amnesia&, const Amnesia&) = default;
+};
 
 struct LostWrite {
   std::string file;
   uint64_t after = 0;
+  friend bool operator==(const LostWrite&, const LostWrite&) = default;
 };
 struct MisdirectedWrite {
   std::string file;
   uint64_t after = 0;
   std::string to_file;     // by its whole name; nothing but the loss happens when there is none
   uint64_t to_offset = 0;  // rounded down to a sector
+  friend bool operator==(const MisdirectedWrite&, const MisdirectedWrite&) = default;
 };
 struct MisdirectedRead {
   std::string file;
   uint64_t after = 0;
   std::string from_file;
   uint64_t from_offset = 0;  // rounded down to a sector
+  friend bool operator==(const MisdirectedRead&, const MisdirectedRead&) = default;
 };
 
 using DiskFault =

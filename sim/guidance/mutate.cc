@@ -87,7 +87,10 @@ void ChangeFault(CuedFault* fault, Time ended, Random& random) {
       }
       break;
     default:
-      if (HasDraw(fault->command.fault)) fault->command.draw = random.Next();
+      if (HasDraw(fault->command.fault)) {
+        fault->command.draw = random.Next();
+        fault->command.damage.reset();
+      }
       if (fault->command.fault == Fault::kPowerLoss || fault->command.fault == Fault::kKill) {
         fault->command.again = !fault->command.again;
       }

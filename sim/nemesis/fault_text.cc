@@ -1,6 +1,11 @@
 #include "sim/nemesis/fault_text.h"
 
+#include <cstdint>
 #include <iterator>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -97,6 +102,109 @@ NumberNames NumbersOf(Fault fault) {
   }
 }
 
+bool MayBeGiven(Fault fault) { return fault == Fault::kRot || fault == Fault::kReadErrors; }
+
+// --- A damage, and where it is
+
+struct DamageInWords {
+  std::string text;
+
+  void Where(const DiskPlace& place) {
+    absl::StrAppend(&text, " in ", place.file, " from ", place.offset, " to ");
+    if (place.length == kToTheEnd) {
+      absl::StrAppend(&text, "end");
+    } else {
+      absl::StrAppend(&text, place.offset + place.length);
+    }
+  }
+  void operator()(const ReadError& damage) { Where(damage.at); }
+  void operator()(const BitRot& damage) {
+    absl::StrAppend(&text, " bits ", damage.bits, " seed ", damage.seed);
+    Where(damage.at);
+  }
+  void operator()(const Garbage& damage) {
+    absl::StrAppend(&text, " garbage seed ", damage.seed);
+    Where(damage.at);
+  }
+  void operator()(const Zeros& damage) {
+    absl::StrAppend(&text, " zeros");
+    Where(damage.at);
+  }
+  void operator()(const TruncatedFile& damage) {
+    absl::StrAppend(&text, " cut in ", damage.file, " from ", damage.size);
+  }
+  // No other one is rot or a read error.
+  template <typename Other>
+  void operator()(const Other&) {}
+};
+
+// What stands of it in a text.
+struct DamageWords {
+  absl::string_view kind;  // bits, garbage, zeros, cut; empty: a read error
+  std::optional<std::string> file;
+  std::optional<uint64_t> bits, seed, from, to;
+
+  bool any() const { return !kind.empty() || file || seed || from || to; }
+  // True if the word, with the value behind it or alone, belongs here. `wrong` says what is wrong
+  // with it.
+  bool TakeAlone(absl::string_view word) {
+    if (word != "garbage" && word != "zeros" && word != "cut") return false;
+    if (!kind.empty()) return false;
+    kind = word;
+    return true;
+  }
+  bool TakePair(absl::string_view word, absl::string_view value, std::string* wrong) {
+    if (word == "in" && !file) {
+      file = std::string(value);
+      return true;
+    }
+    std::optional<uint64_t>* number = word == "bits" && kind.empty() ? &bits
+                                      : word == "seed"               ? &seed
+                                      : word == "from"               ? &from
+                                      : word == "to"                 ? &to
+                                                                     : nullptr;
+    if (number == nullptr || number->has_value()) return false;
+    if (word == "bits") kind = word;
+    uint64_t parsed = kToTheEnd;
+    if (!(word == "to" && value == "end") && !absl::SimpleAtoi(value, &parsed)) {
+      *wrong = absl::StrCat("'", value, "' is no number");
+    }
+    *number = parsed;
+    return true;
+  }
+  // Empty, or what is wrong.
+  std::string Build(Fault fault, DiskFault* damage) const {
+    if ((fault == Fault::kRot) == kind.empty()) {
+      return kind.empty() ? "what rots is missing: bits, garbage, zeros or cut"
+                          : absl::StrCat("'", kind, "' has no place here");
+    }
+    const bool random = kind == "bits" || kind == "garbage";
+    if (random != seed.has_value()) {
+      return random ? "'seed' and a number are missing" : "'seed' has no place here";
+    }
+    if (!file || !from) return "'in' with a file and 'from' with an offset are missing";
+    if (kind == "cut") {
+      if (to) return "'to' has no place here";
+      *damage = TruncatedFile{*file, *from};
+      return "";
+    }
+    if (!to) return "'to' and an offset, or end, are missing";
+    if (*to <= *from) return "the place is empty";
+    const DiskPlace place{*file, *from, *to == kToTheEnd ? kToTheEnd : *to - *from};
+    if (kind == "bits") {
+      if (*bits == 0) return "no bit rots";
+      *damage = BitRot{place, *bits, *seed};
+    } else if (kind == "garbage") {
+      *damage = Garbage{place, *seed};
+    } else if (kind == "zeros") {
+      *damage = Zeros{place};
+    } else {
+      *damage = ReadError{place};
+    }
+    return "";
+  }
+};
+
 }  // namespace
 
 std::string FormatFault(const FaultCommand& command) {
@@ -112,7 +220,14 @@ std::string FormatFault(const FaultCommand& command) {
   }
   const NumberNames names = NumbersOf(command.fault);
   if (!names.number.empty()) absl::StrAppend(&text, " ", names.number, " ", command.number);
-  if (!names.draw.empty()) absl::StrAppend(&text, " ", names.draw, " ", command.draw);
+  if (!names.draw.empty() && (command.draw != 0 || !command.damage)) {
+    absl::StrAppend(&text, " ", names.draw, " ", command.draw);
+  }
+  if (command.damage) {
+    DamageInWords words;
+    std::visit(words, *command.damage);
+    absl::StrAppend(&text, words.text);
+  }
   if (command.fault == Fault::kWipe) {
     absl::StrAppend(&text, " ", Name(static_cast<WipeForm>(command.number)));
   }
@@ -184,12 +299,15 @@ absl::StatusOr<FaultCommand> ParseFault(absl::string_view text) {
   }
   bool has_number = names.number.empty(), has_draw = names.draw.empty();
   bool has_lasts = !Lasts(command.fault);
+  DamageWords damage;
   for (; at < words.size(); ++at) {
     const absl::string_view word = words[at];
-    if (word == "again" && MayComeAgain(command.fault)) {
+    const bool may_be_given = MayBeGiven(command.fault);
+    if (word == "again" && (MayComeAgain(command.fault) || may_be_given)) {
       command.again = true;
       continue;
     }
+    if (may_be_given && damage.TakeAlone(word)) continue;
     if (word == "back" && command.fault == Fault::kClockJump) {
       command.back = true;
       continue;
@@ -207,9 +325,21 @@ absl::StatusOr<FaultCommand> ParseFault(absl::string_view text) {
     } else if (word == names.draw && !has_draw) {
       if (!absl::SimpleAtoi(value, &command.draw)) return wrong("'", value, "' is no number");
       has_draw = true;
+    } else if (std::string why; may_be_given && damage.TakePair(word, value, &why)) {
+      if (!why.empty()) return wrong(why);
     } else {
       return wrong("'", word, "' has no place here");
     }
+  }
+  if (damage.any()) {
+    DiskFault built;
+    if (const std::string why = damage.Build(command.fault, &built); !why.empty()) {
+      return wrong(why);
+    }
+    command.damage = std::move(built);
+    has_draw = true;
+  } else if (command.again && MayBeGiven(command.fault)) {
+    return wrong("'again' has no place beside a draw, which says that, too");
   }
   if (!has_number) return wrong("'", names.number, "' and a number are missing");
   if (!has_draw) return wrong("'", names.draw, "' and a number are missing");

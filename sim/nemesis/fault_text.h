@@ -11,6 +11,15 @@
 //   clock-jump 2 by 3400               milliseconds; back: the other way
 //   rot 2 draw 77 for 300ms            read-errors, lost-writes, misdirected-writes,
 //                                      misdirected-reads, stale-files, amnesia: the same
+//   rot 2 bits 3 seed 9 in log-0000000000000002 from 1024 to 1536 for 300ms    in this place of
+//   this
+//                                      file; the end is behind the last byte, or `end`. garbage
+//                                      seed 9, zeros: the same. With `again` it is killed once more
+//                                      while it recovers, with a draw what else it might have been
+//                                      is looked at, too. It strikes a node that is down as well,
+//                                      which is started when that is over
+//   rot 2 cut in vote from 512 for 300ms       the file ends there
+//   read-errors 2 in marks from 0 to end for 300ms
 //   wipe 2 empty for 300ms             all is gone. joiner, founder: and it is initialised as one;
 //                                      no-identity: that alone is gone; in-use: nothing is. To
 //                                      initialise these two is tried, and must be refused

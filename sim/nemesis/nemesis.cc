@@ -419,7 +419,10 @@ void Nemesis::Do(const FaultCommand& command) {
   std::vector<Process*> victims;
   for (const raft::NodeId node : command.nodes) {
     Process* process = cluster_->Find(node);
-    if (process != nullptr && process->state() != Process::State::kDown) victims.push_back(process);
+    if (process == nullptr) continue;
+    // What is given in so many words may be one of several, on a node that is down for the first.
+    const bool is_up = process->state() != Process::State::kDown;
+    if (is_up || command.damage) victims.push_back(process);
   }
   switch (command.fault) {
     case Fault::kPartition:
@@ -461,7 +464,7 @@ void Nemesis::Do(const FaultCommand& command) {
         break;
       case Fault::kRot:
       case Fault::kReadErrors:
-        Spoil(command.fault, node, command.lasts, command.draw);
+        Spoil(command, node);
         break;
       case Fault::kLostWrites:
       case Fault::kMisdirectedWrites:
@@ -753,28 +756,38 @@ void Nemesis::Foresee(raft::NodeId node, const DiskFault& damage) {
 }
 
 // The process is killed first and started again behind it, so that what is damaged is read.
-void Nemesis::Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw) {
+void Nemesis::Spoil(FaultCommand command, raft::NodeId node) {
   if (Bereaved()) return;
-  Random random(draw);
-  const DiskFault spoilt = PickDamage(fault, cluster_->Find(node)->disk(), random);
+  const Fault fault = command.fault;
+  if (!command.damage) {
+    Random random(command.draw);
+    command.damage = PickDamage(fault, cluster_->Find(node)->disk(), random);
+    // By its power it might lose the mark that tells of the loss, which is as if it had lied: it is
+    // killed.
+    command.again = random.Chance(1, 3);
+  }
+  spoilt_.push_back(command);
+  const DiskFault& spoilt = *command.damage;
   const std::unique_ptr<FaultAtlas> atlas = AtlasFor(node);
   if (atlas == nullptr) return;
-  cluster_->Die(node, Process::Death::kKilled);
+  const bool is_up = cluster_->Find(node)->state() != Process::State::kDown;
+  if (is_up) cluster_->Die(node, Process::Death::kKilled);
   // The cluster might do without this node, but all of them are to be there in the end.
   const absl::Status allowed = atlas->MayInject(node, spoilt, FaultAtlas::Node::kMustStart);
-  Say(absl::StrCat("node ", node, " is killed; ", Describe(spoilt),
+  Say(absl::StrCat("node ", node, is_up ? " is killed; " : " is down; ", Describe(spoilt),
                    allowed.ok() ? "" : absl::StrCat(", is not done: ", allowed.message())));
   if (!allowed.ok()) Foresee(node, spoilt);
   // What might have happened instead.
-  Random instead = Random::Stream(draw, "instead");
+  Random instead = Random::Stream(command.draw, "instead");
   SimDisk& disk = cluster_->Find(node)->disk();
-  for (int i = 0; i < kForeseenDamages; ++i) Foresee(node, PickDamage(fault, disk, instead));
+  for (int i = 0; i < kForeseenDamages && command.draw != 0; ++i) {
+    Foresee(node, PickDamage(fault, disk, instead));
+  }
   if (allowed.ok() && disk.Inject(spoilt)) Count(fault);
+  if (!is_up) return;
   const Aim aim{absl::StrCat("node ", node, " is down: ", Describe(spoilt)), {node}, {}};
-  // By its power it might lose the mark that tells of the loss, which is as if it had lied.
-  const bool dies_in_recovery = random.Chance(1, 3);
-  Hold(fault, aim, lasts, nullptr, [this, node, dies_in_recovery] {
-    cluster_->Restart(node, 0, dies_in_recovery && !ended_, Process::Death::kKilled);
+  Hold(fault, aim, command.lasts, nullptr, [this, node, again = command.again] {
+    cluster_->Restart(node, 0, again && !ended_, Process::Death::kKilled);
   });
 }
 

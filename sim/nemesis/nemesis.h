@@ -23,6 +23,7 @@
 #include "sim/cluster/cluster.h"
 #include "sim/cues/cue.h"
 #include "sim/decisions/decisions.h"
+#include "sim/disk/disk_fault.h"
 #include "sim/disk/fault_atlas.h"
 #include "sim/oracles/omniscience.h"
 
@@ -117,10 +118,13 @@ struct FaultCommand {
   // storms: so many of 1000 lost; wipes: their form
   uint64_t number = 0;
   bool back = false;
-  // power losses, kills: it loses power once more while it recovers
+  // power losses, kills, a given damage: it loses power (is killed) once more while it recovers
   bool again = false;
   // storms: so many of 1000 doubled; disks that rot or lie: the seed of the details
   uint64_t draw = 0;
+  // rot, read errors: this, and not what `draw` picks. With a draw, what it picks instead is judged
+  // all the same; without one (0) nothing is
+  std::optional<DiskFault> damage;
   // transfers, membership requests: what the operator asks nodes[0]. An ADD starts the node that it
   // names, unless it is there. JOINT PROMOTE 4 REMOVE 2: what a node forwards to nodes[0]
   std::vector<std::string> words;
@@ -221,6 +225,9 @@ class Nemesis {
   bool ForwardJoint(raft::NodeId leader, std::vector<raft::MemberChange> changes);
   // What it has drawn and done so far, and what its script had a time for.
   const std::vector<CuedFault>& done() const { return record_; }
+  // The rot and the read errors of those that it came to, as commands with the damage that it was:
+  // a draw picks something else as soon as there are other files.
+  const std::vector<FaultCommand>& spoilt() const { return spoilt_; }
 
   // Faults that took effect: a partition that stopped a frame, a disk that was slow while somebody
   // wrote, a write that was lost and that somebody has missed, ...
@@ -271,7 +278,7 @@ class Nemesis {
   void SlowDown(const FaultCommand& command, Process* process);
   void Restarts(const FaultCommand& command);
   void Disk(const FaultCommand& command, Process* process);
-  void Spoil(Fault fault, raft::NodeId node, Time lasts, uint64_t draw);
+  void Spoil(FaultCommand command, raft::NodeId node);
   void Foresee(raft::NodeId node, const DiskFault& damage);
   void Hang(raft::NodeId node, Time lasts);
   // Null while it is a matter of opinion which majority is to survive, or what is on all disks, or
@@ -383,6 +390,7 @@ class Nemesis {
   std::map<raft::NodeId, uint64_t> misled_;  // lives that begin with a misread disk
   Counters counters_ = {};
   std::vector<CuedFault> record_;
+  std::vector<FaultCommand> spoilt_;
   // A change of the members was asked for, and the operator does not know what became of it.
   bool change_in_doubt_ = false;
   std::set<raft::NodeId> leaving_;  // asked to be removed, and not refused

@@ -153,6 +153,7 @@ RunReport Simulation::Run() {
   report.hash = trace_.hash();
   report.reached = prompter_.reached();
   report.faults = nemesis_.done();
+  report.spoilt = nemesis_.spoilt();
   report.decisions = decisions_.made();
   if (audience_.record) {
     report.record.answers = decisions_.answers();

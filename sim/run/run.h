@@ -72,11 +72,12 @@ struct RunReport {
   RunCounters counters;
   std::optional<Violation> violation;
   History history;
-  std::string explanation;        // of a history that is not linearizable
-  RunRecord record;               // empty unless it was asked for
-  std::vector<CuedFault> faults;  // what the nemesis did, at times
-  uint64_t decisions = 0;         // that were made
-  std::vector<bool> reached;      // RunSettings::reach
+  std::string explanation;           // of a history that is not linearizable
+  RunRecord record;                  // empty unless it was asked for
+  std::vector<CuedFault> faults;     // what the nemesis did, at times
+  std::vector<FaultCommand> spoilt;  // Nemesis::spoilt
+  uint64_t decisions = 0;            // that were made
+  std::vector<bool> reached;         // RunSettings::reach
 };
 
 // Who looks on. The run is the same without them.

@@ -182,6 +182,7 @@ absl::StatusOr<Scenario> Shrinker::Shrink(const RunSettings& settings) {
     least = std::min(least / 2, items_.size());
   }
   Simplify();
+  PinDown();
   return Finish();
 }
 
@@ -538,6 +539,33 @@ void Shrinker::GiveCues() {
     }
     TakeFirst(candidates);
   }
+}
+
+// What rotted becomes that place of that file: a draw means another one as soon as a later version
+// writes its files otherwise.
+void Shrinker::PinDown() {
+  Tell("what rotted");
+  Items pinned = items_;
+  bool any = false;
+  const TrialResult as_it_is = Play({{Build(base_, items_), false, false}})[0];
+  for (const FaultCommand& spoilt : as_it_is.spoilt) {
+    FaultCommand drawn = spoilt;
+    drawn.damage.reset();
+    drawn.again = false;
+    for (Item& item : pinned) {
+      if (item.kind == Item::Kind::kFault && item.fault.command == drawn) {
+        item.fault.command = spoilt;
+        any = true;
+      }
+    }
+  }
+  if (!any) return;
+  // What else it might have been is hardly ever what was broken.
+  Items alone = pinned;
+  for (Item& item : alone) {
+    if (item.kind == Item::Kind::kFault && item.fault.command.damage) item.fault.command.draw = 0;
+  }
+  TakeFirst({{base_, alone}, {base_, pinned}});
 }
 
 Scenario Shrinker::Finish() {

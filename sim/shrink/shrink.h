@@ -42,7 +42,8 @@ struct TrialResult {
   uint64_t events = 0;
   RunRecord record;
   std::vector<Milestone> milestones;
-  std::vector<bool> reached;  // RunSettings::reach
+  std::vector<bool> reached;         // RunSettings::reach
+  std::vector<FaultCommand> spoilt;  // Nemesis::spoilt
 };
 
 // Plays runs, each by itself: one that takes its process along has broken "crash-free". As many
@@ -101,6 +102,7 @@ class Shrinker {
   void MakeSettingsPlain();
   void RoundTimes();
   void GiveCues();
+  void PinDown();
   Scenario Finish();
 
   // Removes every candidate set that can be removed, as far as they can be together.

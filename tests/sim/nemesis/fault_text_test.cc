@@ -32,6 +32,13 @@ const char* const kEveryKind[] = {
     "member 1 JOINT PROMOTE 4 PROMOTE 5 REMOVE 2",
     "rot 2 draw 18446744073709551615 for 300ms",
     "read-errors 2 draw 77 for 300ms",
+    "rot 2 bits 3 seed 9 in log-0000000000000002 from 1024 to 1536 for 300ms",
+    "rot 2 draw 77 bits 1 seed 0 in vote from 0 to end for 300ms again",
+    "rot 2 garbage seed 9 in vote from 0 to 1 for 300ms",
+    "rot 2 zeros in marks from 4096 to end for 300ms",
+    "rot 2 cut in marks from 0 for 300ms again",
+    "read-errors 2 in marks from 0 to end for 300ms",
+    "read-errors 2 draw 77 in marks from 5 to 6 for 300ms again",
     "hang-disk 2 for 300ms",
     "lost-writes 2 draw 77 for 300ms",
     "misdirected-writes 2 draw 77 for 300ms",
@@ -68,6 +75,22 @@ TEST(FaultTextTest, EveryKindIsReadAsItIsWritten) {
   EXPECT_EQ(seen.size(), kFaultKinds);
 }
 
+TEST(FaultTextTest, ADamageIsAPlaceInAFile) {
+  const absl::StatusOr<FaultCommand> bits =
+      ParseFault("rot 2 to 1536 seed 9 again in log-1 for 3ms from 1024 bits 3");
+  ASSERT_TRUE(bits.ok()) << bits.status();
+  EXPECT_EQ(bits->damage, DiskFault(BitRot{{"log-1", 1'024, 512}, 3, 9}));
+  EXPECT_TRUE(bits->again);
+  EXPECT_EQ(bits->draw, 0u);
+  EXPECT_EQ(ParseFault("rot 2 zeros in a from 7 to end for 3ms")->damage,
+            DiskFault(Zeros{{"a", 7, kToTheEnd}}));
+  EXPECT_EQ(ParseFault("rot 2 garbage seed 1 in a from 7 to 8 for 3ms")->damage,
+            DiskFault(Garbage{{"a", 7, 1}, 1}));
+  EXPECT_EQ(ParseFault("rot 2 cut in a from 7 for 3ms")->damage, DiskFault(TruncatedFile{"a", 7}));
+  EXPECT_EQ(ParseFault("read-errors 2 in a from 7 to 8 for 3ms")->damage,
+            DiskFault(ReadError{{"a", 7, 1}}));
+}
+
 TEST(FaultTextTest, WhatIsNoFaultIsSaid) {
   for (const std::string text : {"",
                                  "explode 2",
@@ -86,6 +109,29 @@ TEST(FaultTextTest, WhatIsNoFaultIsSaid) {
                                  "clock-jump 2 by 3 for 3ms",
                                  "rot 2 for 300ms",
                                  "rot 2 draw -1 for 3ms",
+                                 "rot 2 draw 77 for 3ms again",
+                                 "rot 2 again for 3ms",
+                                 "rot 2 in vote from 0 to 8 for 3ms",
+                                 "rot 2 bits 1 in vote from 0 to 8 for 3ms",
+                                 "rot 2 bits 0 seed 1 in vote from 0 to 8 for 3ms",
+                                 "rot 2 bits 1 bits 2 seed 1 in vote from 0 to 8 for 3ms",
+                                 "rot 2 bits 1 zeros seed 1 in vote from 0 to 8 for 3ms",
+                                 "rot 2 bits x seed 1 in vote from 0 to 8 for 3ms",
+                                 "rot 2 bits end seed 1 in vote from 0 to 8 for 3ms",
+                                 "rot 2 garbage in vote from 0 to 8 for 3ms",
+                                 "rot 2 zeros seed 1 in vote from 0 to 8 for 3ms",
+                                 "rot 2 zeros zeros in vote from 0 to 8 for 3ms",
+                                 "rot 2 zeros from 0 to 8 for 3ms",
+                                 "rot 2 zeros in vote to 8 for 3ms",
+                                 "rot 2 zeros in vote from 0 for 3ms",
+                                 "rot 2 zeros in vote from 8 to 8 for 3ms",
+                                 "rot 2 zeros in vote from end to 8 for 3ms",
+                                 "rot 2 zeros in vote in marks from 0 to 8 for 3ms",
+                                 "rot 2 cut in vote from 0 to 8 for 3ms",
+                                 "rot 2 zeros in vote from 0 to 8",
+                                 "read-errors 2 zeros in vote from 0 to 8 for 3ms",
+                                 "lost-writes 2 zeros in vote from 0 to 8 for 3ms",
+                                 "kill 2 in vote from 0 to 8 for 3ms",
                                  "wipe 2 for 300ms",
                                  "wipe 2",
                                  "wipe 2 clean for 300ms",

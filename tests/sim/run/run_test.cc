@@ -6,12 +6,18 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sim/check/check_command.h"
 #include "sim/check/text_format.h"
+#include "sim/scenario/scenario.h"
 
 namespace raftkv::sim {
 namespace {
+
+using ::testing::ElementsAre;
 
 class EverySeed : public ::testing::TestWithParam<uint64_t> {};
 
@@ -124,6 +130,66 @@ TEST(RunTest, TheHistoryCanBeWrittenAndJudgedByTheTool) {
   ASSERT_TRUE(check.ok()) << check.status();
   EXPECT_EQ(check->verdict, Verdict::kLinearizable);
   EXPECT_EQ(check->history.operations.size(), report.history.operations.size());
+}
+
+// A scenario with what rotted in so many words is the run with the draws.
+TEST(RunTest, WhatADrawSpoiltCanBeGiven) {
+  size_t spoilt = 0, again = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Audience audience;
+    audience.record = true;
+    const RunSettings drawn = DrawSettings(seed, Profile::kDisk);
+    RunSettings played = PlayedAgain(drawn, Simulate(drawn, audience).record);
+    const RunReport report = Simulate(played);
+    for (const FaultCommand& command : report.spoilt) {
+      FaultCommand as_drawn = command;
+      as_drawn.damage.reset();
+      as_drawn.again = false;
+      for (CuedFault& fault : *played.nemesis.script) {
+        if (fault.command == as_drawn) fault.command = command;
+      }
+      EXPECT_TRUE(command.damage.has_value());
+      ++spoilt;
+      again += command.again ? 1 : 0;
+    }
+    const RunReport given = Simulate(played);
+    EXPECT_EQ(given.hash, report.hash) << seed;
+    EXPECT_EQ(given.spoilt, report.spoilt) << seed;
+  }
+  EXPECT_GT(spoilt, again);
+  EXPECT_GT(again, 0u);
+}
+
+// The second strikes a node that is down, which comes up when it would have come up anyhow. The
+// third is of a place that no file has.
+TEST(RunTest, SeveralDamagesAtOnce) {
+  const absl::StatusOr<Scenario> scenario = ParseScenario("x",
+                                                          R"(raftkv scenario 1
+seed 1
+set chaos 4s
+client 1
+at 500ms: c1: SET r0 v1
+at 1s: rot 2 garbage seed 7 in vote from 0 to 4096 for 500ms
+at 1.2s: read-errors 2 in marks from 0 to end for 1s
+at 1.3s: rot 2 zeros in vote from 1000000 to end for 2s
+at 2s: c1: SET r0 v2
+)");
+  ASSERT_TRUE(scenario.ok()) << scenario.status();
+  std::vector<std::string> lines;
+  const RunReport report = Simulate(scenario->settings, [&](Time at, absl::string_view line) {
+    if (!absl::StrContains(line, "nemesis: node 2 is ") && !absl::StartsWith(line, "node 2 starts")) {
+      return;
+    }
+    lines.push_back(absl::StrCat(at / kMillisecond, " ms ", line.substr(0, line.find(';'))));
+  });
+  EXPECT_FALSE(report.violation.has_value()) << FormatViolation(*report.violation);
+  EXPECT_EQ(report.counters.faults[static_cast<size_t>(Fault::kRot)], 1u);
+  EXPECT_EQ(report.counters.faults[static_cast<size_t>(Fault::kReadErrors)], 1u);
+  EXPECT_EQ(report.spoilt.size(), 3u);
+  EXPECT_THAT(lines, ElementsAre("0 ms node 2 starts: term 1, vote 0, snapshot 1, last 1",
+                                 "1000 ms nemesis: node 2 is killed",
+                                 "1200 ms nemesis: node 2 is down", "1300 ms nemesis: node 2 is down",
+                                 "1500 ms node 2 starts: term 2, vote 2, snapshot 1, last 3"));
 }
 
 // A hundred seeds together reach every kind of fault and what faults are for, with a few more for

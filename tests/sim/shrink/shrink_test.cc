@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "sim/nemesis/fault_text.h"
 #include "sim/scenario/fields.h"
 
 namespace raftkv::sim {
@@ -22,6 +23,9 @@ class KnownBug {
   }
 
   bool shy = false;              // does not show a second time what it has recorded
+  bool rots = false;             // something has to rot besides
+  bool needs_draw = false;       // and what else it might have been counts, too
+  bool other_place = false;      // what it is said to have been is something else
   bool played_nonsense = false;  // settings that no cluster can run with
 
  private:
@@ -41,12 +45,19 @@ class KnownBug {
       if (kills == 0 || run.clients.size() < 2 || run.seed % 3 != 0) return result;
       result.violation = Broken(kWhen);
       if (trial.record) result.record = Everything(run.clients.size());
+      if (trial.record && rots) result.record.faults.push_back(Rot());
       return result;
     }
-    bool killed = false, asked = false;
+    bool killed = false, asked = false, rotten = !rots;
     for (const CuedFault& fault : *run.nemesis.script) {
       const bool kill = fault.command.fault == Fault::kKill && fault.command.nodes[0] == 2;
       killed = killed || kill;
+      if (fault.command.fault != Fault::kRot) continue;
+      rotten = rotten || (fault.command.damage ? !other_place : fault.command.draw == 77);
+      if (needs_draw && fault.command.draw != 77) rotten = false;
+      FaultCommand& spoilt = result.spoilt.emplace_back(fault.command);
+      spoilt.damage = BitRot{{"log-0000000000000002", 1'024, 10}, 3, 9};
+      spoilt.again = true;
     }
     for (const ClientSettings& client : run.clients) {
       for (const AskedGroup& group : *client.script) {
@@ -55,7 +66,7 @@ class KnownBug {
         }
       }
     }
-    if (killed && asked && run.answers->contains("append 1>3 term 2 #4: lost") && !shy) {
+    if (killed && asked && rotten && run.answers->contains("append 1>3 term 2 #4: lost") && !shy) {
       result.violation = Broken(kWhen);
     } else if (killed) {
       // The same oracle, for another reason.
@@ -64,6 +75,16 @@ class KnownBug {
     }
     if (trial.milestones) result.milestones.push_back({kSecond, {Situation::Kind::kLeads, 2, 3}});
     return result;
+  }
+
+  static CuedFault Rot() {
+    CuedFault rot;
+    rot.cue.at = 1'500 * kMillisecond;
+    rot.command.fault = Fault::kRot;
+    rot.command.nodes = {1};
+    rot.command.draw = 77;
+    rot.command.lasts = 200 * kMillisecond;
+    return rot;
   }
 
   static RunRecord Everything(size_t clients) {
@@ -143,6 +164,32 @@ TEST(ShrinkTest, SettingsThatNobodyCanRunWithAreNotPlayed) {
   const absl::StatusOr<Scenario> scenario = shrinker.Shrink(run);
   ASSERT_TRUE(scenario.ok()) << scenario.status();
   EXPECT_FALSE(bug.played_nonsense);
+}
+
+// A draw means something else as soon as there are other files.
+TEST(ShrinkTest, WhatRottedIsSaid) {
+  const auto rot = [](const KnownBug& bug) {
+    KnownBug world = bug;
+    world.rots = true;
+    Shrinker shrinker({}, [&world](const auto& trials) { return world.Play(trials); });
+    const absl::StatusOr<Scenario> scenario = shrinker.Shrink(Drawn());
+    EXPECT_TRUE(scenario.ok()) << scenario.status();
+    if (!scenario.ok()) return std::string();
+    EXPECT_EQ(scenario->decisions(), 4u) << FormatScenario(*scenario);
+    for (const CuedFault& fault : *scenario->settings.nemesis.script) {
+      if (fault.command.fault == Fault::kRot) return FormatFault(fault.command);
+    }
+    return std::string();
+  };
+  KnownBug bug;
+  EXPECT_EQ(rot(bug),
+            "rot 1 bits 3 seed 9 in log-0000000000000002 from 1024 to 1034 for 200ms again");
+  bug.needs_draw = true;
+  EXPECT_EQ(
+      rot(bug),
+      "rot 1 draw 77 bits 3 seed 9 in log-0000000000000002 from 1024 to 1034 for 200ms again");
+  bug.other_place = true;
+  EXPECT_EQ(rot(bug), "rot 1 draw 77 for 200ms");
 }
 
 TEST(ShrinkTest, AScenarioCanBeShrunkFurther) {
