@@ -177,7 +177,8 @@ at 2s: c1: SET r0 v2
   ASSERT_TRUE(scenario.ok()) << scenario.status();
   std::vector<std::string> lines;
   const RunReport report = Simulate(scenario->settings, [&](Time at, absl::string_view line) {
-    if (!absl::StrContains(line, "nemesis: node 2 is ") && !absl::StartsWith(line, "node 2 starts")) {
+    if (!absl::StrContains(line, "nemesis: node 2 is ") &&
+        !absl::StartsWith(line, "node 2 starts")) {
       return;
     }
     lines.push_back(absl::StrCat(at / kMillisecond, " ms ", line.substr(0, line.find(';'))));
@@ -186,10 +187,11 @@ at 2s: c1: SET r0 v2
   EXPECT_EQ(report.counters.faults[static_cast<size_t>(Fault::kRot)], 1u);
   EXPECT_EQ(report.counters.faults[static_cast<size_t>(Fault::kReadErrors)], 1u);
   EXPECT_EQ(report.spoilt.size(), 3u);
-  EXPECT_THAT(lines, ElementsAre("0 ms node 2 starts: term 1, vote 0, snapshot 1, last 1",
-                                 "1000 ms nemesis: node 2 is killed",
-                                 "1200 ms nemesis: node 2 is down", "1300 ms nemesis: node 2 is down",
-                                 "1500 ms node 2 starts: term 2, vote 2, snapshot 1, last 3"));
+  EXPECT_THAT(lines,
+              ElementsAre("0 ms node 2 starts: term 1, vote 0, snapshot 1, last 1",
+                          "1000 ms nemesis: node 2 is killed", "1200 ms nemesis: node 2 is down",
+                          "1300 ms nemesis: node 2 is down",
+                          "1500 ms node 2 starts: term 2, vote 2, snapshot 1, last 3"));
 }
 
 // A hundred seeds together reach every kind of fault and what faults are for, with a few more for
