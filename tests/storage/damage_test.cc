@@ -886,6 +886,35 @@ TEST_F(SegmentFileTest, ABatchIsLostAndTheNoteAboutIt) {
   }
 }
 
+TEST_F(SegmentFileTest, WhatCannotBeReadIsReadAround) {
+  std::string bytes(20'000, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 7 / 5);
+  ASSERT_TRUE(disk_.Create("a").ok());
+  Put("a", 0, bytes);
+  const std::unique_ptr<File> file = *disk_.Open("a", Disk::Mode::kRead);
+  const auto read = [&file](uint64_t offset, size_t length) {
+    std::vector<LoadedSegment::Range> unreadable;
+    const absl::StatusOr<Bytes> got = ReadAround(*file, offset, length, &unreadable);
+    EXPECT_TRUE(got.ok()) << got.status();
+    std::string text{absl::string_view(*got)};
+    for (const LoadedSegment::Range& range : unreadable) {
+      absl::StrAppend(&text, " without ", range.offset, "+", range.bytes);
+    }
+    return text;
+  };
+  EXPECT_EQ(read(300, 1'000), bytes.substr(300, 1'000));
+  // Behind the end.
+  EXPECT_EQ(read(19'990, 20),
+            absl::StrCat(bytes.substr(19'990), std::string(10, kNotRead), " without 20000+10"));
+  EXPECT_EQ(read(30'000, 3), absl::StrCat(std::string(3, kNotRead), " without 30000+3"));
+  // Sectors in the middle, and all of them.
+  ASSERT_TRUE(disk_.Inject(sim::ReadError{{"a", 5'000, 600}}));
+  EXPECT_EQ(read(0, 20'100),
+            absl::StrCat(bytes.substr(0, 4'608), std::string(1'024, kNotRead), bytes.substr(5'632),
+                         std::string(100, kNotRead), " without 4608+1024 without 20000+100"));
+  EXPECT_EQ(read(4'700, 100), absl::StrCat(std::string(100, kNotRead), " without 4700+100"));
+}
+
 // What could not be read of a start is tried once more: devices change their minds.
 TEST_F(SegmentFileTest, AStartThatCouldNotBeReadIsNotTheWholeFile) {
   SegmentHeader header;

@@ -119,6 +119,16 @@ TEST(LogFormatTest, EveryFlippedBitOfARecordIsNoticed) {
   }
 }
 
+TEST(LogFormatTest, ALostNoteIsNoNewsWhereTheHeaderIsLostToo) {
+  std::string bytes = TestSegment();
+  bytes[kFirst + 30] ^= 1;
+  bytes[kFirst + kNoteBytes + 20] ^= 1;
+  SegmentReader reader(bytes, TestHeader(), bytes.size());
+  ASSERT_EQ(reader.Next(), Step::kBatch);
+  EXPECT_TRUE(reader.head_lost());
+  EXPECT_FALSE(reader.note_lost());
+}
+
 TEST(LogFormatTest, TermAndIndexSurviveABadPayload) {
   std::string bytes = TestSegment();
   bytes[kFirst + kBatchHeadBytes + kEntryHeaderBytes] = 'Z';

@@ -153,6 +153,7 @@ TEST_F(PosixDiskTest, WhatWasReadStaysAsItWas) {
   const Bytes middle = *file->ReadBytes(3, 4);
   const Bytes end = *file->ReadBytes(6, 100);
   EXPECT_EQ((*file->ReadBytes(10, 100)).size(), 0u);
+  EXPECT_EQ((*file->ReadBytes(11, 100)).size(), 0u);
   ASSERT_TRUE(file->Write(0, "abcdefghij").ok());
   EXPECT_EQ(absl::string_view(middle), "3456");
   EXPECT_EQ(absl::string_view(end), "6789");

@@ -1,24 +1,28 @@
 // The scrubber: rot in every kind of block is found, where it is, and nowhere else.
 #include "storage/scrub.h"
 
-#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
 #include "storage/posix_disk.h"
 #include "tests/storage/storage_fixture.h"
 #include "tests/storage/unreadable_disk.h"
 
 namespace raftkv::storage {
 namespace {
+
+using ::testing::ElementsAre;
 
 struct Pass {
   std::vector<ScrubFinding> findings;
@@ -204,6 +208,36 @@ TEST_F(ScrubTest, BothCopiesOfTheVoteAreWrittenAgainFromMemory) {
   Crash();
   Open();
   EXPECT_EQ(recovered_.hard_state, (raft::HardState{7, 2}));
+}
+
+// Before its header has been read in this pass, between the header and the batches, or behind them.
+TEST_F(ScrubTest, ASegmentThatIsGoneIsAFinding) {
+  std::set<std::string> findings;
+  for (int before = 0; before < 30; ++before) {
+    disk_.Wipe();
+    storage_.reset();
+    Fill();
+    const std::string name = Find("entry-12").file;
+    ScrubStep step;
+    std::string text;
+    for (int i = 0; i < 400 && !step.finished; ++i) {
+      if (i == before) ASSERT_TRUE(disk_.Remove(name).ok());
+      absl::StatusOr<ScrubStep> next = storage_->Scrub();
+      ASSERT_TRUE(next.ok()) << next.status();
+      step = *std::move(next);
+      for (const ScrubFinding& finding : step.findings) {
+        EXPECT_EQ(finding.file, name);
+        absl::StrAppend(&text, finding.offset, " ", finding.text, "; ");
+      }
+    }
+    EXPECT_TRUE(step.finished);
+    EXPECT_EQ(step.repairable, !text.empty());
+    findings.insert(text);
+  }
+  EXPECT_THAT(findings, ElementsAre("",
+                                    "0 both copies of the segment's header are bad; the directory "
+                                    "has to be opened anew; ",
+                                    "1024 header of a batch: checksum mismatch; "));
 }
 
 TEST_F(ScrubTest, ABadCopyOfASegmentHeaderIsWrittenAgain) {

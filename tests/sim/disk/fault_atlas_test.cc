@@ -412,6 +412,11 @@ TEST_F(FaultAtlasTest, WhoHasABadReserveIsNotWhole) {
   EXPECT_FALSE(Atlas().IsWhole(1).ok());
   Inject(2, BitRot{{"reserve", 4096, 1}, 1, 7});
   EXPECT_FALSE(Atlas().IsWhole(2).ok());
+  const auto reserve = *disks_.at(2)->Open("reserve", storage::Disk::Mode::kReadWrite);
+  ASSERT_TRUE(reserve->Write(0, std::string(*reserve->Size(), '\0')).ok());
+  EXPECT_TRUE(Atlas().IsWhole(2).ok());
+  ASSERT_TRUE(reserve->Write(0, std::string(*reserve->Size(), '\xff')).ok());
+  EXPECT_FALSE(Atlas().IsWhole(2).ok());
   Inject(3, MissingFile{"reserve"});
   EXPECT_TRUE(Atlas().IsWhole(3).ok());
   EXPECT_FALSE(MayInject(3, Zeros{{Segment(3), 1024, kToTheEnd}}).ok()) << "nobody could lead";

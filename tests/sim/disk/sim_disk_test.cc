@@ -413,6 +413,7 @@ TEST(SimDiskTest, WhatWasReadStaysAsItWas) {
   EXPECT_EQ(absl::string_view(end.First(2)), "67");
   EXPECT_EQ(end.First(5).size(), 4u);
   EXPECT_EQ((*file->ReadBytes(10, 1)).size(), 0u);
+  EXPECT_EQ((*file->ReadBytes(11, 1)).size(), 0u);
   const storage::Bytes middle = *file->ReadBytes(3, 4);
   ASSERT_TRUE(file->Write(4, "new").ok());
   EXPECT_EQ(absl::string_view(middle), "3456");

@@ -170,7 +170,7 @@ set chaos 4s
 client 1
 at 500ms: c1: SET r0 v1
 at 1s: rot 2 garbage seed 7 in vote from 0 to 4096 for 500ms
-at 1.2s: read-errors 2 in marks from 0 to end for 1s
+at 1.2s: read-errors 2 in marks from 0 to end for 100ms
 at 1.3s: rot 2 zeros in vote from 1000000 to end for 2s
 at 2s: c1: SET r0 v2
 )");
