@@ -1255,6 +1255,22 @@ TEST_F(SnapshotDamageTest, AnyFieldOfTheHeaderMayBeHuge) {
   }
 }
 
+TEST_F(SnapshotDamageTest, AFileThatIsCutWhileItIsOpen) {
+  Start();
+  Append(1, 5, "x", 5);
+  TakeSnapshot(3, 1, std::string(1'000, 's'));
+  const std::string name = Names("snapshot-").back();
+  const absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(disk_, name, TestIdentity().cluster);
+  ASSERT_TRUE(file.ok()) << file.status();
+  for (const uint64_t left : {uint64_t{5}, uint64_t{0}}) {
+    Shrink(name, file->ChunkOffset(0) + left);
+    const absl::Status read = file->ReadChunk(0).status();
+    EXPECT_TRUE(absl::IsDataLoss(read)) << read;
+    EXPECT_THAT(read.message(),
+                HasSubstr(absl::StrCat("file ends at ", file->ChunkOffset(0) + left)));
+  }
+}
+
 TEST_F(SnapshotDamageTest, AnIntactChunkInAnotherPlaceIsNotRead) {
   Start();
   Append(1, 5, "x", 5);
