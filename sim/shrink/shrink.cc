@@ -560,12 +560,18 @@ void Shrinker::PinDown() {
     }
   }
   if (!any) return;
-  // What else it might have been is hardly ever what was broken.
+  // What else it might have been is hardly ever what was broken, and one start is mostly enough.
   Items alone = pinned;
   for (Item& item : alone) {
     if (item.kind == Item::Kind::kFault && item.fault.command.damage) item.fault.command.draw = 0;
   }
-  TakeFirst({{base_, alone}, {base_, pinned}});
+  Items once = alone;
+  for (Item& item : once) {
+    if (item.kind == Item::Kind::kFault && item.fault.command.damage) {
+      item.fault.command.again = false;
+    }
+  }
+  TakeFirst({{base_, once}, {base_, alone}, {base_, pinned}});
 }
 
 Scenario Shrinker::Finish() {

@@ -174,6 +174,25 @@ TEST(Mutation, OfASwarmWithoutAttacksHasNone) {
   }
 }
 
+// A damage that is given counts whatever the draw is: another draw is another damage.
+TEST(Mutation, RotIsDrawnAnew) {
+  Random random(5);
+  CuedFault rot;
+  rot.cue.at = kSecond;
+  rot.command = *ParseFault("rot 2 draw 77 zeros in vote from 0 to 8 for 300ms");
+  const MadeRun run{{}, {rot}, 5 * kSecond, 1'000};
+  bool drawn = false;
+  for (int i = 0; i < 2'000; ++i) {
+    const Recipe recipe = Mutate(run, {2 * kSecond, 100}, run, random);
+    for (const CuedFault& fault : recipe.faults.value_or(std::vector<CuedFault>())) {
+      EXPECT_EQ(fault.command.damage.has_value(), fault.command.draw == 77)
+          << FormatFault(fault.command);
+      drawn = drawn || fault.command.draw != 77;
+    }
+  }
+  EXPECT_TRUE(drawn);
+}
+
 TEST(Knobs, SetWhatTheyGet) {
   for (const Knob& knob : AllKnobs()) {
     RunSettings run = DrawSettings(1, Profile::kEverything);

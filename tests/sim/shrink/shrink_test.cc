@@ -24,6 +24,7 @@ class KnownBug {
 
   bool shy = false;              // does not show a second time what it has recorded
   bool rots = false;             // something has to rot besides
+  bool needs_again = false;      // and in the recovery it is killed once more
   bool needs_draw = false;       // and what else it might have been counts, too
   bool other_place = false;      // what it is said to have been is something else
   bool played_nonsense = false;  // settings that no cluster can run with
@@ -55,6 +56,7 @@ class KnownBug {
       if (fault.command.fault != Fault::kRot) continue;
       rotten = rotten || (fault.command.damage ? !other_place : fault.command.draw == 77);
       if (needs_draw && fault.command.draw != 77) rotten = false;
+      if (needs_again && fault.command.damage && !fault.command.again) rotten = false;
       FaultCommand& spoilt = result.spoilt.emplace_back(fault.command);
       spoilt.damage = BitRot{{"log-0000000000000002", 1'024, 10}, 3, 9};
       spoilt.again = true;
@@ -182,6 +184,8 @@ TEST(ShrinkTest, WhatRottedIsSaid) {
     return std::string();
   };
   KnownBug bug;
+  EXPECT_EQ(rot(bug), "rot 1 bits 3 seed 9 in log-0000000000000002 from 1024 to 1034 for 200ms");
+  bug.needs_again = true;
   EXPECT_EQ(rot(bug),
             "rot 1 bits 3 seed 9 in log-0000000000000002 from 1024 to 1034 for 200ms again");
   bug.needs_draw = true;
