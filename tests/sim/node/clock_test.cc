@@ -13,12 +13,20 @@ TEST(NodeClockTest, WhenIsTheFirstMomentAtWhichItShowsThat) {
       EXPECT_EQ(clock.MonotonicUs(0), uptime);
       EXPECT_EQ(clock.WallMs(0), 1'700'000'000'000u);
       EXPECT_EQ(clock.When(uptime / 2), 0u) << "it has shown that for long";
-      for (uint64_t later = 1; later < 20 * kSecond; later = later * 3 + 7) {
+      for (uint64_t later = 1; later < (uint64_t{1} << 60); later = later * 3 + 7) {
         const Time when = clock.When(uptime + later);
         EXPECT_GE(clock.MonotonicUs(when), uptime + later);
         EXPECT_LT(clock.MonotonicUs(when - 1), uptime + later);
       }
     }
+  }
+}
+
+TEST(NodeClockTest, NeverIsAMomentToo) {
+  for (const int64_t drift : {-100'000, 0, 100'000}) {
+    const NodeClock clock(drift, 0, 5 * kSecond);
+    EXPECT_GT(clock.When(UINT64_MAX), uint64_t{1} << 59);
+    EXPECT_LT(clock.When(UINT64_MAX), uint64_t{1} << 61);
   }
 }
 
