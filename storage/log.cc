@@ -794,7 +794,7 @@ absl::Status Log::CreateSegment(const Beginning& beginning, const std::optional<
   }
   RAFTKV_CHECK(buffer_.size() == content);
   WriteSegmentHeader(header, buffer_.data());
-  ZeroAhead(content, header.segment_bytes);
+  ZeroAhead(content, header.segment_bytes, header.block_bytes);
 
   const std::string name = SegmentName(header.segment);
   const std::string temporary = absl::StrCat(name, kTemporary);
@@ -847,7 +847,7 @@ absl::Status Log::Append(raft::Index keep_through, const raft::Entries& entries,
   Note before = note_;
   const uint32_t batches = Encode(change, header, active.end, sequence_, &before);
   RAFTKV_CHECK(active.end + buffer_.size() == with_foot);
-  if (with_foot > active.written) ZeroAhead(with_foot, active.bytes);
+  if (with_foot > active.written) ZeroAhead(with_foot, active.bytes, active.block_bytes);
   absl::Status status = Final(active_->Write(active.end, buffer_));
   if (status.ok()) status = Final(active_->Sync());
   if (!status.ok()) return status;
@@ -906,8 +906,11 @@ absl::Status Log::Compact(raft::Index index) {
   return Final(disk_.SyncDir());
 }
 
-void Log::ZeroAhead(uint64_t end, uint64_t bytes) {
-  buffer_.append(std::min(options_.zero_ahead_bytes, bytes - end), '\0');
+void Log::ZeroAhead(uint64_t end, uint64_t bytes, uint32_t block_bytes) {
+  // Whole blocks: what cannot be read is made good by a write that covers it, and fails one that
+  // covers a part.
+  const uint64_t zeros = RoundUp(options_.zero_ahead_bytes, block_bytes);
+  buffer_.append(std::min(zeros, bytes - end), '\0');
 }
 
 absl::Status Log::NoteDurable() {

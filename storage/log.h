@@ -268,7 +268,7 @@ class Log {
   // active one.
   absl::Status CreateSegment(const Beginning& beginning, const std::optional<Change>& change);
   // Extends buffer_, which ends at `end` of a segment of `bytes`, by the zeros to write ahead.
-  void ZeroAhead(uint64_t end, uint64_t bytes);
+  void ZeroAhead(uint64_t end, uint64_t bytes, uint32_t block_bytes);
   absl::Status NoteDurable();
 
   Disk& disk_;

@@ -103,6 +103,20 @@ TEST_F(StorageTest, ZerosAreWrittenAhead) {
   EXPECT_EQ(recovered_.entries.size(), 108u);
 }
 
+// What is ahead may be a bad sector, of the space that was kept back for a full disk for example.
+TEST_F(StorageTest, ZerosAheadAreWholeBlocks) {
+  options_.zero_ahead_bytes = 100;
+  Start();
+  Append(1, 1);
+  const std::string name = Names("log-").back();
+  const uint64_t end = RoundUp(FileBytes(name).find_last_not_of('\0') + 1, 512);
+  ASSERT_TRUE(disk_.Inject(sim::ReadError{{name, end}}));
+  for (int i = 0; i < 20; ++i) Append(1, 1);
+  Crash();
+  Open();
+  EXPECT_EQ(recovered_.entries.size(), 21u);
+}
+
 TEST_F(StorageTest, TheLogRollsOverManySegments) {
   Start();
   for (int i = 0; i < 100; ++i) Append(1, 1, std::string(600, 'r'));
