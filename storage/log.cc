@@ -66,26 +66,25 @@ void AddRange(LoadedSegment::Range range, std::vector<LoadedSegment::Range>* ran
   }
 }
 
-// Goes on where a read of it all has got to: `got` bytes of the file are in the buffer, or it could
-// not be read.
-absl::Status ReadOn(File& file, uint64_t offset, char* buffer, size_t length,
-                    const absl::StatusOr<size_t>& got,
-                    std::vector<LoadedSegment::Range>* unreadable) {
-  if (!got.ok() && !absl::IsDataLoss(got.status())) return got.status();
-  if (!got.ok() && length > kSectorBytes) {
+// What a read of it all has come to, or in smaller pieces what it could not give, into the buffer.
+absl::Status PutTogether(File& file, uint64_t offset, char* buffer, size_t length,
+                         const absl::StatusOr<Bytes>& read,
+                         std::vector<LoadedSegment::Range>* unreadable) {
+  if (!read.ok() && !absl::IsDataLoss(read.status())) return read.status();
+  if (!read.ok() && length > kSectorBytes) {
     const size_t piece = RoundUp(std::max<size_t>(length / 16, 1), kSectorBytes);
     for (size_t at = 0; at < length; at += piece) {
       const size_t bytes = std::min(piece, length - at);
-      absl::Status status = ReadOn(file, offset + at, buffer + at, bytes,
-                                   file.Read(offset + at, buffer + at, bytes), unreadable);
+      absl::Status status = PutTogether(file, offset + at, buffer + at, bytes,
+                                        file.ReadBytes(offset + at, bytes), unreadable);
       if (!status.ok()) return status;
     }
     return absl::OkStatus();
   }
-  const size_t read = got.ok() ? *got : 0;
-  if (read == length) return absl::OkStatus();
-  std::fill(buffer + read, buffer + length, kNotRead);
-  AddRange({offset + read, length - read}, unreadable);
+  const size_t got = read.ok() ? absl::string_view(*read).copy(buffer, length) : 0;
+  if (got == length) return absl::OkStatus();
+  std::fill(buffer + got, buffer + length, kNotRead);
+  AddRange({offset + got, length - got}, unreadable);
   return absl::OkStatus();
 }
 
@@ -96,13 +95,7 @@ absl::StatusOr<Bytes> ReadAround(File& file, uint64_t offset, size_t length,
   absl::StatusOr<Bytes> read = file.ReadBytes(offset, length);
   if (read.ok() && read->size() == length) return read;
   const std::shared_ptr<char[]> buffer = std::make_shared_for_overwrite<char[]>(length);
-  absl::StatusOr<size_t> got = size_t{0};
-  if (read.ok()) {
-    got = absl::string_view(*read).copy(buffer.get(), length);
-  } else {
-    got = read.status();
-  }
-  absl::Status status = ReadOn(file, offset, buffer.get(), length, got, unreadable);
+  absl::Status status = PutTogether(file, offset, buffer.get(), length, read, unreadable);
   if (!status.ok()) return status;
   return Bytes(buffer, {buffer.get(), length});
 }

@@ -267,7 +267,8 @@ class Log {
   // Makes a segment with the batches of `change` (if any), durable under its final name, and the
   // active one.
   absl::Status CreateSegment(const Beginning& beginning, const std::optional<Change>& change);
-  // Extends buffer_, which ends at `end` of a segment of `bytes`, by the zeros to write ahead.
+  // Extends buffer_, which ends at `end` of a segment of `bytes`, by the zeros to write ahead:
+  // whole blocks.
   void ZeroAhead(uint64_t end, uint64_t bytes, uint32_t block_bytes);
   absl::Status NoteDurable();
 

@@ -23,7 +23,8 @@ constexpr uint64_t kMaxBlock = 65536;
 
 uint64_t Padded(uint64_t bytes) { return RoundUp(bytes, 8); }
 
-// Position behind the last byte of `bytes` that is not zero.
+}  // namespace
+
 size_t DirtyEnd(absl::string_view bytes) {
   // A preallocated rest is megabytes of zeros: at the speed of memcmp.
   static constexpr char kZeros[512] = {};
@@ -35,8 +36,6 @@ size_t DirtyEnd(absl::string_view bytes) {
   }
   return bytes.size();
 }
-
-}  // namespace
 
 uint64_t RoundUp(uint64_t bytes, uint64_t block) { return (bytes + block - 1) / block * block; }
 

@@ -119,6 +119,8 @@ Note NoteOf(const BatchHeader& header, const raft::Entry* begin, const raft::Ent
 // Bytes that `entry` takes in a batch body.
 size_t EncodedEntryBytes(const raft::Entry& entry);
 uint64_t RoundUp(uint64_t bytes, uint64_t block);
+// Position behind the last byte of `bytes` that is not zero: 0 if all of them are.
+size_t DirtyEnd(absl::string_view bytes);
 
 // Appends one whole, padded batch with `entries` [begin, end) to `out`. `offset` is where it will
 // be in the file, `before` tells of the batch in front of it; count and body_bytes of `header` are

@@ -230,12 +230,11 @@ absl::StatusOr<std::optional<Note>> Scrubber::NoteBehind(const Target& target,
     absl::StatusOr<std::unique_ptr<File>> file =
         target.disk.Open(SegmentName(id), Disk::Mode::kRead);
     if (!file.ok()) return file.status();
-    std::string bytes(kNoteBytes, '\0');
-    (*file)->Forget(offset, bytes.size());
-    absl::StatusOr<size_t> got = (*file)->Read(offset, bytes.data(), bytes.size());
-    if (!got.ok()) return got.status();
-    step->bytes += bytes.size();
-    return DecodeNote(bytes, FileSeed(target.owner.cluster, FileKind::kLog, id) + offset, 0);
+    (*file)->Forget(offset, kNoteBytes);
+    const absl::StatusOr<Bytes> bytes = (*file)->ReadBytes(offset, kNoteBytes);
+    if (!bytes.ok()) return bytes.status();
+    step->bytes += kNoteBytes;
+    return DecodeNote(*bytes, FileSeed(target.owner.cluster, FileKind::kLog, id) + offset, 0);
   };
   absl::StatusOr<std::optional<Note>> note = read(segment.id, segment.end);
   if (note.ok() && *note) return note;

@@ -64,7 +64,8 @@ struct Options {
   uint32_t block_bytes = 4096;
   // The segment is written with zeros this far ahead of the last batch, in the same write. File
   // systems keep space that was reserved apart from space that was written, and a sync that has to
-  // turn one into the other takes about half as long again (ext4, measured). 0 turns it off.
+  // turn one into the other takes about half as long again (ext4, measured). Rounded up to whole
+  // blocks; 0 turns it off.
   uint64_t zero_ahead_bytes = 1u << 20;
   // What one checksum of a snapshot covers: 64 to kMaxSnapshotChunk bytes.
   uint32_t snapshot_chunk_bytes = kMaxSnapshotChunk;

@@ -10,6 +10,7 @@
 #include "core/raft/check.h"
 #include "core/raft/configuration.h"
 #include "core/raft/raft.h"
+#include "storage/log_format.h"
 #include "storage/reserve.h"
 #include "storage/snapshot_store.h"
 
@@ -209,10 +210,7 @@ bool ReserveIsBlank(SimDisk& disk) {
   const auto file = disk.Open(storage::kReserveName, storage::Disk::Mode::kRead);
   if (!file.ok()) return true;
   const absl::StatusOr<storage::Bytes> bytes = (*file)->ReadBytes(0, *(*file)->Size());
-  if (!bytes.ok()) return false;
-  // Zero is the first, and each is what the one in front of it is.
-  const absl::string_view held = *bytes;
-  return held.empty() || (held[0] == '\0' && held.substr(1) == held.substr(0, held.size() - 1));
+  return bytes.ok() && storage::DirtyEnd(*bytes) == 0;
 }
 
 }  // namespace

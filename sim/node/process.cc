@@ -193,6 +193,7 @@ bool Process::Start(bool die_in_recovery, Death how) {
   if (replica_->repairing()) {
     ++counters_.repairs;
     witness_->Damaged(*replica_);
+    changes_in_repair_ = 0;
     disk_.CallBeforeNamesChange([this] { LookAheadInRepair(); });
   } else {
     torn_before_ = disk_.counters().torn_sectors;

@@ -167,7 +167,7 @@ class Process final : public Streams::Host {
   Random crash_random_;
   Random foresight_random_;
   uint64_t looks_ahead_ = 0;
-  uint64_t changes_in_repair_ = 0;    // of names
+  uint64_t changes_in_repair_ = 0;    // of names, in this life
   std::optional<Readable> readable_;  // of a log that has to be repaired
   SimDisk disk_;
   DiskThread disk_thread_;

@@ -4,11 +4,13 @@
 
 #include <cstdlib>
 #include <functional>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
+#include "sim/nemesis/fault_text.h"
 #include "sim/scenario/fields.h"
 
 namespace raftkv::sim {
@@ -51,6 +53,16 @@ TEST(TrialsTest, OneThatDiesLateHasARecord) {
   EXPECT_LE(result.violation->time, 500 * kMillisecond);
   EXPECT_FALSE(result.record.answers.empty());
   EXPECT_FALSE(result.milestones.empty());
+}
+
+TEST(TrialsTest, WhatRottedIsTold) {
+  Trial trial = Ending(nullptr);
+  const FaultCommand rot =
+      *ParseFault("rot 2 draw 77 bits 3 seed 9 in vote from 0 to end for 100ms again");
+  trial.settings.nemesis.script = {{{std::nullopt, 500 * kMillisecond}, rot}};
+  const TrialResult result = PlayInChildren({trial}, 1, 60)[0];
+  EXPECT_FALSE(result.violation.has_value()) << result.violation->text;
+  EXPECT_EQ(result.spoilt, std::vector<FaultCommand>{rot});
 }
 
 TEST(TrialsTest, OneThatDoesNotEndHasBrokenNothing) {

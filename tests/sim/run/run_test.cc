@@ -160,6 +160,27 @@ TEST(RunTest, WhatADrawSpoiltCanBeGiven) {
   EXPECT_GT(again, 0u);
 }
 
+// In a repair, of each node's first one, which the record counts from 1.
+TEST(RunTest, ARepairIsLookedAheadInAtFirstAndSeldomLater) {
+  uint64_t first = 0, looked = 0, later = 0, looked_later = 0;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    Audience audience;
+    audience.record = true;
+    const RunReport report = Simulate(DrawSettings(seed, Profile::kDisk), audience);
+    for (const auto& [name, answer] : report.record.answers) {
+      const size_t number = name.find(" ends its repair #");
+      if (number == std::string::npos) continue;
+      const uint64_t nth = std::stoull(name.substr(number + 18));
+      ++(nth <= 8 ? first : later);
+      if (answer != 0) ++(nth <= 8 ? looked : looked_later);
+    }
+  }
+  EXPECT_GT(first, 0u);
+  EXPECT_EQ(looked, first);
+  EXPECT_GT(looked_later, 0u);
+  EXPECT_LT(looked_later, later);
+}
+
 // The second strikes a node that is down, which comes up when it would have come up anyhow. The
 // third is of a place that no file has.
 TEST(RunTest, SeveralDamagesAtOnce) {
