@@ -262,12 +262,16 @@ Rules::Wrong Rules::Heeds(const Turn& turn, const raft::HeartbeatResponse& respo
   const raft::Progress* peer = raft.progress()->Find(heard_->from);
   const Row* before = RowBefore(heard_->from);
   if (peer == nullptr || before == nullptr) return {};
-  if (peer->read_round > std::max(before->read_round, response.read_round)) {
-    return absl::StrCat("counts the answer of node ", heard_->from, " to round ",
-                        response.read_round, " as one to round ", peer->read_round);
+  // What was said to a leader of an earlier term is not said to this one, and its rounds were other
+  // rounds.
+  const bool ours = heard_->term == raft.term();
+  if (peer->read_round > std::max(before->read_round, ours ? response.read_round : 0)) {
+    return absl::StrCat("in term ", raft.term(), " counts the answer of node ", heard_->from,
+                        " to round ", response.read_round, " of term ", heard_->term,
+                        " as one to round ", peer->read_round);
   }
   // With the last entry compacted away as well there is no entry to ask about.
-  if (peer->state == raft::ProgressState::kProbe && !peer->flow_paused &&
+  if (ours && peer->state == raft::ProgressState::kProbe && !peer->flow_paused &&
       raft.ticks() >= before->try_again_at && !raft.log().TermAt(peer->next - 1).has_value() &&
       raft.offered_snapshot().index >= raft.log().base()) {
     return absl::StrCat("hears from node ", heard_->from, ", which needs a snapshot, and offers ",

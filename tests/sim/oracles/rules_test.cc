@@ -388,17 +388,33 @@ TEST_F(RulesTest, ANewerSnapshotStaysOnOffer) {
 }
 
 TEST_F(RulesTest, AnAnswerConfirmsTheRoundThatItNames) {
+  ASSERT_EQ(Hears(2, 1, Heartbeat{}), "");
   node_.BecomeLeader({2});
   node_.Accept(2, 1);
   node_.Settle();
   ASSERT_EQ(node_->RequestRead(1), raft::Outcome::kOk);
-  const Message old(2, 1, 1, HeartbeatResponse{0});
-  EXPECT_THAT(Turn(&old, [&] { node_.Hear(2, 1, HeartbeatResponse{1}); }),
-              HasSubstr("counts the answer of node 2 to round 0 as one to round 1"));
+  const Message old(2, 1, 2, HeartbeatResponse{0});
+  EXPECT_THAT(Turn(&old, [&] { node_.Hear(2, 2, HeartbeatResponse{1}); }),
+              HasSubstr("counts the answer of node 2 to round 0 of term 2 as one to round 1"));
+  EXPECT_EQ(Hears(3, 2, HeartbeatResponse{1}), "");
+}
+
+// Rounds begin anew with each leader.
+TEST_F(RulesTest, AnAnswerConfirmsNoRoundOfALaterTerm) {
+  ASSERT_EQ(Hears(2, 1, Heartbeat{}), "");
+  node_.BecomeLeader({2});
+  node_.Accept(2, 1);
+  node_.Settle();
+  ASSERT_EQ(node_->RequestRead(1), raft::Outcome::kOk);
+  const Message old(2, 1, 1, HeartbeatResponse{1});
+  EXPECT_THAT(
+      Turn(&old, [&] { node_.Hear(2, 2, HeartbeatResponse{1}); }),
+      HasSubstr("in term 2 counts the answer of node 2 to round 1 of term 1 as one to round 1"));
   EXPECT_EQ(Hears(3, 1, HeartbeatResponse{1}), "");
 }
 
 TEST_F(RulesTest, WhoNeedsASnapshotIsOfferedIt) {
+  ASSERT_EQ(Hears(2, 1, Heartbeat{}), "");
   node_.BecomeLeader({2});
   node_.Accept(3, 1);
   node_->Propose(raft::Payload::Copy("x"));
@@ -408,9 +424,11 @@ TEST_F(RulesTest, WhoNeedsASnapshotIsOfferedIt) {
   node_.node().Compact(2);
   ASSERT_EQ(node_->log().base(), node_->log().last());
   node_->ReportUnreachable(3);
-  EXPECT_THAT(Ignores(3, 1, HeartbeatResponse{}),
-              HasSubstr("hears from node 3, which needs a snapshot, and offers none"));
+  // What it said to an earlier leader does not count.
   EXPECT_EQ(Hears(3, 1, HeartbeatResponse{}), "");
+  EXPECT_THAT(Ignores(3, 2, HeartbeatResponse{}),
+              HasSubstr("hears from node 3, which needs a snapshot, and offers none"));
+  EXPECT_EQ(Hears(3, 2, HeartbeatResponse{}), "");
 }
 
 TEST_F(RulesTest, WhoCanGoOnWithTheLogIsSentIt) {
