@@ -124,6 +124,7 @@ PeerLinks::PeerLinks(LinkIdentity self, const PeerLinkOptions& options, uint64_t
 
 void PeerLinks::AdvanceTime(uint64_t now_us) {
   now_us_ = std::max(now_us_, now_us);
+  if (now_us_ < next_deadline_us()) return;
   while (!awaiting_hello_.empty() && awaiting_hello_.begin()->second <= now_us_) {
     End(awaiting_hello_.begin()->first, "no hello in time", EndedBy::kUs);
   }
@@ -138,6 +139,7 @@ void PeerLinks::AdvanceTime(uint64_t now_us) {
 }
 
 void PeerLinks::SetPeers(const std::map<NodeId, Peer>& peers) {
+  Change();
   for (auto it = outgoing_.begin(); it != outgoing_.end();) {
     auto& [id, out] = *it;
     auto wanted = peers.find(id);
@@ -195,6 +197,7 @@ void PeerLinks::Send(NodeId to, std::string frame) {
 }
 
 void PeerLinks::Dial(NodeId id, Outgoing& out) {
+  Change();
   out.connection = ++last_connection_;
   connections_.try_emplace(
       out.connection, PeerLink(PeerLink::Direction::kOutgoing, *self_, id, out.peer.incarnation));
@@ -218,6 +221,7 @@ void PeerLinks::Connected(ConnectionId connection) {
 }
 
 PeerLinks::ConnectionId PeerLinks::Accepted() {
+  Change();
   if (awaiting_hello_.size() >= options_.max_strangers) {
     auto oldest = std::find_if(awaiting_hello_.begin(), awaiting_hello_.end(), [&](const auto& a) {
       return connections_.at(a.first).link.direction() == PeerLink::Direction::kIncoming;
@@ -259,6 +263,7 @@ void PeerLinks::Received(ConnectionId connection, absl::string_view bytes, Deliv
 }
 
 bool PeerLinks::OnHello(ConnectionId id, Connection& connection) {
+  Change();
   const PeerLink& link = connection.link;
   const NodeId peer = link.peer();
   if (link.direction() == PeerLink::Direction::kOutgoing) {
@@ -331,6 +336,7 @@ bool PeerLinks::MakeRoomToLearn() {
 }
 
 void PeerLinks::Write(ConnectionId id, Connection& connection, std::string bytes) {
+  Change();
   if (connection.handed_over == 0) connection.progress_us = now_us_;
   connection.handed_over += bytes.size();
   if (!work_.writes.empty() && work_.writes.back().connection == id &&
@@ -353,6 +359,7 @@ void PeerLinks::Flush(Outgoing& out) {
 }
 
 void PeerLinks::Written(ConnectionId connection, size_t bytes) {
+  Change();
   auto it = connections_.find(connection);
   if (it == connections_.end()) return;
   RAFTKV_CHECK(bytes <= it->second.handed_over);
@@ -368,6 +375,7 @@ void PeerLinks::Closed(ConnectionId connection, absl::string_view reason) {
 }
 
 void PeerLinks::End(ConnectionId id, absl::string_view reason, EndedBy by) {
+  Change();
   auto it = connections_.find(id);
   RAFTKV_CHECK(it != connections_.end());
   const PeerLink& link = it->second.link;
@@ -414,14 +422,23 @@ void PeerLinks::Say(EventKind kind, NodeId peer, std::string text) {
   work_.events.push_back({kind, peer, std::move(text)});
 }
 
+bool PeerLinks::HasWork() const {
+  return !work_.empty() || !unreachable_.empty() || now_us_ >= next_deadline_us();
+}
+
 PeerLinks::Work PeerLinks::TakeWork() {
-  DialDue();
+  if (now_us_ >= next_deadline_us()) DialDue();
   work_.unreachable.assign(unreachable_.begin(), unreachable_.end());
   unreachable_.clear();
   return std::exchange(work_, Work());
 }
 
 uint64_t PeerLinks::next_deadline_us() const {
+  if (!deadline_us_.has_value()) deadline_us_ = FindDeadlineUs();
+  return *deadline_us_;
+}
+
+uint64_t PeerLinks::FindDeadlineUs() const {
   uint64_t next = std::numeric_limits<uint64_t>::max();
   if (!awaiting_hello_.empty()) next = awaiting_hello_.begin()->second;
   for (const auto& [id, out] : outgoing_) {

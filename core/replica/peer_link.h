@@ -21,6 +21,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -205,12 +206,16 @@ class PeerLinks {
   // A dial failed, the other side closed, or the driver had to.
   void Closed(ConnectionId connection, absl::string_view reason);
 
+  // TakeWork would give something.
+  bool HasWork() const;
   Work TakeWork();
 
   // When AdvanceTime wants to be called next; the maximum when nothing is waited for.
   uint64_t next_deadline_us() const;
 
   // ---- Observers
+  // next_deadline_us(), found again: tests compare the two.
+  uint64_t FindDeadlineUs() const;
   bool IsUp(raft::NodeId peer) const;
   size_t connections() const { return connections_.size(); }
   size_t strangers() const { return awaiting_hello_.size(); }  // incoming and outgoing alike
@@ -246,6 +251,8 @@ class PeerLinks {
   // Who ends a connection: then the driver has to be asked to close it, or knows already.
   enum class EndedBy : uint8_t { kUs, kDriver };
 
+  // With every change that next_deadline_us() may depend on.
+  void Change() { deadline_us_.reset(); }
   Outgoing& AddOutgoing(raft::NodeId id, const Peer& peer, bool learnt);
   void Dial(raft::NodeId id, Outgoing& out);
   void DialDue();
@@ -273,6 +280,8 @@ class PeerLinks {
   std::map<raft::NodeId, Outgoing> outgoing_;
   std::map<raft::NodeId, ConnectionId> incoming_;  // the newest established one of each
   std::set<raft::NodeId> unreachable_;
+  // next_deadline_us(), as long as nothing has changed: it is asked for with every turn.
+  mutable std::optional<uint64_t> deadline_us_;
   Work work_;
 };
 

@@ -377,6 +377,7 @@ void Process::UpdatePeers() {
 }
 
 void Process::CarryOutLinks() {
+  if (!links_->HasWork()) return;
   replica::PeerLinks::Work work = links_->TakeWork();
   for (replica::PeerLinks::Work::Write& write : work.writes) {
     outlet_->WriteToPeer(id(), write.connection, std::move(write.bytes));

@@ -303,12 +303,15 @@ class World {
   void KnowEachOther() {
     std::vector<NodeId> ids;
     for (auto& [id, node] : nodes) ids.push_back(id);
+    Check();
     for (auto& [id, node] : nodes) node.links.SetPeers(Members(ids));
+    Check();
   }
 
   void Advance(uint64_t us) {
     now += us;
     for (auto& [id, node] : nodes) node.links.AdvanceTime(now);
+    Check();
     Settle();
   }
 
@@ -321,8 +324,12 @@ class World {
   }
 
   bool Turn(NodeId id, Node& node) {
+    Check();
+    const bool has_work = node.links.HasWork();
     PeerLinks::Work work = node.links.TakeWork();
     bool moved = !work.empty();
+    EXPECT_EQ(has_work, moved);
+    Check();
     for (auto& write : work.writes) {
       auto end = ends.find({id, write.connection});
       if (end != ends.end()) end->second.unsent += write.bytes;
@@ -343,7 +350,9 @@ class World {
       const Key here{id, dial.connection}, there{target->first, target->second.links.Accepted()};
       ends[here].other = there;
       ends[there].other = here;
+      Check();
       node.links.Connected(dial.connection);
+      Check();
     }
     return moved;
   }
@@ -362,10 +371,13 @@ class World {
       end.unsent.erase(0, take);
       const Key other = end.other;
       nodes.at(from).links.Written(key.connection, take);
+      Check();
       Node& receiver = nodes.at(other.node);
       receiver.links.Received(other.connection, bytes, [&](absl::string_view body) {
+        Check();
         receiver.received.push_back(NumberOf(body));
       });
+      Check();
     }
     return moved;
   }
@@ -378,6 +390,14 @@ class World {
     ends.erase(end);
     ends.erase(other);
     nodes.at(other.node).links.Closed(other.connection, "closed by the other side");
+    Check();
+  }
+
+  // Asking also makes them remember what they say.
+  void Check() {
+    for (const auto& [id, node] : nodes) {
+      ASSERT_EQ(node.links.next_deadline_us(), node.links.FindDeadlineUs()) << "node " << id;
+    }
   }
 
   std::vector<std::string> Said(NodeId id, PeerLinks::EventKind kind) {
