@@ -344,11 +344,13 @@ Outcome Raft::StepHigherTerm(const Message& message, bool& done) {
 }
 
 Outcome Raft::StepLowerTerm(const Message& message) {
-  if ((options_.check_quorum || options_.pre_vote || !Promotable()) &&
-      (Is<Heartbeat>(message) || Is<AppendRequest>(message))) {
-    // A deposed leader, or one whom this node outgrew while cut off: only hearing the term frees
-    // both of them. Without pre-vote and check-quorum it would hear it from this node's campaign,
-    // unless this node may not campaign.
+  // Without pre-vote and check-quorum a deposed leader hears of the term from this node's campaign,
+  // if this node may campaign and would ask it: by an older configuration it may ask others.
+  const bool asked_for_a_vote =
+      !options_.check_quorum && !options_.pre_vote && Promotable() && IsVoter(conf_, message.from);
+  if (!asked_for_a_vote && (Is<Heartbeat>(message) || Is<AppendRequest>(message))) {
+    // One who leads no more, or whom this node outgrew while cut off: only hearing the term frees
+    // both of them.
     SendAfterPersist(message.from, hard_.term, AppendResponse());
   } else if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
     // A candidate that is told nothing would go on in terms that are over (paper, figure 2): for
