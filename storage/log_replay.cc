@@ -125,7 +125,14 @@ void LogReplay::Enter(const SegmentHeader& header, uint64_t lost) {
   commit_ = std::max(commit_, header.commit);
   durable_ = header.durable_sequence();
   inherited_ = header.suspicion;
-  MoveTo(header.segment, header.first_batch(), header.first_sequence, {0, header.base_index, {}});
+  // What is known of the batch in front: the note at the beginning of this segment may be lost, and
+  // the batch, too.
+  Note note{0, header.base_index, {}};
+  if (end_.note.sequence + 1 == header.first_sequence &&
+      end_.note.last_index() == header.base_index) {
+    note = std::move(end_.note);
+  }
+  MoveTo(header.segment, header.first_batch(), header.first_sequence, std::move(note));
 }
 
 void LogReplay::Add(const LoadedSegment& segment, uint64_t lost, bool newest, uint64_t end,

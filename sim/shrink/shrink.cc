@@ -596,7 +596,11 @@ Scenario Shrinker::Finish() {
   }
   for (const Milestone& milestone : last.milestones) {
     if (milestone.situation.kind != Situation::Kind::kLeads || milestone.time > last_cue) continue;
-    scenario.settings.reach.push_back(milestone.situation);
+    // A scenario that is shrunk further names some already.
+    auto& reach = scenario.settings.reach;
+    if (std::find(reach.begin(), reach.end(), milestone.situation) == reach.end()) {
+      reach.push_back(milestone.situation);
+    }
   }
   return scenario;
 }

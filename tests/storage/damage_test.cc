@@ -886,6 +886,36 @@ TEST_F(SegmentFileTest, ABatchIsLostAndTheNoteAboutIt) {
   }
 }
 
+// A segment whose first write was too large for it holds nothing but the note about the batch in
+// front. The next one begins with that note, too, and with a batch that replaces some of what is
+// there. Both batches are lost, and the second note: the repaired log still knows that entry 7 is
+// in front of both.
+TEST_F(SegmentFileTest, ANoteIsKnownFromTheSegmentInFront) {
+  Start(3);
+  AppendEach(1, 7);
+  Append(2, 1);
+  Kill();
+  Open();
+  ASSERT_TRUE(Write(7, 3, 3, std::string(options_.segment_bytes / 3, 'm')).ok());
+  Append(3, 1);
+  Kill();
+  names_ = Names("log-");
+  ASSERT_EQ(names_.size(), 5u);
+  Garble(names_[1], Batch(8));
+  Garble(names_[3], Batch(1), FileBytes(names_[3]).size() - Batch(1));
+
+  Open();
+  EXPECT_EQ(Holes(), "8@3 9@3 10@3");
+  EXPECT_EQ(Behind(), "11@3");
+  Settle(Entries(3, 8, 4));
+  for (int i = 0; i < 2; ++i) {
+    Crash();
+    Open();
+    EXPECT_EQ(Holes(), "-");
+    EXPECT_EQ(Log(), "1@1 2@1 3@1 4@1 5@1 6@1 7@1 8@3 9@3 10@3 11@3");
+  }
+}
+
 TEST_F(SegmentFileTest, WhatCannotBeReadIsReadAround) {
   std::string bytes(20'000, '\0');
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 7 / 5);

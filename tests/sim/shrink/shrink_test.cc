@@ -206,6 +206,9 @@ TEST(ShrinkTest, AScenarioCanBeShrunkFurther) {
   const absl::StatusOr<Scenario> again = Shrinker({}, play).Shrink(more.settings);
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->decisions(), 3u);
+  // Nothing is asked for twice.
+  EXPECT_FALSE(scenario->settings.reach.empty());
+  EXPECT_EQ(again->settings.reach, scenario->settings.reach);
 }
 
 TEST(ShrinkTest, WithoutTimeItIsWhatWasRecorded) {
