@@ -269,7 +269,7 @@ void Replica::TakeWork(Work* work) {
   constexpr size_t kReleasedPerTurn = 1024;
   machine_.ReleaseSome(kReleasedPerTurn);
   work->Clear();
-  swap(*work, work_);
+  std::swap(*work, work_);
 }
 
 void Replica::Parse() {

@@ -131,16 +131,6 @@ struct Work {
     events.clear();
     members_changed = restart = false;
   }
-  friend void swap(Work& a, Work& b) noexcept {
-    a.frames.swap(b.frames);
-    a.jobs.swap(b.jobs);
-    a.output.swap(b.output);
-    a.close.swap(b.close);
-    a.pause.swap(b.pause);
-    a.events.swap(b.events);
-    std::swap(a.members_changed, b.members_changed);
-    std::swap(a.restart, b.restart);
-  }
 };
 
 // What a node finds on its disk when it starts.
