@@ -331,7 +331,7 @@ class Replica {
   void AdvanceTurns();
   void LoseForwards(raft::NodeId peer);
   void RepeatForwards();
-  void ParkAgain(PendingId id, Pending& pending);
+  void RepeatLostForwards();
   void Route(PendingId id);
   void ProposeHere(PendingId id, Pending& pending);
   std::string MembershipFault(const raft::MembershipChange& change) const;
@@ -492,6 +492,7 @@ class Replica {
     PendingId pending;
     raft::NodeId to;
     raft::Term term;
+    bool lost = false;  // it or its answer may be: to be sent once more, as the same one
   };
 
   std::map<ClientId, Client> clients_;
@@ -507,15 +508,16 @@ class Replica {
   std::vector<PendingId> parked_;
   std::multimap<raft::Index, ProposedEntry> proposed_;
   std::map<uint64_t, Forwarded> forwarded_;  // by forward id
+  bool forwards_lost_ = false;               // some of them
   std::vector<PendingId> new_reads_;         // no read point asked for yet
   std::vector<ReadBatch> read_batches_;      // read point asked for; a few, oldest first
   std::multimap<raft::Index, PendingId> pointed_reads_;  // wait until the index is applied
 
   // Forwarded requests this node accepted while leading `led_term_`, so that a duplicate is not
-  // proposed again.
+  // proposed again, and what each last waited as.
   raft::Term led_term_ = 0;
   raft::Term boot_term_ = 0;  // an earlier run of this process may have led terms up to this
-  absl::flat_hash_set<std::pair<raft::NodeId, uint64_t>> accepted_forwards_;
+  absl::flat_hash_map<std::pair<raft::NodeId, uint64_t>, PendingId> accepted_forwards_;
 
   FinishedSnapshot current_snapshot_;   // of raft_.offered_snapshot()
   FinishedSnapshot received_snapshot_;  // of the one received last, until it is switched to

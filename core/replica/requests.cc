@@ -22,6 +22,9 @@ bool MayGrowStore(const kv::Command& command) {
   });
 }
 
+// However often it is run.
+bool RunsOnce(const kv::Command& command) { return command.session != 0 && command.sequence != 0; }
+
 absl::string_view ReasonText(wire::ForwardReason reason) {
   switch (reason) {
     case wire::ForwardReason::kNone:
@@ -95,7 +98,7 @@ void Replica::AdmitData(const Origin& origin, const DataRequest& request) {
       machine_.store().memory_bytes() >= options_.max_store_bytes) {
     return Refuse(id, wire::ForwardReason::kStoreFull, ReasonText(wire::ForwardReason::kStoreFull));
   }
-  pending_.at(id).in_session = command.session != 0 && command.sequence != 0;
+  pending_.at(id).in_session = RunsOnce(command);
   TakeTurn(origin, id);
 }
 
@@ -191,21 +194,36 @@ void Replica::AdvanceTurns() {
 }
 
 // What was on its way to `peer`, or its answer on the way back, may be lost. Within a session it is
-// simply sent again; otherwise the client is told at once rather than when its patience ends.
+// sent again with the next tick; otherwise the client is told at once rather than when its patience
+// ends.
 void Replica::LoseForwards(raft::NodeId peer) {
-  std::vector<PendingId> lost;
-  std::erase_if(forwarded_, [&](const auto& row) {
-    if (row.second.to == peer) lost.push_back(row.second.pending);
-    return row.second.to == peer;
-  });
-  for (const PendingId id : lost) {
-    const auto it = pending_.find(id);
-    if (it == pending_.end()) continue;
-    if (it->second.in_session) {
-      ParkAgain(id, it->second);
+  for (auto row = forwarded_.begin(); row != forwarded_.end();) {
+    Forwarded& forwarded = row->second;
+    if (forwarded.to != peer) {
+      ++row;
+    } else if (pending_.at(forwarded.pending).in_session) {
+      forwarded.lost = forwards_lost_ = true;
+      ++row;
     } else {
+      const PendingId id = forwarded.pending;
+      row = forwarded_.erase(row);
       Unknown(id, wire::ForwardReason::kLostLeadership, "the link to the leader broke");
     }
+  }
+}
+
+// It goes to the same leader as the same request: one that is still at work on it need not do it
+// twice. A simulation showed what becomes of it otherwise: a link that loses now and then filled
+// the log with copies faster than the cluster could commit them.
+void Replica::RepeatLostForwards() {
+  if (!std::exchange(forwards_lost_, false)) return;
+  for (auto& [forward_id, forwarded] : forwarded_) {
+    if (!std::exchange(forwarded.lost, false)) continue;
+    Pending& pending = pending_.at(forwarded.pending);
+    pending.repeated = true;
+    SendFrame(forwarded.to,
+              wire::ForwardRequest{forward_id, forwarded.term, wire::ForwardKind::kCommand,
+                                   pending.command, /*repeated=*/true});
   }
 }
 
@@ -216,15 +234,11 @@ void Replica::RepeatForwards() {
     const auto it = pending_.find(row.second.pending);
     if (it == pending_.end()) return true;
     if (!it->second.in_session || row.second.term == raft_.term()) return false;
-    ParkAgain(row.second.pending, it->second);
+    it->second.stage = Pending::Stage::kParked;
+    it->second.repeated = true;
+    parked_.push_back(row.second.pending);
     return true;
   });
-}
-
-void Replica::ParkAgain(PendingId id, Pending& pending) {
-  pending.stage = Pending::Stage::kParked;
-  pending.repeated = true;
-  parked_.push_back(id);
 }
 
 void Replica::Route(PendingId id) {
@@ -338,8 +352,11 @@ void Replica::OnForward(raft::NodeId from, const wire::ForwardRequest& request) 
     return AnswerForward(origin, wire::ForwardOutcome::kNotApplied, wire::ForwardReason::kNotLeader,
                          "not the leader of that term");
   }
-  if (!accepted_forwards_.emplace(from, request.id).second)
-    return;  // a copy; the first one is answered
+  const auto [accepted, first] = accepted_forwards_.try_emplace({from, request.id});
+  // A copy needs no answer of its own, unless the one it had may be lost: then it is run once more
+  // within its session, which knows the answer.
+  if (!first && (!request.repeated || pending_.contains(accepted->second))) return;
+  if (!first && request.kind == wire::ForwardKind::kMembership) return;
   wire::ForwardReason refusal = wire::ForwardReason::kNone;
   raft::Payload command = request.command;
   if (stopping_) {
@@ -353,6 +370,8 @@ void Replica::OnForward(raft::NodeId from, const wire::ForwardRequest& request) 
       refusal = wire::ForwardReason::kUnsupported;
     } else if (decode == wire::CommandDecode::kMalformed || kv::Validate(decoded)) {
       refusal = wire::ForwardReason::kMalformed;
+    } else if (!first && !RunsOnce(decoded)) {
+      return;  // whoever asks for this does not know what it asks for
     } else if (MayGrowStore(decoded) &&
                machine_.store().memory_bytes() >= options_.max_store_bytes) {
       refusal = wire::ForwardReason::kStoreFull;
@@ -368,7 +387,7 @@ void Replica::OnForward(raft::NodeId from, const wire::ForwardRequest& request) 
   const Pending::Kind kind = request.kind == wire::ForwardKind::kMembership
                                  ? Pending::Kind::kMembership
                                  : Pending::Kind::kWrite;
-  const PendingId id = AddPending(origin, kind, std::move(command));
+  const PendingId id = accepted->second = AddPending(origin, kind, std::move(command));
   ProposeHere(id, pending_.at(id));
 }
 
@@ -588,6 +607,7 @@ void Replica::ExpirePending() {
     std::erase_if(forwarded_, [&](const auto& row) { return given_up(row.second.pending); });
   }
   AskAgainForReadPoints();
+  RepeatLostForwards();
   RouteParked();
 }
 

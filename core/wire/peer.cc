@@ -166,7 +166,7 @@ Offset<fb::ReadIndexResponse> Write(FlatBufferBuilder& builder,
 Offset<fb::ForwardRequest> Write(FlatBufferBuilder& builder, const ForwardRequest& request) {
   const auto command = WriteBytes(builder, request.command.view());
   return fb::CreateForwardRequest(builder, request.id, request.term,
-                                  static_cast<uint8_t>(request.kind), command);
+                                  static_cast<uint8_t>(request.kind), command, request.repeated);
 }
 
 Offset<fb::ForwardReply> Write(FlatBufferBuilder& builder, const ForwardReply& reply) {
@@ -485,6 +485,7 @@ Problem Read(const fb::ForwardRequest& in, ForwardRequest* request) {
   request->term = in.term();
   request->kind = static_cast<ForwardKind>(in.kind());
   request->command = raft::Payload::Copy(ViewBytes(in.command()));
+  request->repeated = in.repeated();
   return std::nullopt;
 }
 

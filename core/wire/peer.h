@@ -81,6 +81,9 @@ struct ForwardRequest {
   raft::Term term = 0;
   ForwardKind kind = ForwardKind::kCommand;
   raft::Payload command;  // a payload, because the leader appends it to its log as it is
+  // Sent before under this id, and it or its answer may be lost: the leader answers once more, if
+  // it has answered already. Only of a command within a session, which can be run again for that.
+  bool repeated = false;
   friend bool operator==(const ForwardRequest&, const ForwardRequest&) = default;
 };
 

@@ -368,7 +368,8 @@ Rules::Wrong Rules::Agreement(const Turn& turn) const {
   // Who has been removed in this turn has no row any more; what it said in this turn counted
   // before.
   const auto said = [&](raft::NodeId id) -> const raft::MessageBody* {
-    return heard_ != nullptr && heard_->from == id ? &heard_->body : nullptr;
+    const bool ours = heard_ != nullptr && heard_->from == id && heard_->term == raft.term();
+    return ours ? &heard_->body : nullptr;
   };
   const auto agreed = [&](const auto& reached) {
     const auto by_now = raft::JointIndex(raft.conf(), reached);

@@ -5,11 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/wire/command.h"
 #include "core/wire/frame.h"
+#include "core/wire/peer.h"
 #include "storage/snapshot_store.h"
 #include "tests/replica/replica_cluster.h"
 
@@ -166,6 +170,103 @@ TEST(ReplicaTest, WhatIsSaidOfASecondCopyIsNotSaidOfTheCommand) {
   cluster[follower].PeerUnreachable(leader);
   cluster.Run(1'000);
   EXPECT_TRUE(absl::StartsWith(cluster.Heard(follower, client), "-UNKNOWN "));
+}
+
+// A simulation found this one: a link that loses a message now and then had the node send
+// everything again each time, the leader appended each copy, and its log grew faster than the
+// cluster could commit.
+TEST(ReplicaTest, ALeaderAtWorkOnAForwardDoesNotBeginAgainWithACopy) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId follower = cluster.Follower();
+  const std::string opened = cluster.Ask(follower, {"KV.SESSION", "OPEN"});
+  const std::string session = opened.substr(1, opened.size() - 3);
+  const ClientId client = cluster.Connect(follower);
+  for (raft::NodeId id = 1; id <= 3; ++id) {
+    if (id != leader) cluster.hold_disk.insert(id);
+  }
+  const raft::Index before = cluster[leader].raft().log().last();
+  cluster.Say(follower, client, {"KV.SESSION", "RUN", session, "1", "INCR", "n"});
+  for (int i = 0; i < 50; ++i) {
+    cluster.Run(10);
+    cluster[follower].PeerUnreachable(leader);
+  }
+  EXPECT_EQ(cluster[leader].raft().log().last(), before + 1);
+  cluster.hold_disk.clear();
+  cluster.Settle();
+  EXPECT_EQ(cluster.Heard(follower, client), ":1\r\n");
+}
+
+TEST(ReplicaTest, AnAnswerThatIsLostIsGivenOnceMoreByTheSameLeader) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId follower = cluster.Follower();
+  const std::string opened = cluster.Ask(follower, {"KV.SESSION", "OPEN"});
+  const std::string session = opened.substr(1, opened.size() - 3);
+  const ClientId client = cluster.Connect(follower);
+  const auto answers_are_lost = [&](raft::NodeId from, raft::NodeId to) {
+    return from == leader && to == follower;
+  };
+  cluster.drop = answers_are_lost;
+  cluster.Say(follower, client, {"KV.SESSION", "RUN", session, "1", "INCR", "n"});
+  cluster.Settle();
+  for (int i = 0; i < 3; ++i) {
+    cluster[follower].PeerUnreachable(leader);
+    cluster.Run(10);
+    EXPECT_EQ(cluster.Heard(follower, client), "") << "this answer is lost, too";
+  }
+  const raft::Term term = cluster[leader].raft().term();
+  cluster.drop = {};
+  cluster[follower].PeerUnreachable(leader);
+  cluster.Run(100);
+  EXPECT_EQ(cluster.Heard(follower, client), ":1\r\n");
+  EXPECT_EQ(cluster[leader].raft().term(), term);
+  EXPECT_EQ(cluster.Ask(leader, {"GET", "n"}), "$1\r\n1\r\n");
+}
+
+TEST(ReplicaTest, OnlyWhatIsInASessionAndCalledRepeatedIsRunAgainForItsAnswer) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId follower = cluster.Follower();
+  kv::Command increment;
+  kv::Op& op = increment.ops.emplace_back();
+  op.kind = kv::OpKind::kIncrBy;
+  op.key = "n";
+  op.delta = 1;
+  kv::Command in_session = increment;
+  const std::string opened = cluster.Ask(leader, {"KV.SESSION", "OPEN"});
+  ASSERT_TRUE(absl::SimpleAtoi(opened.substr(1, opened.size() - 3), &in_session.session));
+  in_session.sequence = 1;
+  raft::MembershipChange update;
+  update.changes.push_back({raft::MemberChange::Kind::kUpdate, follower});
+  wire::CommandEncoder encoder;
+  struct Case {
+    wire::ForwardKind kind;
+    raft::Payload command;
+    bool repeated;
+    raft::Index appended;  // by three copies
+  };
+  const Case cases[] = {{wire::ForwardKind::kCommand, encoder.EncodePayload(increment), true, 1},
+                        {wire::ForwardKind::kCommand, encoder.EncodePayload(in_session), false, 1},
+                        {wire::ForwardKind::kCommand, encoder.EncodePayload(in_session), true, 3},
+                        {wire::ForwardKind::kMembership,
+                         raft::Payload::Copy(raft::EncodeMembershipChange(update)), true, 1}};
+  uint64_t forward_id = 1'000'000;
+  for (const Case& tried : cases) {
+    ++forward_id;
+    const raft::Index before = cluster[leader].raft().log().last();
+    for (int copy = 0; copy < 3; ++copy) {
+      const wire::PeerMessage message{
+          {0, follower, 100 + follower, leader, 100 + leader},
+          wire::ForwardRequest{forward_id, cluster[leader].raft().term(), tried.kind, tried.command,
+                               tried.repeated}};
+      cluster[leader].ReceivePeer(
+          wire::PeerEncoder().Encode(message).substr(wire::kFrameHeaderSize));
+      cluster.Run(100);
+    }
+    EXPECT_EQ(cluster[leader].raft().log().last(), before + tried.appended) << forward_id;
+  }
+  EXPECT_EQ(cluster.Ask(leader, {"GET", "n"}), "$1\r\n2\r\n");
 }
 
 TEST(ReplicaTest, NothingIsAcknowledgedBeforeAMajorityHasItOnDisk) {

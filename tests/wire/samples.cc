@@ -162,7 +162,7 @@ PeerBody RandomBody(size_t kind, const Envelope& envelope, Random* random) {
     case 1:
       return ForwardRequest{RandomNumber(random), random->Between(1, 1000),
                             random->Chance(1, 2) ? ForwardKind::kCommand : ForwardKind::kMembership,
-                            Payload::Copy(RandomBytes(300, random))};
+                            Payload::Copy(RandomBytes(300, random)), random->Chance(1, 2)};
     case 2:
       if (random->Chance(1, 2)) {
         return ForwardReply{RandomNumber(random),
@@ -287,6 +287,8 @@ Named<PeerMessage> PeerSamples() {
       {"forward_request", Plain(ForwardRequest{9, 7, ForwardKind::kCommand, Payload::Copy("SET")})},
       {"forward_membership",
        Plain(ForwardRequest{10, 7, ForwardKind::kMembership, Payload::Copy("ADD")})},
+      {"forward_request_repeated",
+       Plain(ForwardRequest{9, 7, ForwardKind::kCommand, Payload::Copy("SET"), true})},
       {"forward_reply",
        Plain(ForwardReply{9, ForwardOutcome::kApplied, ForwardReason::kNone, 2, 45, "result", ""})},
       {"forward_reply_unknown",

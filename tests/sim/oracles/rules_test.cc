@@ -481,6 +481,20 @@ TEST_F(RulesTest, ACommitIsWhatAMajorityHasSaid) {
                                         "than entry 0"));
 }
 
+TEST_F(RulesTest, WhoIsRemovedByItsOwnAnswerIsHeardInItsTerm) {
+  ASSERT_EQ(Hears(2, 1, Heartbeat{}), "");
+  node_.BecomeLeader({2});
+  node_.Accept(2, 1);
+  node_.Settle();
+  const raft::MembershipChange removal = raft::OneChange(raft::MemberChange::Kind::kRemove, 3);
+  ASSERT_EQ(node_->ProposeMembership(removal).outcome, raft::Outcome::kOk);
+  node_.Settle();
+  const Message old(3, 1, 1, AppendResponse{.index = 2});
+  EXPECT_THAT(Turn(&old, [&] { node_.Hear(3, 2, AppendResponse{.index = 2}); }),
+              HasSubstr("commits entry 2; its voters have shown to have no more than entry 1"));
+  EXPECT_EQ(node_->conf().voters, (std::vector<NodeId>{1, 2}));
+}
+
 TEST_F(RulesTest, WhatIsRefusedIsNotHeard) {
   const Message message(2, 1, 4, Heartbeat{});
   const raft::StepInvariants before(node_.raft());
