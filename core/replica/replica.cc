@@ -538,7 +538,7 @@ void Replica::Reply() {
 void Replica::NoticeLeadership() {
   if (!raft_.is_leader() || led_term_ == raft_.term()) return;
   led_term_ = raft_.term();
-  accepted_forwards_.clear();
+  accepted_forwards_.Clear();
 }
 
 // What a change of leader means for requests and transfers.

@@ -28,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/raft/raft.h"
+#include "core/replica/accepted_forwards.h"
 #include "core/replica/client_connection.h"
 #include "core/replica/commands.h"
 #include "core/replica/jobs.h"
@@ -333,6 +334,7 @@ class Replica {
   void RepeatForwards();
   void RepeatLostForwards();
   void Route(PendingId id);
+  void Forward(uint64_t forward_id, bool repeated);
   void ProposeHere(PendingId id, Pending& pending);
   std::string MembershipFault(const raft::MembershipChange& change) const;
   void RouteParked();
@@ -513,11 +515,11 @@ class Replica {
   std::vector<ReadBatch> read_batches_;      // read point asked for; a few, oldest first
   std::multimap<raft::Index, PendingId> pointed_reads_;  // wait until the index is applied
 
-  // Forwarded requests this node accepted while leading `led_term_`, so that a duplicate is not
-  // proposed again, and what each last waited as.
+  // Forwarded requests this node accepted while leading `led_term_`, noted as what they last waited
+  // as.
   raft::Term led_term_ = 0;
   raft::Term boot_term_ = 0;  // an earlier run of this process may have led terms up to this
-  absl::flat_hash_map<std::pair<raft::NodeId, uint64_t>, PendingId> accepted_forwards_;
+  AcceptedForwards accepted_forwards_;
 
   FinishedSnapshot current_snapshot_;   // of raft_.offered_snapshot()
   FinishedSnapshot received_snapshot_;  // of the one received last, until it is switched to

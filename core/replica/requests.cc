@@ -219,11 +219,8 @@ void Replica::RepeatLostForwards() {
   if (!std::exchange(forwards_lost_, false)) return;
   for (auto& [forward_id, forwarded] : forwarded_) {
     if (!std::exchange(forwarded.lost, false)) continue;
-    Pending& pending = pending_.at(forwarded.pending);
-    pending.repeated = true;
-    SendFrame(forwarded.to,
-              wire::ForwardRequest{forward_id, forwarded.term, wire::ForwardKind::kCommand,
-                                   pending.command, /*repeated=*/true});
+    pending_.at(forwarded.pending).repeated = true;
+    Forward(forward_id, /*repeated=*/true);
   }
 }
 
@@ -253,10 +250,20 @@ void Replica::Route(PendingId id) {
   const uint64_t forward_id = NewId();
   forwarded_[forward_id] = Forwarded{id, raft_.leader(), raft_.term()};
   pending.stage = Pending::Stage::kForwarded;
-  const wire::ForwardKind kind = pending.kind == Pending::Kind::kMembership
-                                     ? wire::ForwardKind::kMembership
-                                     : wire::ForwardKind::kCommand;
-  SendFrame(raft_.leader(), wire::ForwardRequest{forward_id, raft_.term(), kind, pending.command});
+  Forward(forward_id, /*repeated=*/false);
+}
+
+void Replica::Forward(uint64_t forward_id, bool repeated) {
+  const Forwarded& forwarded = forwarded_.at(forward_id);
+  const Pending& pending = pending_.at(forwarded.pending);
+  SendFrame(forwarded.to, wire::ForwardRequest{.id = forward_id,
+                                               .term = forwarded.term,
+                                               .kind = pending.kind == Pending::Kind::kMembership
+                                                           ? wire::ForwardKind::kMembership
+                                                           : wire::ForwardKind::kCommand,
+                                               .command = pending.command,
+                                               .repeated = repeated,
+                                               .oldest = forwarded_.begin()->first});
 }
 
 void Replica::ProposeHere(PendingId id, Pending& pending) {
@@ -348,15 +355,18 @@ void Replica::OnForward(raft::NodeId from, const wire::ForwardRequest& request) 
     // Had this node led that term and forgotten, it could not promise anything.
     if (request.term < led_term_ || (request.term <= boot_term_ && request.term != led_term_))
       return;
-    if (request.term == led_term_ && accepted_forwards_.contains({from, request.id})) return;
+    if (request.term == led_term_ && accepted_forwards_.Knows(from, request.id)) return;
     return AnswerForward(origin, wire::ForwardOutcome::kNotApplied, wire::ForwardReason::kNotLeader,
                          "not the leader of that term");
   }
-  const auto [accepted, first] = accepted_forwards_.try_emplace({from, request.id});
+  const AcceptedForwards::Verdict accepted =
+      accepted_forwards_.Accept(from, request.id, request.oldest);
+  if (accepted.kind == AcceptedForwards::Kind::kOver) return;
   // A copy needs no answer of its own, unless the one it had may be lost: then it is run once more
   // within its session, which knows the answer.
-  if (!first && (!request.repeated || pending_.contains(accepted->second))) return;
-  if (!first && request.kind == wire::ForwardKind::kMembership) return;
+  const bool copy = accepted.kind == AcceptedForwards::Kind::kCopy;
+  if (copy && (!request.repeated || pending_.contains(*accepted.note))) return;
+  if (copy && request.kind == wire::ForwardKind::kMembership) return;
   wire::ForwardReason refusal = wire::ForwardReason::kNone;
   raft::Payload command = request.command;
   if (stopping_) {
@@ -370,7 +380,7 @@ void Replica::OnForward(raft::NodeId from, const wire::ForwardRequest& request) 
       refusal = wire::ForwardReason::kUnsupported;
     } else if (decode == wire::CommandDecode::kMalformed || kv::Validate(decoded)) {
       refusal = wire::ForwardReason::kMalformed;
-    } else if (!first && !RunsOnce(decoded)) {
+    } else if (copy && !RunsOnce(decoded)) {
       return;  // whoever asks for this does not know what it asks for
     } else if (MayGrowStore(decoded) &&
                machine_.store().memory_bytes() >= options_.max_store_bytes) {
@@ -387,7 +397,7 @@ void Replica::OnForward(raft::NodeId from, const wire::ForwardRequest& request) 
   const Pending::Kind kind = request.kind == wire::ForwardKind::kMembership
                                  ? Pending::Kind::kMembership
                                  : Pending::Kind::kWrite;
-  const PendingId id = accepted->second = AddPending(origin, kind, std::move(command));
+  const PendingId id = *accepted.note = AddPending(origin, kind, std::move(command));
   ProposeHere(id, pending_.at(id));
 }
 

@@ -166,7 +166,8 @@ Offset<fb::ReadIndexResponse> Write(FlatBufferBuilder& builder,
 Offset<fb::ForwardRequest> Write(FlatBufferBuilder& builder, const ForwardRequest& request) {
   const auto command = WriteBytes(builder, request.command.view());
   return fb::CreateForwardRequest(builder, request.id, request.term,
-                                  static_cast<uint8_t>(request.kind), command, request.repeated);
+                                  static_cast<uint8_t>(request.kind), command, request.repeated,
+                                  request.oldest);
 }
 
 Offset<fb::ForwardReply> Write(FlatBufferBuilder& builder, const ForwardReply& reply) {
@@ -481,11 +482,13 @@ Problem Read(const fb::ForwardRequest& in, ForwardRequest* request) {
     return Wrong("unknown kind ", in.kind());
   }
   if (in.term() == 0) return Wrong("no term");
+  if (in.oldest() > in.id()) return Wrong("oldest ", in.oldest(), " is behind the id ", in.id());
   request->id = in.id();
   request->term = in.term();
   request->kind = static_cast<ForwardKind>(in.kind());
   request->command = raft::Payload::Copy(ViewBytes(in.command()));
   request->repeated = in.repeated();
+  request->oldest = in.oldest();
   return std::nullopt;
 }
 

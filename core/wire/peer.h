@@ -84,6 +84,9 @@ struct ForwardRequest {
   // Sent before under this id, and it or its answer may be lost: the leader answers once more, if
   // it has answered already. Only of a command within a session, which can be run again for that.
   bool repeated = false;
+  // The least id of those that the sender still waits for, at most `id`; 0: not said. Older ones
+  // will not be sent again, and nobody wants their answers.
+  uint64_t oldest = 0;
   friend bool operator==(const ForwardRequest&, const ForwardRequest&) = default;
 };
 

@@ -147,6 +147,7 @@ class Cluster {
         for (Work::Frame& frame : work.frames) {
           frames_sent[{id, frame.to}] += 1;
           bytes_sent[{id, frame.to}] += frame.bytes.size();
+          if (tap) tap(id, frame.to, frame.bytes);
           for (int copy = 0; copy < (duplicate ? 2 : 1); ++copy) {
             if (!drop || !drop(id, frame.to))
               network_.push_back({id, frame.to, frame.bytes, now_us + delay_us});
@@ -250,6 +251,7 @@ class Cluster {
   std::map<std::pair<raft::NodeId, raft::NodeId>, uint64_t> frames_sent;
   std::map<std::pair<raft::NodeId, raft::NodeId>, uint64_t> bytes_sent;
   std::function<bool(raft::NodeId from, raft::NodeId to)> drop;
+  std::function<void(raft::NodeId from, raft::NodeId to, absl::string_view frame)> tap;
   bool duplicate = false;
   std::set<raft::NodeId> hold_disk;
   uint64_t now_us = 1'000'000;
@@ -354,9 +356,9 @@ class Cluster {
   ClientId last_client_ = 0;
 };
 
-// Flips a bit on the disk of the first byte of `text` in the file of that kind that has it. False: none has.
-inline bool Spoil(Cluster::Node& node, absl::string_view prefix,
-                  absl::string_view text) {
+// Flips a bit on the disk of the first byte of `text` in the file of that kind that has it. False:
+// none has.
+inline bool Spoil(Cluster::Node& node, absl::string_view prefix, absl::string_view text) {
   std::vector<std::string> names = *node.disk->List();
   std::reverse(names.begin(), names.end());  // the newest first
   for (const std::string& name : names) {

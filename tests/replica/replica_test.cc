@@ -224,6 +224,49 @@ TEST(ReplicaTest, AnAnswerThatIsLostIsGivenOnceMoreByTheSameLeader) {
   EXPECT_EQ(cluster.Ask(leader, {"GET", "n"}), "$1\r\n1\r\n");
 }
 
+// So that its leader need not remember the others.
+TEST(ReplicaTest, AForwardSaysWhichIsTheOldestThatIsWaitedFor) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId follower = cluster.Follower();
+  std::vector<wire::ForwardRequest> sent;
+  cluster.tap = [&](raft::NodeId, raft::NodeId, absl::string_view frame) {
+    wire::PeerMessage message;
+    ASSERT_TRUE(wire::DecodePeer(frame.substr(wire::kFrameHeaderSize), &message).ok());
+    if (const auto* request = std::get_if<wire::ForwardRequest>(&message.body))
+      sent.push_back(*request);
+  };
+  for (int i = 0; i < 3; ++i) cluster.Ask(follower, {"INCR", "n"});
+  ASSERT_EQ(sent.size(), 3u);
+  for (const wire::ForwardRequest& request : sent) EXPECT_EQ(request.oldest, request.id);
+  sent.clear();
+  cluster.drop = [&](raft::NodeId from, raft::NodeId) { return from == leader; };
+  for (int i = 0; i < 3; ++i) cluster.Say(follower, cluster.Connect(follower), {"INCR", "n"});
+  cluster.Settle();
+  ASSERT_EQ(sent.size(), 3u);
+  for (const wire::ForwardRequest& request : sent) EXPECT_EQ(request.oldest, sent.front().id);
+  EXPECT_NE(sent.front().id, sent.back().id);
+}
+
+// The leader learns from each forward which ones it can forget; a copy of those comes too late.
+TEST(ReplicaTest, ALateCopyOfAForwardThatIsOverDoesNothing) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId follower = cluster.Follower();
+  std::string forward;
+  cluster.tap = [&](raft::NodeId, raft::NodeId, absl::string_view frame) {
+    wire::PeerMessage message;
+    ASSERT_TRUE(wire::DecodePeer(frame.substr(wire::kFrameHeaderSize), &message).ok());
+    if (forward.empty() && std::holds_alternative<wire::ForwardRequest>(message.body))
+      forward = std::string(frame.substr(wire::kFrameHeaderSize));
+  };
+  for (int i = 0; i < 3; ++i) cluster.Ask(follower, {"INCR", "n"});
+  const raft::Index before = cluster[leader].raft().log().last();
+  cluster[leader].ReceivePeer(forward);
+  cluster.Run(100);
+  EXPECT_EQ(cluster[leader].raft().log().last(), before);
+}
+
 TEST(ReplicaTest, OnlyWhatIsInASessionAndCalledRepeatedIsRunAgainForItsAnswer) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
@@ -259,7 +302,7 @@ TEST(ReplicaTest, OnlyWhatIsInASessionAndCalledRepeatedIsRunAgainForItsAnswer) {
       const wire::PeerMessage message{
           {0, follower, 100 + follower, leader, 100 + leader},
           wire::ForwardRequest{forward_id, cluster[leader].raft().term(), tried.kind, tried.command,
-                               tried.repeated}};
+                               tried.repeated, forward_id}};
       cluster[leader].ReceivePeer(
           wire::PeerEncoder().Encode(message).substr(wire::kFrameHeaderSize));
       cluster.Run(100);

@@ -448,6 +448,9 @@ TEST(PeerTest, ForwardedAnswersMustBeDefinite) {
   EXPECT_THAT(Refusal(PlainSample<ForwardRequest>("forward_request",
                                                   [](ForwardRequest* r) { r->term = 0; })),
               HasSubstr("no term"));
+  EXPECT_THAT(Refusal(PlainSample<ForwardRequest>("forward_request",
+                                                  [](ForwardRequest* r) { r->oldest = 10; })),
+              HasSubstr("oldest 10 is behind the id 9"));
 }
 
 TEST(PeerTest, SnapshotPiecesMustLieInsideTheirSnapshot) {

@@ -159,10 +159,15 @@ PeerBody RandomBody(size_t kind, const Envelope& envelope, Random* random) {
                    random->Next(),
                    std::string(random->Below(kMaxAddress + 1), 'h')};
     }
-    case 1:
-      return ForwardRequest{RandomNumber(random), random->Between(1, 1000),
+    case 1: {
+      const uint64_t id = RandomNumber(random);
+      return ForwardRequest{id,
+                            random->Between(1, 1000),
                             random->Chance(1, 2) ? ForwardKind::kCommand : ForwardKind::kMembership,
-                            Payload::Copy(RandomBytes(300, random)), random->Chance(1, 2)};
+                            Payload::Copy(RandomBytes(300, random)),
+                            random->Chance(1, 2),
+                            id - random->Below(std::min<uint64_t>(id, 1000) + 1)};
+    }
     case 2:
       if (random->Chance(1, 2)) {
         return ForwardReply{RandomNumber(random),
@@ -288,7 +293,7 @@ Named<PeerMessage> PeerSamples() {
       {"forward_membership",
        Plain(ForwardRequest{10, 7, ForwardKind::kMembership, Payload::Copy("ADD")})},
       {"forward_request_repeated",
-       Plain(ForwardRequest{9, 7, ForwardKind::kCommand, Payload::Copy("SET"), true})},
+       Plain(ForwardRequest{9, 7, ForwardKind::kCommand, Payload::Copy("SET"), true, 5})},
       {"forward_reply",
        Plain(ForwardReply{9, ForwardOutcome::kApplied, ForwardReason::kNone, 2, 45, "result", ""})},
       {"forward_reply_unknown",
