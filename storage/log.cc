@@ -883,7 +883,7 @@ absl::Status Log::DropOld() {
   // What cannot be removed now is a leftover for the next start.
   for (const Segment& segment : old_) (void)disk_.Remove(SegmentName(segment.id));
   old_.clear();
-  return status;
+  return status.ok() ? Final(disk_.SyncDir()) : status;
 }
 
 absl::Status Log::Compact(raft::Index index) {

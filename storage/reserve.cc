@@ -9,8 +9,12 @@ absl::StatusOr<std::unique_ptr<File>> CreateWithSpace(Disk& disk, const std::str
   if (!file.ok()) return file;
   absl::Status status = (*file)->Allocate(bytes);
   if (status.ok()) return file;
-  // Should the removal fail too, the next start sees to it.
-  if (absl::IsResourceExhausted(status)) (void)disk.Remove(name);
+  if (!absl::IsResourceExhausted(status)) return status;
+  // Should the removal fail too, the next start sees to it. What it got goes with its name, and
+  // that with the sync.
+  if (disk.Remove(name).ok()) {
+    if (absl::Status synced = disk.SyncDir(); !synced.ok()) return synced;
+  }
   return status;
 }
 

@@ -418,7 +418,9 @@ absl::Status Storage::Impl::MakeCurrent(SnapshotSource source, uint64_t first_se
   previous_ = std::move(current_);
   current_ = *std::move(file);
   manifest_ = std::move(next);
-  return absl::OkStatus();
+  // The space of what went is free with that.
+  status = disk_.SyncDir();
+  return status.ok() ? status : Poison(std::move(status));
 }
 
 absl::Status Storage::Impl::BeginSnapshot(SnapshotSource source, const raft::SnapshotMeta& meta) {
@@ -485,6 +487,8 @@ absl::Status Storage::Impl::AbortSnapshot(SnapshotSource source) {
   if (writer(source) == nullptr) return absl::OkStatus();
   absl::Status status = writer(source)->Discard();
   writer(source).reset();
+  // Its space is free with that. Nobody may come to it on a full disk, where the log waits for it.
+  if (status.ok()) status = disk_.SyncDir();
   return Fail(status);
 }
 

@@ -8,7 +8,8 @@
 // client has acknowledged and the highest sequence seen less `results_kept`. So for any sequence
 // the table knows exactly one of: not executed (execute it now), executed (here is its result), or
 // stale (nobody knows any more: refuse). Sequences may arrive in any order above the floor; a
-// client that keeps at most `results_kept` commands in flight never sees "stale".
+// client never sees "stale" that begins a command only when all those are answered whose sequence
+// is `results_kept` or more below its own.
 //
 // The table is bounded: opening one session too many evicts the one whose last command is oldest in
 // the log. With an idle limit, a session ends that much log time after its last command. Both

@@ -4,7 +4,9 @@ namespace raftkv::replica {
 
 AcceptedForwards::Verdict AcceptedForwards::Accept(raft::NodeId from, uint64_t id,
                                                    uint64_t oldest) {
-  Run& run = runs_[{from, RunOf(id)}];
+  const auto [name, met] = runs_.try_emplace({from, RunOf(id)});
+  if (met) CloseOthers(name);
+  Run& run = name->second;
   if (RunOf(oldest) == RunOf(id) && oldest > run.oldest) {
     run.oldest = oldest;
     run.notes.erase(run.notes.begin(), run.notes.lower_bound(oldest));
@@ -12,6 +14,17 @@ AcceptedForwards::Verdict AcceptedForwards::Accept(raft::NodeId from, uint64_t i
   if (id < run.oldest) return {Kind::kOver, nullptr};
   const auto [note, first] = run.notes.try_emplace(id, 0);
   return {first ? Kind::kNew : Kind::kCopy, &note->second};
+}
+
+void AcceptedForwards::CloseOthers(Runs::const_iterator run) {
+  const raft::NodeId from = run->first.first;
+  for (auto other = runs_.lower_bound({from, 0}); other != runs_.end(); ++other) {
+    if (other->first.first != from) return;
+    auto& [oldest, notes] = other->second;
+    if (other == run || notes.empty()) continue;
+    oldest = notes.rbegin()->first + 1;
+    notes.clear();
+  }
 }
 
 bool AcceptedForwards::Knows(raft::NodeId from, uint64_t id) const {

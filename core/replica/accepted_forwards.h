@@ -4,7 +4,10 @@
 // A node gives its requests rising ids; those of one run of its process have their upper half in
 // common, and no other run has it. It says with each request which is the oldest that it still
 // waits for. Older ones need not be remembered one by one: a copy of one is late, and nobody wants
-// its answer. So what is kept is what is under way, however long a leader leads.
+// its answer. So what is kept is what is under way, however long a leader leads. When a node that
+// has restarted is heard of, what was under way in its earlier run is over, too: a few bytes
+// remain. (Should that be a late request of a run before, the live one is asked again, and does not
+// have an answer for what was under way.)
 #pragma once
 
 #include <cstddef>
@@ -50,7 +53,10 @@ class AcceptedForwards {
   };
   static uint64_t RunOf(uint64_t id) { return id >> 32; }
 
-  absl::btree_map<std::pair<raft::NodeId, uint64_t>, Run> runs_;
+  using Runs = absl::btree_map<std::pair<raft::NodeId, uint64_t>, Run>;
+  void CloseOthers(Runs::const_iterator run);
+
+  Runs runs_;
 };
 
 }  // namespace raftkv::replica

@@ -25,7 +25,8 @@ struct Options {
   uint64_t tick_us = 10'000;
   uint64_t request_timeout_ms = 5'000;  // a client waits no longer for an answer
   uint64_t full_disk_retry_ms = 500;    // a full disk is asked for space again after this
-  uint64_t read_retry_ms = 100;         // an unanswered read point is asked for again after this
+  uint64_t read_retry_ms = 100;         // an unanswered read point is asked for again after this,
+                                        // and so is what a link may have lost
   // Of the log in memory kept behind a snapshot, for followers that lag a little.
   uint64_t trailing_log_bytes = 16 << 20;
   uint32_t snapshot_chunk_bytes = 256 << 10;

@@ -127,9 +127,12 @@ void Replica::ReceivePeer(const absl::Status& decoded, wire::PeerMessage& messag
     if (const auto* piece = std::get_if<wire::SnapshotPiece>(&message.body))
       repair_mode_->OnPiece(envelope.from, *piece);
   } else if (auto* consensus = std::get_if<raft::Message>(&message.body)) {
-    // A snapshot enters the core only through our own hands, once every byte of it is on the disk.
-    if (!std::holds_alternative<raft::InstallSnapshot>(consensus->body))
+    // A snapshot enters the core only through our own hands, once every byte of it is on the disk;
+    // a command only as ForwardRequest, which is looked at.
+    if (!std::holds_alternative<raft::InstallSnapshot>(consensus->body) &&
+        !std::holds_alternative<raft::ForwardedProposal>(consensus->body)) {
       raft_.Step(*std::move(consensus));
+    }
   } else if (const auto* request = std::get_if<wire::ForwardRequest>(&message.body)) {
     OnForward(envelope.from, *request);
   } else if (const auto* reply = std::get_if<wire::ForwardReply>(&message.body)) {
@@ -230,8 +233,9 @@ void Replica::Stop() {
 void Replica::StopServing() {
   if (stopping_) return;
   stopping_ = true;
-  while (!parked_.empty())
-    Refuse(parked_.back(), wire::ForwardReason::kStopping, "this node is stopping");
+  for (const PendingId id : std::exchange(parked_, {})) {
+    if (pending_.contains(id)) Refuse(id, wire::ForwardReason::kStopping, "this node is stopping");
+  }
 }
 
 bool Replica::Stopped() const {
@@ -261,7 +265,7 @@ void Replica::TakeWork(Work* work) {
     }
     for (const raft::FailedRead& read : ready.failed_reads) {
       const std::vector<PendingId> reads = TakeReads(read.context);
-      new_reads_.insert(new_reads_.end(), reads.begin(), reads.end());
+      refused_reads_.insert(refused_reads_.end(), reads.begin(), reads.end());
     }
     ServeReads();
   }
@@ -305,9 +309,16 @@ bool Replica::AskForReadPoint(ReadBatch& batch) {
   return true;
 }
 
+// Who refused may be asked again with the next tick, and whoever leads next at once.
+void Replica::AskAgainForRefusedReads() {
+  new_reads_.insert(new_reads_.end(), refused_reads_.begin(), refused_reads_.end());
+  refused_reads_.clear();
+}
+
 // A question or its answer may be lost, so it is asked again. The answer may also be late, wherever
 // a round trip takes longer than that: the batch goes on waiting for it, too.
 void Replica::AskAgainForReadPoints() {
+  AskAgainForRefusedReads();
   for (ReadBatch& batch : read_batches_) {
     if (now_us_ - batch.asked_us >= options_.read_retry_ms * 1000) AskForReadPoint(batch);
   }
@@ -444,7 +455,7 @@ void Replica::Send(raft::Messages& messages) {
   if (work_.frames.empty()) work_.frames.reserve(messages.size());
   for (raft::Message& message : messages) {
     if (const auto* offer = std::get_if<raft::InstallSnapshot>(&message.body)) {
-      StartSending(message.to, offer->meta);
+      StartSending(message.to, message.term, offer->meta);
       continue;
     }
     work_.frames.push_back(
@@ -549,9 +560,13 @@ void Replica::NoticeRole() {
     last_role_ = role;
     work_.events.push_back(role);
     NoticeLeadership();
-    if (!raft_.is_leader()) sending_.clear();
+    if (!raft_.is_leader()) {
+      sending_.clear();
+      offer_again_us_.clear();
+    }
     if (raft_.leader() != raft::kNoNode) RepeatForwards();
     RouteParked();
+    AskAgainForRefusedReads();
   }
   if (stopping_ && raft_.is_leader() && raft_.transfer_target() == raft::kNoNode) {
     const raft::Progress* best = BestSuccessor();

@@ -297,6 +297,7 @@ class Replica {
   void AskForReadPoints();
   bool AskForReadPoint(ReadBatch& batch);
   void AskAgainForReadPoints();
+  void AskAgainForRefusedReads();
   std::vector<PendingId> TakeReads(uint64_t context);
   void Persist(raft::Ready& ready);
   void Send(raft::Messages& messages);
@@ -365,12 +366,13 @@ class Replica {
   void LocalSnapshotInTime();
   void LocalSnapshotStep(const JobResult& result);
   void SnapshotBecameCurrent(const raft::SnapshotMeta& meta, const FinishedSnapshot& finished);
-  void StartSending(raft::NodeId peer, const raft::SnapshotMeta& meta);
+  void StartSending(raft::NodeId peer, raft::Term term, const raft::SnapshotMeta& meta);
   void ReadNextChunk(raft::NodeId peer);
   void ReadNextChunkInTime(raft::NodeId peer);
   void ChunkRead(raft::NodeId peer, uint64_t transfer, const JobResult& result);
   void OnSnapshotAck(raft::NodeId from, const wire::SnapshotAck& ack);
   void EndSending(raft::NodeId peer, bool delivered);
+  void FailSending(raft::NodeId peer);
   void TickSending();
   void OnSnapshotChunk(raft::NodeId from, wire::SnapshotChunk& chunk);
   void ReceiveStep(const JobResult& result);
@@ -412,6 +414,7 @@ class Replica {
   };
   struct Sending {
     raft::SnapshotMeta meta;
+    raft::Term term = 0;  // that its sender leads
     uint64_t transfer = 0;
     uint64_t offset = 0;  // acknowledged
     uint64_t size = 0;
@@ -511,7 +514,9 @@ class Replica {
   std::multimap<raft::Index, ProposedEntry> proposed_;
   std::map<uint64_t, Forwarded> forwarded_;  // by forward id
   bool forwards_lost_ = false;               // some of them
+  uint64_t next_repeat_us_ = 0;              // when these may be sent again
   std::vector<PendingId> new_reads_;         // no read point asked for yet
+  std::vector<PendingId> refused_reads_;     // their read point was refused
   std::vector<ReadBatch> read_batches_;      // read point asked for; a few, oldest first
   std::multimap<raft::Index, PendingId> pointed_reads_;  // wait until the index is applied
 
@@ -528,6 +533,7 @@ class Replica {
   static constexpr uint32_t kMostPointsLeftOut = 8;
   uint32_t points_left_out_ = 0;
   std::map<raft::NodeId, Sending> sending_;
+  std::map<raft::NodeId, uint64_t> offer_again_us_;  // after a transfer that failed
   std::optional<Receiving> receiving_;
 
   ScrubCounters scrubbed_;

@@ -86,7 +86,7 @@ void WriteSum(const kv::Result& result, wire::RespWriter* writer) {
   int64_t sum = 0;
   for (const kv::OpResult& op : result.ops) {
     const int64_t* number = std::get_if<int64_t>(&op);
-    if (number == nullptr) return Misfit(writer);
+    if (number == nullptr || *number < 0 || *number > 1) return Misfit(writer);
     sum += *number;
   }
   writer->Integer(sum);

@@ -194,7 +194,7 @@ void Replica::AdvanceTurns() {
 }
 
 // What was on its way to `peer`, or its answer on the way back, may be lost. Within a session it is
-// sent again with the next tick; otherwise the client is told at once rather than when its patience
+// sent again soon; otherwise the client is told at once rather than when its patience
 // ends.
 void Replica::LoseForwards(raft::NodeId peer) {
   for (auto row = forwarded_.begin(); row != forwarded_.end();) {
@@ -214,9 +214,12 @@ void Replica::LoseForwards(raft::NodeId peer) {
 
 // It goes to the same leader as the same request: one that is still at work on it need not do it
 // twice. A simulation showed what becomes of it otherwise: a link that loses now and then filled
-// the log with copies faster than the cluster could commit them.
+// the log with copies faster than the cluster could commit them. Not with each tick, because a link
+// that is down says so of each copy.
 void Replica::RepeatLostForwards() {
-  if (!std::exchange(forwards_lost_, false)) return;
+  if (!forwards_lost_ || now_us_ < next_repeat_us_) return;
+  forwards_lost_ = false;
+  next_repeat_us_ = now_us_ + options_.read_retry_ms * 1000;
   for (auto& [forward_id, forwarded] : forwarded_) {
     if (!std::exchange(forwarded.lost, false)) continue;
     pending_.at(forwarded.pending).repeated = true;
@@ -240,13 +243,15 @@ void Replica::RepeatForwards() {
 
 void Replica::Route(PendingId id) {
   Pending& pending = pending_.at(id);
-  if (raft_.is_leader()) return ProposeHere(id, pending);
-  const bool own_client = std::holds_alternative<ClientOrigin>(pending.origin);
-  RAFTKV_CHECK(own_client);  // a forwarded request is never forwarded again
-  if (raft_.leader() == raft::kNoNode) {
+  // Nobody overtakes those that wait already.
+  if (raft_.leader() == raft::kNoNode || !parked_.empty()) {
+    pending.stage = Pending::Stage::kParked;
     parked_.push_back(id);
     return;
   }
+  if (raft_.is_leader()) return ProposeHere(id, pending);
+  const bool own_client = std::holds_alternative<ClientOrigin>(pending.origin);
+  RAFTKV_CHECK(own_client);  // a forwarded request is never forwarded again
   const uint64_t forward_id = NewId();
   forwarded_[forward_id] = Forwarded{id, raft_.leader(), raft_.term()};
   pending.stage = Pending::Stage::kForwarded;
@@ -318,6 +323,10 @@ std::string Replica::MembershipFault(const raft::MembershipChange& change) const
     switch (member.kind) {
       case raft::MemberChange::Kind::kAddLearner:
         if (is_member) return fault("is a member already");
+        if (raft::MemberCount(raft_.conf()) + change.changes.size() > wire::kMaxMembers) {
+          return fault(absl::StrCat("would be one too many: a cluster has at most ",
+                                    wire::kMaxMembers, " members, learners included"));
+        }
         break;
       case raft::MemberChange::Kind::kAddVoter:
         if (!is_member) return fault("is not a member: add it first");
@@ -355,6 +364,11 @@ void Replica::OnForward(raft::NodeId from, const wire::ForwardRequest& request) 
     // Had this node led that term and forgotten, it could not promise anything.
     if (request.term < led_term_ || (request.term <= boot_term_ && request.term != led_term_))
       return;
+    // If it may still lead that term, a later copy may be accepted.
+    if (request.term > raft_.term() ||
+        (request.term == raft_.term() && raft_.role() == raft::RoleName::kCandidate)) {
+      return;
+    }
     if (request.term == led_term_ && accepted_forwards_.Knows(from, request.id)) return;
     return AnswerForward(origin, wire::ForwardOutcome::kNotApplied, wire::ForwardReason::kNotLeader,
                          "not the leader of that term");
@@ -461,7 +475,6 @@ Replica::Pending Replica::Take(PendingId id) {
   Pending pending = std::move(it->second);
   pending_.erase(it);
   waiting_bytes_ -= pending.command.size();
-  if (pending.stage == Pending::Stage::kParked) std::erase(parked_, id);
   if (const auto* asker = std::get_if<ClientOrigin>(&pending.origin);
       asker != nullptr && pending.started) {
     if (const auto client = clients_.find(asker->client); client != clients_.end()) {
@@ -611,6 +624,8 @@ void Replica::ExpirePending() {
   if (expired) {
     const auto given_up = [this](PendingId id) { return !pending_.contains(id); };
     std::erase_if(new_reads_, given_up);
+    std::erase_if(refused_reads_, given_up);
+    std::erase_if(parked_, given_up);
     for (ReadBatch& batch : read_batches_) std::erase_if(batch.reads, given_up);
     std::erase_if(read_batches_, [](const ReadBatch& batch) { return batch.reads.empty(); });
     std::erase_if(pointed_reads_, [&](const auto& row) { return given_up(row.second); });

@@ -127,13 +127,17 @@ void Replica::SnapshotBecameCurrent(const raft::SnapshotMeta& meta,
 
 // ---- Sending ----
 
-void Replica::StartSending(raft::NodeId peer, const raft::SnapshotMeta& meta) {
-  if (meta.index != raft_.offered_snapshot().index) {
-    raft_.ReportSnapshot(peer, false);
+void Replica::StartSending(raft::NodeId peer, raft::Term term, const raft::SnapshotMeta& meta) {
+  if (!raft_.is_leader() || raft_.term() != term) return;  // it was, earlier in this turn
+  const auto again = offer_again_us_.find(peer);
+  if (meta.index != raft_.offered_snapshot().index ||
+      (again != offer_again_us_.end() && now_us_ < again->second)) {
+    raft_.ReportSnapshot(peer, false);  // the core asks again with its next heartbeat
     return;
   }
   Sending& sending = sending_[peer];
   sending = Sending{.meta = meta,
+                    .term = term,
                     .transfer = NewId(),
                     .size = current_snapshot_.size,
                     .digest = current_snapshot_.digest};
@@ -156,9 +160,14 @@ void Replica::ChunkRead(raft::NodeId peer, uint64_t transfer, const JobResult& r
   const auto it = sending_.find(peer);
   if (it == sending_.end() || it->second.transfer != transfer) return;
   Sending& sending = it->second;
+  if (!raft_.is_leader() || raft_.term() != sending.term) {
+    // Whoever hears a chunk of a term takes its sender for the leader of that term.
+    sending_.erase(it);
+    return;
+  }
   sending.reading = false;
   // Superseded or unreadable: the core asks again and is offered the newest.
-  if (!result.status.ok()) return EndSending(peer, false);
+  if (!result.status.ok()) return FailSending(peer);
   // An answer to an earlier copy came while this one was read again.
   if (sending.reading_offset != sending.offset) return ReadNextChunk(peer);
   sending.sent_us = now_us_;
@@ -166,7 +175,7 @@ void Replica::ChunkRead(raft::NodeId peer, uint64_t transfer, const JobResult& r
     sending.next_us = std::max(sending.next_us, now_us_) +
                       result.bytes.size() * 1'000'000 / options_.snapshot_bytes_per_s;
   }
-  SendFrame(peer, wire::SnapshotChunk{.term = raft_.term(),
+  SendFrame(peer, wire::SnapshotChunk{.term = sending.term,
                                       .meta = sending.meta,
                                       .transfer = sending.transfer,
                                       .offset = sending.offset,
@@ -185,7 +194,7 @@ void Replica::OnSnapshotAck(raft::NodeId from, const wire::SnapshotAck& ack) {
                                              // the snapshot
       return EndSending(from, true);
     case wire::SnapshotAckStatus::kFailed:
-      return EndSending(from, false);
+      return FailSending(from);
     case wire::SnapshotAckStatus::kContinue:
       // Backwards only to the start: a follower that restarted begins anew. Anything else is a late
       // answer.
@@ -209,6 +218,13 @@ void Replica::ReadNextChunkInTime(raft::NodeId peer) {
 void Replica::EndSending(raft::NodeId peer, bool delivered) {
   sending_.erase(peer);
   raft_.ReportSnapshot(peer, delivered);
+}
+
+// A disk that is full, or a snapshot that cannot be read, is so for a while. The core would ask
+// again with each heartbeat.
+void Replica::FailSending(raft::NodeId peer) {
+  offer_again_us_[peer] = now_us_ + options_.snapshot_resend_ms * 1000;
+  EndSending(peer, false);
 }
 
 void Replica::TickSending() {

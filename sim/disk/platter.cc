@@ -163,7 +163,26 @@ std::vector<std::pair<std::string, SimDisk::Inode*>> SimDisk::Platter::Files() c
 uint64_t SimDisk::Platter::UsedBytes() const {
   uint64_t bytes = 0;
   for (const auto& [name, inode] : names) bytes += inode->cache.size();
+  // A file whose name has gone goes with it only when that is synced: the node holds large ones
+  // open until then (storage/posix_disk.h).
+  std::vector<const Inode*> nameless;
+  const auto count = [&](const std::shared_ptr<Inode>& inode) {
+    const auto named = [&](const Names::Entry& entry) { return entry.inode == inode; };
+    if (inode == nullptr || std::any_of(names.begin(), names.end(), named)) return;
+    if (std::find(nameless.begin(), nameless.end(), inode.get()) != nameless.end()) return;
+    nameless.push_back(inode.get());
+    bytes += inode->cache.size();
+  };
+  for (const auto& [synced, inode] : synced_names) count(inode);
+  for (const Change& change : pending) {
+    for (const auto& [name, inode] : change) count(inode);
+  }
   return bytes;
+}
+
+uint64_t SimDisk::Platter::FreeBytes() const {
+  if (options.capacity_bytes == UINT64_MAX) return 0;
+  return options.capacity_bytes - std::min(options.capacity_bytes, UsedBytes());
 }
 
 bool SimDisk::Platter::Full(absl::string_view file, uint64_t more) {

@@ -194,6 +194,7 @@ struct SimDisk::Platter {
 
   // --- bytes ---
   uint64_t UsedBytes() const;
+  uint64_t FreeBytes() const;  // 0 without a capacity
   bool Full(absl::string_view file, uint64_t more);
   // A write to [begin, end) of the file is refused with an error.
   bool Refuses(absl::string_view file, uint64_t begin, uint64_t end) const;

@@ -104,7 +104,11 @@ class SimDisk::OpenFile final : public storage::File {
     if (!status.ok() && !in_flight_) return status;
     if (status.ok() && platter_->Strikes(Operation::kAllocate)) return Full();
     if (size > inode_->cache.size()) {
-      if (platter_->Full(name_, size - inode_->cache.size())) return status.ok() ? Full() : status;
+      if (platter_->Full(name_, size - inode_->cache.size())) {
+        // What there was it has, as with fallocate.
+        platter_->Resize(*inode_, inode_->cache.size() + platter_->FreeBytes());
+        return status.ok() ? Full() : status;
+      }
       platter_->Resize(*inode_, size);
     }
     return status;

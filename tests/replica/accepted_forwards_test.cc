@@ -55,10 +55,13 @@ TEST(AcceptedForwardsTest, RunsOfANodeAreToldApart) {
   constexpr uint64_t kNext = uint64_t{3} << 32;
   AcceptedForwards accepted;
   EXPECT_EQ(accepted.Accept(2, kRun + 8, kRun + 8).kind, Kind::kNew);
+  EXPECT_EQ(accepted.Accept(3, kRun + 8, kRun + 8).kind, Kind::kNew);
   EXPECT_EQ(accepted.Accept(2, kNext + 1, kNext + 1).kind, Kind::kNew);
-  EXPECT_EQ(accepted.Accept(2, kRun + 8, kRun + 8).kind, Kind::kCopy);
+  EXPECT_EQ(accepted.size(), 2u) << "nobody waits for what the earlier run of node 2 asked";
+  EXPECT_EQ(accepted.Accept(2, kRun + 8, kRun + 8).kind, Kind::kOver);
   EXPECT_EQ(accepted.Accept(2, kRun + 9, kNext + 9).kind, Kind::kNew);
-  EXPECT_EQ(accepted.Accept(2, kRun + 8, 0).kind, Kind::kCopy) << "it says nothing";
+  EXPECT_EQ(accepted.Accept(2, kRun + 9, 0).kind, Kind::kCopy) << "it says nothing";
+  EXPECT_EQ(accepted.Accept(2, kNext + 1, 0).kind, Kind::kCopy) << "it is known";
 }
 
 TEST(AcceptedForwardsTest, ALeadershipBeginsWithNothing) {

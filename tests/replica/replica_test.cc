@@ -187,11 +187,19 @@ TEST(ReplicaTest, ALeaderAtWorkOnAForwardDoesNotBeginAgainWithACopy) {
   }
   const raft::Index before = cluster[leader].raft().log().last();
   cluster.Say(follower, client, {"KV.SESSION", "RUN", session, "1", "INCR", "n"});
+  cluster.Settle();
+  int repeated = 0;
+  cluster.tap = [&](raft::NodeId, raft::NodeId, absl::string_view frame) {
+    wire::PeerMessage message;
+    ASSERT_TRUE(wire::DecodePeer(frame.substr(wire::kFrameHeaderSize), &message).ok());
+    if (std::holds_alternative<wire::ForwardRequest>(message.body)) ++repeated;
+  };
   for (int i = 0; i < 50; ++i) {
     cluster.Run(10);
     cluster[follower].PeerUnreachable(leader);
   }
   EXPECT_EQ(cluster[leader].raft().log().last(), before + 1);
+  EXPECT_EQ(repeated, 5) << "every 100 ms";
   cluster.hold_disk.clear();
   cluster.Settle();
   EXPECT_EQ(cluster.Heard(follower, client), ":1\r\n");
@@ -212,7 +220,7 @@ TEST(ReplicaTest, AnAnswerThatIsLostIsGivenOnceMoreByTheSameLeader) {
   cluster.Settle();
   for (int i = 0; i < 3; ++i) {
     cluster[follower].PeerUnreachable(leader);
-    cluster.Run(10);
+    cluster.Run(200);
     EXPECT_EQ(cluster.Heard(follower, client), "") << "this answer is lost, too";
   }
   const raft::Term term = cluster[leader].raft().term();

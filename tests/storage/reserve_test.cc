@@ -47,6 +47,15 @@ TEST_F(ReserveTest, IsTooSmallForALargeFile) {
   EXPECT_TRUE(reserve.held()) << "and is not wasted on it";
 }
 
+// A disk that is filled bit by bit would otherwise never be left by the files that did not fit.
+TEST_F(ReserveTest, WhatDidNotFitLeavesNothing) {
+  Reserve reserve(disk_, kBytes);
+  LeaveSpace(kBytes - 1);
+  const uint64_t before = disk_.used_bytes();
+  EXPECT_TRUE(absl::IsResourceExhausted(reserve.Fill()));
+  EXPECT_EQ(disk_.used_bytes(), before);
+}
+
 TEST_F(ReserveTest, OutlivesACrashAndAFullDisk) {
   {
     Reserve reserve(disk_, kBytes);

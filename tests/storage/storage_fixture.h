@@ -99,6 +99,14 @@ class StorageTest : public ::testing::Test {
     const absl::Status status = storage_->SwitchSnapshot(info.meta);
     ASSERT_TRUE(status.ok()) << status;
   }
+  // The sizes of all files that have a name, whether it is synced or not.
+  uint64_t NamedBytes() {
+    uint64_t bytes = 0;
+    const std::vector<std::string> names = disk_.List().value();
+    for (const std::string& name : names)
+      bytes += disk_.Open(name, Disk::Mode::kRead).value()->Size().value();
+    return bytes;
+  }
   std::string SnapshotBytes(raft::Index index) {
     absl::StatusOr<std::string> bytes = storage_->ReadSnapshot(index, 0, kMaxSnapshotChunk);
     return bytes.ok() ? *bytes : bytes.status().ToString();

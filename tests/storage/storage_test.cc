@@ -327,6 +327,19 @@ TEST_F(StorageTest, NoSpaceForASegmentIsNotFinal) {
   EXPECT_EQ(recovered_.hard_state.term, 7u);
 }
 
+// The disk was full because of it, and nothing that is written goes on to sync the directory.
+TEST_F(StorageTest, ASnapshotThatIsGivenUpLeavesItsSpace) {
+  Start();
+  Append(1, 1);
+  const uint64_t before = disk_.used_bytes();
+  ASSERT_TRUE(storage_->BeginSnapshot(SnapshotSource::kLocal, {1, 1, {}}).ok());
+  std::string bytes(9000, 's');
+  ASSERT_TRUE(storage_->AppendSnapshot(SnapshotSource::kLocal, 0, bytes).ok());
+  EXPECT_GT(disk_.used_bytes(), before);
+  ASSERT_TRUE(storage_->AbortSnapshot(SnapshotSource::kLocal).ok());
+  EXPECT_EQ(disk_.used_bytes(), before);
+}
+
 TEST_F(StorageTest, OptionsAreValidated) {
   Init();
   options_.block_bytes = 1000;
@@ -361,7 +374,10 @@ TEST_F(StorageTest, ABlockSizeMayChangeBetweenRuns) {
 TEST_F(StorageTest, ALocalSnapshotBecomesCurrentAndTheLogStays) {
   Start();
   Append(1, 5, "x", 5);
-  TakeSnapshot(3, 1, std::string(1000, 's'));
+  for (const raft::Index index : {1u, 2u, 3u}) {
+    TakeSnapshot(index, 1, std::string(1000, 's'));
+    EXPECT_EQ(disk_.used_bytes(), NamedBytes()) << "snapshots before that one left their space";
+  }
   EXPECT_EQ(storage_->current_snapshot().meta.index, 3u);
   EXPECT_EQ(SnapshotBytes(3), std::string(1000, 's'));
   Crash();
@@ -433,6 +449,7 @@ TEST_F(StorageTest, AReceivedSnapshotReplacesTheLog) {
   job.commit = 20;
   ASSERT_TRUE(storage_->Persist(job).ok());
   EXPECT_EQ(storage_->last_index(), 21u);
+  EXPECT_EQ(disk_.used_bytes(), NamedBytes()) << "the old log left its space";
   Crash();
   Open();
   EXPECT_EQ(recovered_.snapshot, info);

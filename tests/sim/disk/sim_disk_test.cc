@@ -294,14 +294,24 @@ TEST(SimDiskTest, AFullDisk) {
   SimDisk disk({.capacity_bytes = 1000});
   std::unique_ptr<File> file = *disk.Create("a");
   ASSERT_TRUE(file->Allocate(800).ok());
-  EXPECT_TRUE(absl::IsResourceExhausted(file->Allocate(1001)));
   EXPECT_TRUE(absl::IsResourceExhausted(file->Write(990, std::string(20, 'x'))));
   EXPECT_TRUE(file->Write(0, std::string(800, 'x')).ok()) << "what is there may be overwritten";
   std::unique_ptr<File> other = *disk.Create("b");
   EXPECT_TRUE(absl::IsResourceExhausted(other->Write(0, std::string(300, 'x'))));
   ASSERT_TRUE(disk.Remove("a").ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(other->Write(0, std::string(300, 'x')))) << "not yet";
+  EXPECT_EQ(disk.used_bytes(), 800u);
+  ASSERT_TRUE(disk.SyncDir().ok());
   EXPECT_TRUE(other->Write(0, std::string(300, 'x')).ok());
   EXPECT_EQ(disk.counters().full_errors, 3u);
+}
+
+TEST(SimDiskTest, AnAllocationThatDoesNotFitTakesWhatThereIs) {
+  SimDisk disk({.capacity_bytes = 1000});
+  std::unique_ptr<File> file = *disk.Create("a");
+  EXPECT_TRUE(absl::IsResourceExhausted(file->Allocate(1001)));
+  EXPECT_EQ(file->Size().value(), 1000u);
+  EXPECT_EQ(disk.used_bytes(), 1000u);
 }
 
 TEST(SimDiskTest, APartThatTakesNoWrites) {
