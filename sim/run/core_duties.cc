@@ -59,7 +59,10 @@ bool CoreDuties::Wait(const std::string& what, const std::function<bool()>& goal
                       uint64_t messages) {
   const Time from = cluster_->scheduler().now();
   waits_for_ = what;
-  patience_ = kTimeouts * election_timeout_ + kForDisks + messages * kForMessage;
+  // Without pre-vote two may campaign in turns, each in a term that the other has been in already,
+  // until their timers happen to overtake each other.
+  const uint64_t timeouts = cluster_->settings().replica.raft.pre_vote ? kTimeouts : 3 * kTimeouts;
+  patience_ = timeouts * election_timeout_ + kForDisks + messages * kForMessage;
   // Who was dialled when nobody answered is not dialled again before that has been given up.
   const Time dialled_until = began_ + cluster_->settings().links.hello_timeout_us;
   if (cluster_->settings().streams && from < dialled_until) patience_ += dialled_until - from;
