@@ -260,6 +260,8 @@ class Pool {
     AddReferences(copy);
     --shared->references;
     *slot = copy;
+    // A copy makes one node of a dead version, sooner or later, and pays for one.
+    ReleaseSome(1);
     return copy;
   }
   Node* Own(Node** slot) {

@@ -9,8 +9,9 @@
 //
 // Dropping the last view of a large version would free millions of nodes at once. Instead nodes
 // without an owner wait on a list, and ReleaseSome frees a bounded number of them: whoever owns the
-// tree calls it with what time there is. Nothing is freed behind the owner's back except when the
-// last view of a tree goes, together with the tree itself.
+// tree calls it with what time there is. Each node that a write copies frees one of them, too, so
+// they do not pile up however fast the tree is written. Nothing is freed behind the owner's back
+// except when the last view of a tree goes, together with the tree itself.
 //
 // Reference counts are not atomic: a tree and all views of it belong to one thread.
 //

@@ -1,5 +1,6 @@
 #include "core/kv/tree.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -276,6 +277,31 @@ TEST(TreeTest, DroppedVersionsAreFreedInSlices) {
   EXPECT_EQ(tree.live_entries(), 20'000u);
   EXPECT_EQ(tree.live_nodes(), nodes);
   EXPECT_EQ(tree.live_separators(), separators);
+  tree.CheckStructure();
+}
+
+// As a store does that is written faster than its owner calls ReleaseSome, and of which snapshots
+// are taken meanwhile.
+TEST(TreeTest, DeadVersionsDoNotPileUpUnderWrites) {
+  constexpr uint64_t kKeys = 20'000;
+  Tree tree;
+  for (uint64_t i = 0; i < kKeys; ++i) Put(tree, nullptr, absl::StrCat(i), "old", i + 1);
+  const size_t nodes = tree.live_nodes();
+  Random random(7);
+  size_t most = 0;
+  for (int snapshot = 0; snapshot < 30; ++snapshot) {
+    TreeView view = tree.view();
+    for (uint64_t i = 0; i < kKeys / 4; ++i) {
+      if (i == kKeys / 8) view = TreeView();
+      Put(tree, nullptr, absl::StrCat(random.Below(kKeys)), "new", i + 1);
+    }
+    most = std::max(most, tree.live_nodes());
+  }
+  EXPECT_LT(most, 3 * nodes) << nodes;
+  while (tree.ReleaseSome(1'000) > 0) {
+  }
+  EXPECT_EQ(tree.live_nodes(), nodes);
+  EXPECT_EQ(tree.live_entries(), kKeys);
   tree.CheckStructure();
 }
 
