@@ -386,9 +386,11 @@ void InsertChild(Inner* parent, uint32_t position, Separator* bound, Node* child
 template <typename N>
 void SplitChild(Pool& pool, Inner* parent, uint32_t i, uint32_t keep) {
   auto* left = static_cast<N*>(parent->children[i]);
+  const uint32_t moved = left->count - keep;
+  RAFTKV_CHECK(moved > 0 && moved <= N::kSlots);
   N* right = pool.NewNode<N>(left->height);
-  ShiftSlots(left, right, -static_cast<int>(left->count - keep));
-  right->count = left->count - keep;
+  ShiftSlots(left, right, -static_cast<int>(moved));
+  right->count = moved;
   left->count = keep;
   RebuildHeads(left);
   RebuildHeads(right);
