@@ -84,10 +84,12 @@ void SimDisk::Platter::CrashFile(Inode& inode, Random& chance, Tearing tearing) 
   const uint64_t mood = tearing == Tearing::kNothingKept ? 0 : chance.Below(4);
   uint64_t kept = 0;
   uint64_t lost = 0;
-  for (auto& [number, sector] : inode.dirty()) {
+  for (auto& dirty : inode.dirty()) {
+    const uint64_t number = dirty.first;
+    Sector& sector = dirty.second;
     const std::string fresh = CachedSector(inode, number);
     // The new bytes did not get there, or not whole.
-    const auto lose = [&, number = number, &sector = sector](bool torn) {
+    const auto lose = [&](bool torn) {
       ++lost;
       if (torn) {
         const std::string mixture = TornSector(sector.platter, fresh, chance);

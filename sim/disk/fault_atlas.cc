@@ -82,9 +82,10 @@ class FaultAtlas::Change {
     if (behind == after.intact.end()) {
       // The snapshot does not tell the terms of what it stands for. It is committed, so a majority
       // has it, and if a majority has this entry they are the same.
-      const auto [index, term] = *after.intact.rbegin();
+      const raft::Index index = after.intact.rbegin()->first;
+      const raft::Term term = after.intact.rbegin()->second;
       if (index == before.snapshot && term == before.snapshot_term) return true;
-      return AtLeast(majority, [index = index, term = term](const Holding& other) {
+      return AtLeast(majority, [index, term](const Holding& other) {
         const auto at = other.intact.find(index);
         return at != other.intact.end() && at->second == term;
       });

@@ -100,8 +100,8 @@ class Stage {
       const auto late = scene_.late.find(node);
       cluster_.Restart(node, late == scene_.late.end() ? 0 : late->second, false);
     }
-    for (const auto& [node, when] : scene_.power_loss) {
-      scheduler_.At(when, Actor::kScript, [this, node = node] {
+    for (const auto& loss : scene_.power_loss) {
+      scheduler_.At(loss.second, Actor::kScript, [this, node = loss.first] {
         if (cluster_.Find(node)->state() == Process::State::kDown) return;
         cluster_.Die(node, Process::Death::kPowerLoss);
         cluster_.Restart(node, kRestartAfterPowerLoss, false);

@@ -162,12 +162,12 @@ void Network::Unclog(raft::NodeId from, raft::NodeId to) {
   if (--link.clogs > 0) return;
   for (Carried& then : link.held_carried) Carry(from, to, scheduler_->now(), std::move(then));
   link.held_carried.clear();
-  for (auto& [number, frame] : link.held) {
-    scheduler_->After(
-        0, Actor::kNode,
-        [this, from, to, life = LifeOf(to), number = number, frame = std::move(frame)]() mutable {
-          Arrive(from, to, life, number, std::move(frame));
-        });
+  for (auto& held : link.held) {
+    scheduler_->After(0, Actor::kNode,
+                      [this, from, to, life = LifeOf(to), number = held.first,
+                       frame = std::move(held.second)]() mutable {
+                        Arrive(from, to, life, number, std::move(frame));
+                      });
   }
   link.held.clear();
 }

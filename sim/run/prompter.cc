@@ -34,7 +34,9 @@ bool Holds(const Situation& situation, Cluster& cluster) {
 }
 
 void Chronicle::Look(std::vector<Milestone>* milestones) {
-  for (const auto& [node, process] : cluster_->processes()) {
+  for (const auto& one : cluster_->processes()) {
+    const raft::NodeId node = one.first;
+    const auto& process = one.second;
     Seen now;
     now.up = process->state() != Process::State::kDown;
     if (now.up) {
@@ -45,7 +47,7 @@ void Chronicle::Look(std::vector<Milestone>* milestones) {
       now.last = raft.log().last();
     }
     Seen& before = seen_[node];
-    const auto note = [&, node = node](Situation::Kind kind, uint64_t number) {
+    const auto note = [&](Situation::Kind kind, uint64_t number) {
       milestones->push_back({scheduler_->now(), {kind, node, number}});
     };
     if (now.up != before.up) note(now.up ? Situation::Kind::kUp : Situation::Kind::kDown, 0);

@@ -442,7 +442,7 @@ TEST_F(DamageTest, ANodeThatHasNoTermHasLostNothing) {
   Init();
   Open();
   Kill();
-  for (const uint64_t blocks : {1, 3}) {
+  for (const uint64_t blocks : {1u, 3u}) {
     Garble(NewestSegment(), Batch(1), blocks * kBlock);
     Open();
     EXPECT_EQ(Suspected(), "-");

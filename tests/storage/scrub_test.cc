@@ -221,7 +221,9 @@ TEST_F(ScrubTest, ASegmentThatIsGoneIsAFinding) {
     ScrubStep step;
     std::string text;
     for (int i = 0; i < 400 && !step.finished; ++i) {
-      if (i == before) ASSERT_TRUE(disk_.Remove(name).ok());
+      if (i == before) {
+        ASSERT_TRUE(disk_.Remove(name).ok());
+      }
       absl::StatusOr<ScrubStep> next = storage_->Scrub();
       ASSERT_TRUE(next.ok()) << next.status();
       step = *std::move(next);
