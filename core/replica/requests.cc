@@ -194,8 +194,7 @@ void Replica::AdvanceTurns() {
 }
 
 // What was on its way to `peer`, or its answer on the way back, may be lost. Within a session it is
-// sent again soon; otherwise the client is told at once rather than when its patience
-// ends.
+// sent again soon; otherwise the client is told at once rather than when its patience ends.
 void Replica::LoseForwards(raft::NodeId peer) {
   for (auto row = forwarded_.begin(); row != forwarded_.end();) {
     Forwarded& forwarded = row->second;
