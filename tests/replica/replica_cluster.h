@@ -18,7 +18,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/replica/replica.h"
+#include "core/wire/command.h"
 #include "core/wire/frame.h"
+#include "core/wire/peer.h"
 #include "sim/disk/sim_disk.h"
 #include "storage/run_job.h"
 #include "storage/storage.h"
@@ -32,6 +34,18 @@ inline std::string Resp(const std::vector<std::string>& words) {
   for (const std::string& word : words)
     absl::StrAppend(&bytes, "$", word.size(), "\r\n", word, "\r\n");
   return bytes;
+}
+
+inline raft::Payload IncrementOf(absl::string_view key, uint64_t session = 0,
+                                 uint64_t sequence = 0) {
+  kv::Command command;
+  command.session = session;
+  command.sequence = sequence;
+  kv::Op& op = command.ops.emplace_back();
+  op.kind = kv::OpKind::kIncrBy;
+  op.key = key;
+  op.delta = 1;
+  return wire::CommandEncoder().EncodePayload(command);
 }
 
 // What a node is made to find on its disk, which in truth holds everything.
@@ -147,7 +161,12 @@ class Cluster {
         for (Work::Frame& frame : work.frames) {
           frames_sent[{id, frame.to}] += 1;
           bytes_sent[{id, frame.to}] += frame.bytes.size();
-          if (tap) tap(id, frame.to, frame.bytes);
+          if (tap) {
+            const auto message =
+                wire::DecodePeer(absl::string_view(frame.bytes).substr(wire::kFrameHeaderSize));
+            ASSERT_TRUE(message.ok()) << message.status();
+            tap(*message);
+          }
           for (int copy = 0; copy < (duplicate ? 2 : 1); ++copy) {
             if (!drop || !drop(id, frame.to))
               network_.push_back({id, frame.to, frame.bytes, now_us + delay_us});
@@ -233,6 +252,19 @@ class Cluster {
   std::string Heard(raft::NodeId id, ClientId client) {
     return std::exchange(nodes.at(id).output[client], {});
   }
+  // What somebody else makes up, or once more what was sent. It is heard at once, and not acted on.
+  void Hears(const wire::PeerMessage& message) {
+    (*this)[message.envelope.to].ReceivePeer(
+        wire::PeerEncoder().Encode(message).substr(wire::kFrameHeaderSize));
+  }
+  void Hears(raft::NodeId to, raft::NodeId from, wire::PeerBody body) {
+    Hears(wire::PeerMessage{{0, from, 100 + from, to, 100 + to}, std::move(body)});
+  }
+  std::string OpenSession(raft::NodeId id) {
+    const std::string opened = Ask(id, {"KV.SESSION", "OPEN"});
+    EXPECT_TRUE(absl::StartsWith(opened, ":")) << opened;
+    return opened.substr(1, opened.size() - 3);
+  }
   // One command on a connection of its own, waiting at most five seconds for the answer.
   std::string Ask(raft::NodeId id, const std::vector<std::string>& words) {
     const ClientId client = Connect(id);
@@ -251,7 +283,7 @@ class Cluster {
   std::map<std::pair<raft::NodeId, raft::NodeId>, uint64_t> frames_sent;
   std::map<std::pair<raft::NodeId, raft::NodeId>, uint64_t> bytes_sent;
   std::function<bool(raft::NodeId from, raft::NodeId to)> drop;
-  std::function<void(raft::NodeId from, raft::NodeId to, absl::string_view frame)> tap;
+  std::function<void(const wire::PeerMessage&)> tap;  // sees what is sent, arrived or not
   bool duplicate = false;
   std::set<raft::NodeId> hold_disk;
   uint64_t now_us = 1'000'000;

@@ -4,14 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "core/wire/command.h"
 #include "core/wire/frame.h"
 #include "core/wire/peer.h"
 #include "storage/snapshot_store.h"
@@ -132,8 +131,7 @@ TEST(ReplicaTest, ABrokenLinkToTheLeaderIsToldAtOnceAndSessionsCarryOn) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
   const raft::NodeId follower = cluster.Follower();
-  const std::string opened = cluster.Ask(follower, {"KV.SESSION", "OPEN"});
-  const std::string session = opened.substr(1, opened.size() - 3);
+  const std::string session = cluster.OpenSession(follower);
   const ClientId plain = cluster.Connect(follower);
   const ClientId in_session = cluster.Connect(follower);
   cluster.drop = [&](raft::NodeId from, raft::NodeId to) { return from == leader || to == leader; };
@@ -155,8 +153,7 @@ TEST(ReplicaTest, WhatIsSaidOfASecondCopyIsNotSaidOfTheCommand) {
   Cluster cluster(3, [](Options& options) { options.store.sessions.max_sessions = 1; });
   const raft::NodeId leader = cluster.Leader();
   const raft::NodeId follower = cluster.Follower();
-  const std::string opened = cluster.Ask(follower, {"KV.SESSION", "OPEN"});
-  const std::string session = opened.substr(1, opened.size() - 3);
+  const std::string session = cluster.OpenSession(follower);
   const ClientId client = cluster.Connect(follower);
   cluster.drop = [&](raft::NodeId from, raft::NodeId to) {
     return from == leader && to == follower;
@@ -179,8 +176,7 @@ TEST(ReplicaTest, ALeaderAtWorkOnAForwardDoesNotBeginAgainWithACopy) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
   const raft::NodeId follower = cluster.Follower();
-  const std::string opened = cluster.Ask(follower, {"KV.SESSION", "OPEN"});
-  const std::string session = opened.substr(1, opened.size() - 3);
+  const std::string session = cluster.OpenSession(follower);
   const ClientId client = cluster.Connect(follower);
   for (raft::NodeId id = 1; id <= 3; ++id) {
     if (id != leader) cluster.hold_disk.insert(id);
@@ -189,9 +185,7 @@ TEST(ReplicaTest, ALeaderAtWorkOnAForwardDoesNotBeginAgainWithACopy) {
   cluster.Say(follower, client, {"KV.SESSION", "RUN", session, "1", "INCR", "n"});
   cluster.Settle();
   int repeated = 0;
-  cluster.tap = [&](raft::NodeId, raft::NodeId, absl::string_view frame) {
-    wire::PeerMessage message;
-    ASSERT_TRUE(wire::DecodePeer(frame.substr(wire::kFrameHeaderSize), &message).ok());
+  cluster.tap = [&](const wire::PeerMessage& message) {
     if (std::holds_alternative<wire::ForwardRequest>(message.body)) ++repeated;
   };
   for (int i = 0; i < 50; ++i) {
@@ -209,8 +203,7 @@ TEST(ReplicaTest, AnAnswerThatIsLostIsGivenOnceMoreByTheSameLeader) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
   const raft::NodeId follower = cluster.Follower();
-  const std::string opened = cluster.Ask(follower, {"KV.SESSION", "OPEN"});
-  const std::string session = opened.substr(1, opened.size() - 3);
+  const std::string session = cluster.OpenSession(follower);
   const ClientId client = cluster.Connect(follower);
   const auto answers_are_lost = [&](raft::NodeId from, raft::NodeId to) {
     return from == leader && to == follower;
@@ -238,9 +231,7 @@ TEST(ReplicaTest, AForwardSaysWhichIsTheOldestThatIsWaitedFor) {
   const raft::NodeId leader = cluster.Leader();
   const raft::NodeId follower = cluster.Follower();
   std::vector<wire::ForwardRequest> sent;
-  cluster.tap = [&](raft::NodeId, raft::NodeId, absl::string_view frame) {
-    wire::PeerMessage message;
-    ASSERT_TRUE(wire::DecodePeer(frame.substr(wire::kFrameHeaderSize), &message).ok());
+  cluster.tap = [&](const wire::PeerMessage& message) {
     if (const auto* request = std::get_if<wire::ForwardRequest>(&message.body))
       sent.push_back(*request);
   };
@@ -261,16 +252,13 @@ TEST(ReplicaTest, ALateCopyOfAForwardThatIsOverDoesNothing) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
   const raft::NodeId follower = cluster.Follower();
-  std::string forward;
-  cluster.tap = [&](raft::NodeId, raft::NodeId, absl::string_view frame) {
-    wire::PeerMessage message;
-    ASSERT_TRUE(wire::DecodePeer(frame.substr(wire::kFrameHeaderSize), &message).ok());
-    if (forward.empty() && std::holds_alternative<wire::ForwardRequest>(message.body))
-      forward = std::string(frame.substr(wire::kFrameHeaderSize));
+  std::optional<wire::PeerMessage> forward;
+  cluster.tap = [&](const wire::PeerMessage& message) {
+    if (!forward && std::holds_alternative<wire::ForwardRequest>(message.body)) forward = message;
   };
   for (int i = 0; i < 3; ++i) cluster.Ask(follower, {"INCR", "n"});
   const raft::Index before = cluster[leader].raft().log().last();
-  cluster[leader].ReceivePeer(forward);
+  cluster.Hears(forward.value());
   cluster.Run(100);
   EXPECT_EQ(cluster[leader].raft().log().last(), before);
 }
@@ -279,27 +267,19 @@ TEST(ReplicaTest, OnlyWhatIsInASessionAndCalledRepeatedIsRunAgainForItsAnswer) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
   const raft::NodeId follower = cluster.Follower();
-  kv::Command increment;
-  kv::Op& op = increment.ops.emplace_back();
-  op.kind = kv::OpKind::kIncrBy;
-  op.key = "n";
-  op.delta = 1;
-  kv::Command in_session = increment;
-  const std::string opened = cluster.Ask(leader, {"KV.SESSION", "OPEN"});
-  ASSERT_TRUE(absl::SimpleAtoi(opened.substr(1, opened.size() - 3), &in_session.session));
-  in_session.sequence = 1;
+  uint64_t session = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(cluster.OpenSession(leader), &session));
   raft::MembershipChange update;
   update.changes.push_back({raft::MemberChange::Kind::kUpdate, follower});
-  wire::CommandEncoder encoder;
   struct Case {
     wire::ForwardKind kind;
     raft::Payload command;
     bool repeated;
     raft::Index appended;  // by three copies
   };
-  const Case cases[] = {{wire::ForwardKind::kCommand, encoder.EncodePayload(increment), true, 1},
-                        {wire::ForwardKind::kCommand, encoder.EncodePayload(in_session), false, 1},
-                        {wire::ForwardKind::kCommand, encoder.EncodePayload(in_session), true, 3},
+  const Case cases[] = {{wire::ForwardKind::kCommand, IncrementOf("n"), true, 1},
+                        {wire::ForwardKind::kCommand, IncrementOf("n", session, 1), false, 1},
+                        {wire::ForwardKind::kCommand, IncrementOf("n", session, 1), true, 3},
                         {wire::ForwardKind::kMembership,
                          raft::Payload::Copy(raft::EncodeMembershipChange(update)), true, 1}};
   uint64_t forward_id = 1'000'000;
@@ -307,12 +287,9 @@ TEST(ReplicaTest, OnlyWhatIsInASessionAndCalledRepeatedIsRunAgainForItsAnswer) {
     ++forward_id;
     const raft::Index before = cluster[leader].raft().log().last();
     for (int copy = 0; copy < 3; ++copy) {
-      const wire::PeerMessage message{
-          {0, follower, 100 + follower, leader, 100 + leader},
-          wire::ForwardRequest{forward_id, cluster[leader].raft().term(), tried.kind, tried.command,
-                               tried.repeated, forward_id}};
-      cluster[leader].ReceivePeer(
-          wire::PeerEncoder().Encode(message).substr(wire::kFrameHeaderSize));
+      cluster.Hears(leader, follower,
+                    wire::ForwardRequest{forward_id, cluster[leader].raft().term(), tried.kind,
+                                         tried.command, tried.repeated, forward_id});
       cluster.Run(100);
     }
     EXPECT_EQ(cluster[leader].raft().log().last(), before + tried.appended) << forward_id;
@@ -395,9 +372,7 @@ TEST(ReplicaTest, ADeposedLeaderSaysUnknownOrWhatBecameOfIt) {
 TEST(ReplicaTest, SessionsMakeRetriesSafe) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
-  const std::string opened = cluster.Ask(leader, {"KV.SESSION", "OPEN"});
-  ASSERT_TRUE(absl::StartsWith(opened, ":")) << opened;
-  const std::string session = opened.substr(1, opened.size() - 3);
+  const std::string session = cluster.OpenSession(leader);
   for (int attempt = 0; attempt < 3; ++attempt) {
     for (raft::NodeId id = 1; id <= 3; ++id) {
       EXPECT_EQ(cluster.Ask(id, {"KV.SESSION", "RUN", session, "1", "INCR", "n"}), ":1\r\n");

@@ -9,7 +9,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "core/wire/command.h"
 #include "core/wire/frame.h"
 #include "core/wire/peer.h"
 #include "tests/replica/replica_cluster.h"
@@ -31,8 +30,7 @@ class TurnTest : public ::testing::Test {
   raft::Term term() { return leader().raft().term(); }
 
   void Hears(raft::NodeId to, raft::NodeId from, wire::PeerBody body) {
-    const wire::PeerMessage message{{0, from, 100 + from, to, 100 + to}, std::move(body)};
-    cluster_[to].ReceivePeer(wire::PeerEncoder().Encode(message).substr(wire::kFrameHeaderSize));
+    cluster_.Hears(to, from, std::move(body));
   }
   void Hears(raft::NodeId to, raft::NodeId from, raft::Term term, raft::MessageBody body) {
     Hears(to, from, raft::Message{from, to, term, std::move(body)});
@@ -126,13 +124,12 @@ TEST_F(SendingTurnTest, NoTransferBeginsThatTheNextLeaderWouldNotKnowOf) {
 TEST_F(SendingTurnTest, AfterATransferThatFailedThereIsAPause) {
   cluster_.hold_disk.clear();
   uint64_t chunks = 0;
-  cluster_.tap = [&](raft::NodeId from, raft::NodeId, absl::string_view frame) {
-    absl::StatusOr<wire::PeerMessage> message =
-        wire::DecodePeer(frame.substr(wire::kFrameHeaderSize));
-    const auto* chunk = message.ok() ? std::get_if<wire::SnapshotChunk>(&message->body) : nullptr;
+  cluster_.tap = [&](const wire::PeerMessage& message) {
+    const auto* chunk = std::get_if<wire::SnapshotChunk>(&message.body);
     if (chunk == nullptr) return;
     ++chunks;
-    Hears(from, lagging_, wire::SnapshotAck{chunk->transfer, wire::SnapshotAckStatus::kFailed, 0});
+    Hears(leader_, lagging_,
+          wire::SnapshotAck{chunk->transfer, wire::SnapshotAckStatus::kFailed, 0});
   };
   HearWhoLags();
   for (int i = 0; i < 300; ++i) {
@@ -147,16 +144,11 @@ TEST_F(SendingTurnTest, AfterATransferThatFailedThereIsAPause) {
 
 // Whoever says no may have to say no again: it may lead that term yet.
 TEST_F(TurnTest, WhoMayStillLeadATermDoesNotRefuseForIt) {
-  kv::Command increment;
-  kv::Op& op = increment.ops.emplace_back();
-  op.kind = kv::OpKind::kIncrBy;
-  op.key = "n";
-  op.delta = 1;
-  const raft::Payload command = wire::CommandEncoder().EncodePayload(increment);
   const raft::NodeId node = followers_[0], other = followers_[1];
   uint64_t id = 1'000'000;
   const auto answers = [&](raft::Term term) {
-    Hears(node, other, wire::ForwardRequest{++id, term, wire::ForwardKind::kCommand, command});
+    Hears(node, other,
+          wire::ForwardRequest{++id, term, wire::ForwardKind::kCommand, IncrementOf("n")});
     return Says<wire::ForwardReply>(cluster_[node].TakeWork());
   };
   ASSERT_EQ(answers(term()).size(), 1u) << "another one leads it";
@@ -175,6 +167,29 @@ TEST_F(TurnTest, AProposalThatIsForwardedToTheCoreItselfIsNotTaken) {
             {raft::Entry{0, 0, raft::Payload::Copy("anything"), raft::EntryType::kCommand}}});
   cluster_.Settle();
   EXPECT_EQ(leader().raft().log().last(), before);
+}
+
+// Numbers of which an honest leader gives none.
+TEST_F(TurnTest, AnAnswerOfWhichTheSumMeansNothingIsNotAdded) {
+  const raft::NodeId node = followers_[0];
+  const ClientId client = cluster_.Connect(node);
+  cluster_.Say(node, client, {"DEL", "a", "b"});
+  const std::vector<wire::ForwardRequest> asked =
+      Says<wire::ForwardRequest>(cluster_[node].TakeWork());
+  ASSERT_EQ(asked.size(), 1u);
+  kv::Result result;
+  result.index = 9;
+  result.ops = {INT64_MAX, INT64_MAX};
+  Hears(node, leader_,
+        wire::ForwardReply{.id = asked[0].id,
+                           .outcome = wire::ForwardOutcome::kApplied,
+                           .reason = wire::ForwardReason::kNone,
+                           .leader = leader_,
+                           .index = 9,
+                           .result = kv::EncodeResult(result),
+                           .text = {}});
+  cluster_.Settle();
+  EXPECT_TRUE(absl::StartsWith(cluster_.Heard(node, client), "-"));
 }
 
 // What a client asks later does not overtake what it asked before, when the turn that brings it
