@@ -7,7 +7,7 @@ AcceptedForwards::Verdict AcceptedForwards::Accept(raft::NodeId from, uint64_t i
   const auto [name, met] = runs_.try_emplace({from, RunOf(id)});
   if (met) CloseOthers(name);
   Run& run = name->second;
-  if (RunOf(oldest) == RunOf(id) && oldest > run.oldest) {
+  if (oldest > run.oldest) {
     run.oldest = oldest;
     run.notes.erase(run.notes.begin(), run.notes.lower_bound(oldest));
   }

@@ -231,6 +231,19 @@ TEST_F(TurnTest, ARefusedReadIsAskedForAgainWithTheNextTick) {
   EXPECT_EQ(cluster_.Heard(node, client), "$-1\r\n");
 }
 
+TEST_F(TurnTest, ARefusedReadIsAskedOfTheNextLeaderAtOnce) {
+  const raft::NodeId node = followers_[0], next = followers_[1];
+  const ClientId client = cluster_.Connect(node);
+  cluster_.Say(node, client, {"GET", "k"});
+  const std::vector<raft::ReadIndexRequest> first =
+      Says<raft::ReadIndexRequest>(cluster_[node].TakeWork());
+  ASSERT_EQ(first.size(), 1u);
+  Hears(node, leader_, term(), raft::ReadIndexResponse{first[0].context, 0, true});
+  EXPECT_TRUE(Says<raft::ReadIndexRequest>(cluster_[node].TakeWork()).empty());
+  Hears(node, next, term() + 1, raft::Heartbeat{});
+  EXPECT_EQ(Says<raft::ReadIndexRequest>(cluster_[node].TakeWork()).size(), 1u);
+}
+
 // --- Members
 
 TEST_F(TurnTest, AClusterHasAtMostAsManyMembersAsItsMessagesHold) {
