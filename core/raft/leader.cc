@@ -143,6 +143,7 @@ Outcome Raft::On(const Message& message, const AppendResponse& response) {
   if (peer == nullptr) return Outcome::kUnknownPeer;
   if (response.index > log_.last()) return Outcome::kMalformed;
   peer->recently_active = true;
+  peer->heard_at = now_;
   if (!response.rejected) {
     OnAccepted(*leader, *peer, response.index);
     return Outcome::kOk;
@@ -336,6 +337,7 @@ Outcome Raft::On(const Message& message, const HeartbeatResponse& response) {
   if (peer == nullptr) return Outcome::kUnknownPeer;
   if (response.read_round > leader->reads.round) return Outcome::kMalformed;
   peer->recently_active = true;
+  peer->heard_at = now_;
   const bool behind = peer->match < log_.last() || peer->state == ProgressState::kProbe;
   if (!behind) {
     peer->flow_paused = false;

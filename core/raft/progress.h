@@ -60,7 +60,8 @@ struct Progress {
   ProgressState state = ProgressState::kProbe;
   Index pending_snapshot = 0;  // in state snapshot: index of the snapshot under way
   bool recently_active = false;
-  bool flow_paused = false;   // probe: one append is out; replicate: the window is full
+  std::optional<uint64_t> heard_at;  // tick of its newest answer; none yet in this term
+  bool flow_paused = false;          // probe: one append is out; replicate: the window is full
   uint64_t try_again_at = 0;  // tick from which on a heartbeat's answer brings an append on its way
   uint64_t read_round = 0;    // newest read round it has confirmed
   uint64_t losses = 0;        // how often it lost what it had acknowledged
@@ -71,6 +72,8 @@ struct Progress {
   void BecomeSnapshot(Index snapshot);
 
   bool Paused() const { return state == ProgressState::kSnapshot || flow_paused; }
+  // Everything up to `last` has been sent to it, and no more of that is out than may be sent ahead.
+  bool KeepsUp(Index last) const { return state == ProgressState::kReplicate && next > last; }
   // True when it does not yet know `commit` and has entries to which that matters.
   bool WantsCommit(Index commit) const { return commit > sent_commit && sent_commit < next - 1; }
 

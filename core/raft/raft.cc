@@ -227,6 +227,13 @@ uint64_t Raft::lease_start() const {
   return leading() == nullptr ? 0 : leading()->reads.lease_start;
 }
 
+bool Raft::HearsFrom(NodeId node) const {
+  if (leading() == nullptr) return false;
+  if (node == options_.id) return true;
+  const Progress* peer = leading()->progress.Find(node);
+  return peer != nullptr && peer->heard_at && now_ - *peer->heard_at <= options_.election_ticks;
+}
+
 NodeId Raft::transfer_target() const {
   return leading() == nullptr ? kNoNode : leading()->transfer_target;
 }

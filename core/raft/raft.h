@@ -152,8 +152,10 @@ class Raft {
   // long as clocks keep what ReadMode::kLease asks of them.
   bool holds_lease() const;
   const ProgressTable* progress() const;  // null unless leader
-  NodeId transfer_target() const;         // kNoNode when no transfer is under way
-  uint64_t transfer_began() const;        // as ticks() was; 0 when none is under way
+  // Of a leader: `node` is itself, or a member that has answered within the last election timeout.
+  bool HearsFrom(NodeId node) const;
+  NodeId transfer_target() const;   // kNoNode when no transfer is under way
+  uint64_t transfer_began() const;  // as ticks() was; 0 when none is under way
   // Of a leader, otherwise 0: the newest round of heartbeats that a quorum has answered, and the
   // tick from which its lease runs.
   uint64_t confirmed_round() const;

@@ -27,6 +27,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/raft/raft.h"
 #include "core/replica/accepted_forwards.h"
 #include "core/replica/client_connection.h"
@@ -338,6 +339,8 @@ class Replica {
   void Forward(uint64_t forward_id, bool repeated);
   void ProposeHere(PendingId id, Pending& pending);
   std::string MembershipFault(const raft::MembershipChange& change) const;
+  std::string WhyNotReady(const raft::MembershipChange& change,
+                          absl::Span<const raft::NodeId> promoted) const;
   void RouteParked();
   void ExpirePending();
   void ResolveIndex(raft::Index index, raft::Term term, const kv::Result* result);

@@ -8,8 +8,12 @@
 #include <iterator>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/raft/check.h"
+#include "core/raft/configuration.h"
+#include "core/raft/quorum.h"
 #include "core/replica/replica.h"
 
 namespace raftkv::replica {
@@ -314,6 +318,7 @@ void Replica::ProposeHere(PendingId id, Pending& pending) {
 // What a person who asked for this change got wrong, as far as the configuration in force tells;
 // empty when nothing.
 std::string Replica::MembershipFault(const raft::MembershipChange& change) const {
+  std::vector<raft::NodeId> promoted;
   for (const raft::MemberChange& member : change.changes) {
     const auto fault = [&](absl::string_view text) {
       return absl::StrCat("node ", member.node, " ", text);
@@ -330,6 +335,7 @@ std::string Replica::MembershipFault(const raft::MembershipChange& change) const
       case raft::MemberChange::Kind::kAddVoter:
         if (!is_member) return fault("is not a member: add it first");
         if (raft::IsVoter(raft_.conf(), member.node)) return fault("is a voter already");
+        promoted.push_back(member.node);
         break;
       case raft::MemberChange::Kind::kRemove:
         if (!is_member) return fault("is not a member");
@@ -338,7 +344,32 @@ std::string Replica::MembershipFault(const raft::MembershipChange& change) const
         break;
     }
   }
-  return {};
+  return WhyNotReady(change, promoted);
+}
+
+// Why the voters that there would be might not be able to commit anything, the next change of
+// members included; empty when they are. The core does not ask: what it is told to do is safe.
+std::string Replica::WhyNotReady(const raft::MembershipChange& change,
+                                 absl::Span<const raft::NodeId> promoted) const {
+  for (const raft::NodeId node : promoted) {
+    if (!raft_.HearsFrom(node)) {
+      return absl::StrCat("node ", node, " does not answer: promote it when it does");
+    }
+    const raft::Progress& progress = *raft_.progress()->Find(node);
+    if (!progress.KeepsUp(raft_.log().last())) {
+      return absl::StrCat("node ", node, " is not up to date: it has ", progress.match, " of ",
+                          raft_.log().last(), " entries; promote it when it has caught up");
+    }
+  }
+  const raft::ConfigurationUpdate update = raft::ApplyChange(raft_.conf(), change);
+  if (update.refused() || update.conf.voters == raft_.conf().voters) return {};
+  std::vector<raft::NodeId> silent;
+  absl::c_copy_if(update.conf.voters, std::back_inserter(silent),
+                  [this](raft::NodeId voter) { return !raft_.HearsFrom(voter); });
+  const size_t voters = update.conf.voters.size();
+  if (voters - silent.size() >= raft::MajoritySize(voters)) return {};
+  return absl::StrCat("of the voters that there would be, ", absl::StrJoin(update.conf.voters, ","),
+                      ", no majority answers: silent are ", absl::StrJoin(silent, ","));
 }
 
 void Replica::RouteParked() {

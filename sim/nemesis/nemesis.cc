@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -713,12 +714,13 @@ void Nemesis::Hang(raft::NodeId node, Time lasts) {
       });
 }
 
+const SimDisk* Nemesis::DiskOf(raft::NodeId node) const {
+  return wiped_.contains(node) ? nullptr : &cluster_->Find(node)->disk();
+}
+
 std::unique_ptr<FaultAtlas> Nemesis::AtlasFor(raft::NodeId node) {
   const raft::ConfState& conf = omniscience_->newest_conf();
   if (raft::IsJoint(conf) || conf.voters.empty() || !raft::IsMember(conf, node)) return nullptr;
-  const auto disk_of = [this](raft::NodeId id) -> const SimDisk* {
-    return wiped_.contains(id) ? nullptr : &cluster_->Find(id)->disk();
-  };
   for (const raft::NodeId voter : conf.voters) {
     if (voter != node && Misled(voter)) return nullptr;
     // It may be gone at any moment. That the others can do without it was judged with the disks
@@ -726,12 +728,12 @@ std::unique_ptr<FaultAtlas> Nemesis::AtlasFor(raft::NodeId node) {
     if (voter != node && leaving_.contains(voter)) return nullptr;
   }
   FaultAtlas::Disks voters;
-  for (const raft::NodeId voter : conf.voters) voters[voter] = disk_of(voter);
+  for (const raft::NodeId voter : conf.voters) voters[voter] = DiskOf(voter);
   // What a learner loses is nobody's last copy, once it is asked as if it were one more voter.
-  voters.try_emplace(node, disk_of(node));
+  voters.try_emplace(node, DiskOf(node));
   FaultAtlas::Disks bystanders;
   for (const raft::NodeId other : cluster_->InUse()) {
-    if (!voters.contains(other)) bystanders[other] = disk_of(other);
+    if (!voters.contains(other)) bystanders[other] = DiskOf(other);
   }
   return std::make_unique<FaultAtlas>(std::move(voters), cluster_->settings().storage,
                                       std::move(bystanders), &cluster_->surveys());
@@ -1076,13 +1078,16 @@ void Nemesis::Ask(const FaultCommand& command) {
   if (command.fault == Fault::kMembership && Replacing()) return;
   const std::vector<std::string>& words = command.words;
   std::vector<raft::NodeId> leaving;
+  std::vector<raft::NodeId> promoted;
   for (size_t i = 0; i + 1 < words.size(); ++i) {
-    raft::NodeId removed = raft::kNoNode;
-    if (command.fault != Fault::kMembership || words[i] != "REMOVE") continue;
-    if (!absl::SimpleAtoi(words[i + 1], &removed)) continue;
-    if (!IsLastVoter(removed) && !CanDoWithout(removed)) return;
-    leaving.push_back(removed);
+    raft::NodeId node = raft::kNoNode;
+    if (command.fault != Fault::kMembership || !absl::SimpleAtoi(words[i + 1], &node)) continue;
+    if (words[i] == "PROMOTE") promoted.push_back(node);
+    if (words[i] != "REMOVE") continue;
+    if (!IsLastVoter(node) && !CanDoWithout(node)) return;
+    leaving.push_back(node);
   }
+  if (!promoted.empty() && !MayVote(promoted, leaving)) return;
   leaving_.insert(leaving.begin(), leaving.end());
   if (words[0] == "JOINT") return AskForJoint(command);
   const bool adds = words.size() > 2 && words[0] == "KV.MEMBER" && words[1] == "ADD";
@@ -1138,6 +1143,24 @@ bool Nemesis::CanDoWithout(raft::NodeId removed) {
     return voter != removed && atlas->IsWhole(voter).ok();
   });
   return static_cast<size_t>(whole) >= raft::MajoritySize(conf.voters.size() - 1);
+}
+
+// The same of learners that become voters, by themselves or instead of others.
+bool Nemesis::MayVote(const std::vector<raft::NodeId>& promoted,
+                      const std::vector<raft::NodeId>& leaving) {
+  const auto leaves = [&](raft::NodeId node) { return absl::c_linear_search(leaving, node); };
+  FaultAtlas::Disks voters;
+  for (const raft::NodeId node : omniscience_->newest_conf().voters) {
+    if (!leaves(node)) voters[node] = DiskOf(node);
+  }
+  for (const raft::NodeId node : promoted) {
+    if (cluster_->Find(node) != nullptr) voters[node] = DiskOf(node);
+  }
+  const FaultAtlas atlas(voters, cluster_->settings().storage, {}, &cluster_->surveys());
+  const auto whole = absl::c_count_if(voters, [&](const auto& voter) {
+    return !Misled(voter.first) && atlas.IsWhole(voter.first).ok();
+  });
+  return static_cast<size_t>(whole) >= raft::MajoritySize(voters.size());
 }
 
 void Nemesis::AskOf(raft::NodeId node, const std::vector<std::string>& words,

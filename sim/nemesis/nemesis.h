@@ -281,6 +281,7 @@ class Nemesis {
   void Spoil(FaultCommand command, raft::NodeId node);
   void Foresee(raft::NodeId node, const DiskFault& damage);
   void Hang(raft::NodeId node, Time lasts);
+  const SimDisk* DiskOf(raft::NodeId node) const;  // null when it is wiped and not replaced yet
   // Null while it is a matter of opinion which majority is to survive, or what is on all disks, or
   // if the node is no member.
   std::unique_ptr<FaultAtlas> AtlasFor(raft::NodeId node);
@@ -328,6 +329,7 @@ class Nemesis {
 
   bool IsLastVoter(raft::NodeId node) const;
   bool CanDoWithout(raft::NodeId removed);
+  bool MayVote(const std::vector<raft::NodeId>& promoted, const std::vector<raft::NodeId>& leaving);
   void HandOverTo(const std::string& voter);
   void Ask(const FaultCommand& command);
   // `told` hears whether it is done, and whether nobody knows.

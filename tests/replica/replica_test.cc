@@ -736,6 +736,60 @@ TEST(ReplicaTest, ANewNodeJoinsLearnsAndVotes) {
   EXPECT_EQ(cluster[leader].members().all().size(), 3u);
 }
 
+std::string AddNode(Cluster& cluster, raft::NodeId id) {
+  return cluster.Ask(cluster.Follower(), {"KV.MEMBER", "ADD", absl::StrCat(id), "127.0.0.1:7441",
+                                          "127.0.0.1:7440", absl::StrCat(100 + id)});
+}
+
+TEST(ReplicaTest, ALearnerThatDoesNotAnswerIsNotPromoted) {
+  Cluster cluster(3);
+  ASSERT_EQ(AddNode(cluster, 4), "+OK\r\n");  // but nobody has started it
+  const std::vector<std::string> promote = {"KV.MEMBER", "PROMOTE", "4"};
+  const std::string silent = "-NOTAPPLIED node 4 does not answer: promote it when it does\r\n";
+  EXPECT_EQ(cluster.Ask(cluster.Leader(), promote), silent);
+  EXPECT_EQ(cluster.Ask(cluster.Follower(), promote), silent) << "wherever it is asked for";
+  cluster.Create(4, {});
+  cluster.Run(500);
+  cluster.Kill(4);
+  cluster.Run(2'000);  // it had caught up
+  EXPECT_EQ(cluster.Ask(cluster.Leader(), promote), silent);
+  cluster.Start(4);
+  cluster.Run(200);
+  EXPECT_EQ(cluster.Ask(cluster.Leader(), promote), "+OK\r\n");
+}
+
+TEST(ReplicaTest, ALearnerThatLagsIsNotPromoted) {
+  Cluster cluster(3, [](Options& options) { options.raft.max_inflight_messages = 1; });
+  ASSERT_EQ(AddNode(cluster, 4), "+OK\r\n");
+  cluster.Create(4, {});
+  cluster.Run(500);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::Index had = cluster[leader].raft().log().last();
+  cluster.Kill(4);
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(cluster.Ask(leader, {"SET", "k", "v"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "PROMOTE", "4"}),
+            absl::StrCat("-NOTAPPLIED node 4 is not up to date: it has ", had, " of ", had + 3,
+                         " entries; promote it when it has caught up\r\n"));
+  cluster.Start(4);
+  cluster.Run(200);
+  EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "PROMOTE", "4"}), "+OK\r\n");
+}
+
+TEST(ReplicaTest, NobodyIsRemovedWhomTheOthersCannotDoWithout) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId down = cluster.Follower();
+  const raft::NodeId other = 6 - leader - down;
+  cluster.Kill(down);
+  cluster.Run(2'000);
+  ASSERT_EQ(cluster.Leader(), leader);
+  const std::string left = absl::StrCat(std::min(leader, down), ",", std::max(leader, down));
+  EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "REMOVE", absl::StrCat(other)}),
+            absl::StrCat("-NOTAPPLIED of the voters that there would be, ", left,
+                         ", no majority answers: silent are ", down, "\r\n"));
+  EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "REMOVE", absl::StrCat(down)}), "+OK\r\n");
+}
+
 TEST(ReplicaTest, AnotherIncarnationIsRefused) {
   Cluster cluster(3);
   cluster.Leader();

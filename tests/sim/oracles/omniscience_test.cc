@@ -151,8 +151,8 @@ set chaos 3s
 client 1
 at 300ms: member 1 KV.MEMBER ADD 4 node-4:7401 node-4:7400 1
 at 600ms: c1: SET k v1
-at 700ms: isolate 4>1 1>4 4>2 2>4 4>3 3>4 for 700ms
 at 750ms: lost-writes 3 draw 4 for 150ms
+at 780ms: isolate 4>1 1>4 4>2 2>4 4>3 3>4 for 620ms
 at 800ms: c1: SET k v2
 at 849ms: member 2 KV.MEMBER PROMOTE 4
 at 849500us: cut 1>2 2>1 1>3 3>1 2>3 3>2 for 52ms
