@@ -2,6 +2,7 @@
 // transfer (paper, sections 5.3 and 5.4; thesis, chapters 3, 4 and 10).
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "core/raft/check.h"
 #include "core/raft/raft.h"
@@ -17,6 +18,7 @@ void Raft::TickLeader(Leader& leader) {
   }
   if (election_elapsed_ >= options_.election_ticks) {
     election_elapsed_ = 0;
+    leader.last_before = std::exchange(leader.last_now, log_.last());
     if (options_.check_quorum) {
       const bool quorum_active =
           JointVote(conf_, [&](NodeId id) -> std::optional<bool> {

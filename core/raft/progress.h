@@ -72,8 +72,6 @@ struct Progress {
   void BecomeSnapshot(Index snapshot);
 
   bool Paused() const { return state == ProgressState::kSnapshot || flow_paused; }
-  // Everything up to `last` has been sent to it, and no more of that is out than may be sent ahead.
-  bool KeepsUp(Index last) const { return state == ProgressState::kReplicate && next > last; }
   // True when it does not yet know `commit` and has entries to which that matters.
   bool WantsCommit(Index commit) const { return commit > sent_commit && sent_commit < next - 1; }
 

@@ -204,6 +204,7 @@ void Raft::BecomeLeader() {
   // Entries of earlier leaders may hold a membership change: none may be proposed before they are
   // applied.
   leader.last_membership = log_.last();
+  leader.last_before = leader.last_now = log_.last();
   leader_ = options_.id;
   role_ = std::move(leader);
   // The no-op that lets this leader commit what its predecessors left (paper, section 8).
@@ -232,6 +233,12 @@ bool Raft::HearsFrom(NodeId node) const {
   if (node == options_.id) return true;
   const Progress* peer = leading()->progress.Find(node);
   return peer != nullptr && peer->heard_at && now_ - *peer->heard_at <= options_.election_ticks;
+}
+
+bool Raft::KeepsUp(NodeId node) const {
+  if (leading() == nullptr) return false;
+  const Progress* peer = leading()->progress.Find(node);
+  return peer != nullptr && peer->match >= leading()->last_before;
 }
 
 NodeId Raft::transfer_target() const {

@@ -154,6 +154,9 @@ class Raft {
   const ProgressTable* progress() const;  // null unless leader
   // Of a leader: `node` is itself, or a member that has answered within the last election timeout.
   bool HearsFrom(NodeId node) const;
+  // Of a leader: `node` has all entries that there were one to two election timeouts ago, or when
+  // its leadership began (thesis, section 4.2.1: what is new reaches it fast enough for a voter).
+  bool KeepsUp(NodeId node) const;
   NodeId transfer_target() const;   // kNoNode when no transfer is under way
   uint64_t transfer_began() const;  // as ticks() was; 0 when none is under way
   // Of a leader, otherwise 0: the newest round of heartbeats that a quorum has answered, and the
@@ -204,6 +207,9 @@ class Raft {
     // A TimeoutNow is under way, and may arrive long after the transfer was given up.
     bool offered_leadership = false;
     uint32_t heartbeat_elapsed = 0;
+    // Its last entry when the election timeout before the present one began, and when this one did.
+    Index last_before = 0;
+    Index last_now = 0;
     ReadQueue reads;
     std::vector<QueuedFor> queued;
   };

@@ -355,10 +355,10 @@ std::string Replica::WhyNotReady(const raft::MembershipChange& change,
     if (!raft_.HearsFrom(node)) {
       return absl::StrCat("node ", node, " does not answer: promote it when it does");
     }
-    const raft::Progress& progress = *raft_.progress()->Find(node);
-    if (!progress.KeepsUp(raft_.log().last())) {
-      return absl::StrCat("node ", node, " is not up to date: it has ", progress.match, " of ",
-                          raft_.log().last(), " entries; promote it when it has caught up");
+    if (!raft_.KeepsUp(node)) {
+      return absl::StrCat("node ", node, " does not keep up: it has ",
+                          raft_.progress()->Find(node)->match, " of ", raft_.log().last(),
+                          " entries; promote it when it has caught up");
     }
   }
   const raft::ConfigurationUpdate update = raft::ApplyChange(raft_.conf(), change);

@@ -93,6 +93,7 @@ Process& Cluster::AddProcess(raft::NodeId node, const storage::Founding& foundin
   process.storage = settings_.storage;
   process.disk = settings_.disk;
   process.disk_delay = settings_.disk_delay;
+  process.turn = settings_.turn;
   process.streams = settings_.streams;
   process.links = settings_.links;
   process.inits_are_cut_off = settings_.inits_are_cut_off;

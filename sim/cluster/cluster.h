@@ -30,6 +30,7 @@ struct ClusterSettings {
   storage::Options storage;
   SimDisk::Options disk;
   Delay disk_delay;
+  Time turn = 0;  // ProcessSettings
   NetworkOptions network;
   // Nodes have connections, with the production code at both ends, instead of frames that go one by
   // one. Then frames are neither doubled nor reordered.

@@ -254,6 +254,9 @@ void Process::Forget() {
   links_.reset();
   storage_.reset();
   waiting_.clear();
+  in_turn_ = false;
+  busy_until_ = 0;
+  loop_armed_ = false;
   at_moment_ = nullptr;
   timer_ = 0;
 }
@@ -279,6 +282,10 @@ void Process::Resume() {
   RAFTKV_CHECK(state_ == State::kPaused);
   state_ = State::kUp;
   witness_->Resumed(id());
+  if (settings_.turn > 0) {
+    waiting_.emplace_back([this] { Turn([](replica::Replica&) {}); });
+    return TurnOfAll();
+  }
   std::deque<Input> waiting = std::exchange(waiting_, {});
   const uint64_t life = life_;
   // What waited longest comes first: the node acts on it before it has heard what happened since.
@@ -290,13 +297,43 @@ void Process::Resume() {
 
 template <typename Give>
 void Process::Receive(Give&& input) {
-  if (state_ == State::kUp) return Turn(input);
-  if (state_ != State::kPaused) return;
+  if (state_ == State::kUp && !Busy()) return Turn(input);
+  if (state_ == State::kDown) return;
+  Wait([this, give = std::forward<Give>(input)] { Turn(give); });
+}
+
+void Process::Wait(Input input) {
   if (waiting_.size() >= kMaxWaiting) {
     ++counters_.frames_dropped;
     return;
   }
-  waiting_.emplace_back([this, give = std::forward<Give>(input)] { Turn(give); });
+  waiting_.push_back(std::move(input));
+  if (state_ == State::kUp) ArmLoop();
+}
+
+void Process::ArmLoop() {
+  if (std::exchange(loop_armed_, true)) return;
+  const Time when = std::max(busy_until_, scheduler_->now());
+  scheduler_->At(when, Actor::kNode, [this, life = life_] {
+    if (life != life_) return;
+    loop_armed_ = false;
+    if (state_ == State::kUp) TurnOfAll();
+  });
+}
+
+void Process::TurnOfAll() {
+  if (waiting_.empty()) return;
+  if (scheduler_->now() < busy_until_) return ArmLoop();
+  const std::deque<Input> inputs = std::exchange(waiting_, {});
+  const uint64_t life = life_;
+  BeginTurn();
+  in_turn_ = true;
+  for (const Input& input : inputs) {
+    input();
+    if (life != life_) return;
+  }
+  in_turn_ = false;
+  EndTurn();
 }
 
 void Process::ReceiveFrame(absl::string_view frame) {
@@ -304,7 +341,9 @@ void Process::ReceiveFrame(absl::string_view frame) {
   frame_reader_.Feed(frame);
   absl::string_view body;
   RAFTKV_CHECK(frame_reader_.Next(&body));  // the network does not change bytes
-  if (state_ == State::kUp) return Turn([this, body](replica::Replica& r) { Hear(r, body); });
+  if (state_ == State::kUp && !Busy()) {
+    return Turn([this, body](replica::Replica& r) { Hear(r, body); });
+  }
   Receive([this, bytes = std::string(body)](replica::Replica& replica) { Hear(replica, bytes); });
 }
 
@@ -324,11 +363,12 @@ void Process::PeerUnreachable(raft::NodeId peer) {
 // --- Connections to other nodes
 
 void Process::OnLinks(Input input) {
-  if (state_ == State::kPaused) {
-    if (waiting_.size() < kMaxWaiting) waiting_.push_back(std::move(input));
-    return;
+  if (state_ == State::kDown) return;
+  if (state_ == State::kPaused || Busy()) return Wait(std::move(input));
+  if (settings_.turn > 0) {
+    waiting_.push_back(std::move(input));
+    return TurnOfAll();
   }
-  if (state_ != State::kUp) return;
   const uint64_t life = life_;
   links_->AdvanceTime(settings_.clock.MonotonicUs(scheduler_->now()));
   input();
@@ -399,7 +439,10 @@ void Process::CarryOutLinks() {
 }
 
 void Process::ClientOpened(replica::ClientId client) {
-  Receive([client](replica::Replica& replica) { RAFTKV_CHECK(replica.ClientOpened(client)); });
+  Receive([client](replica::Replica& replica) {
+    const bool opened = replica.ClientOpened(client);
+    RAFTKV_CHECK(opened || !replica.health().ok());
+  });
 }
 
 void Process::ClientBytes(replica::ClientId client, std::string bytes) {
@@ -419,14 +462,28 @@ void Process::ClientClosed(replica::ClientId client) {
 
 template <typename Give>
 void Process::Turn(const Give& input) {
+  if (in_turn_) {
+    if (++inputs_ > 1 && shown_) witness_->AnotherInput(*replica_);
+    return input(*replica_);
+  }
+  BeginTurn();
+  input(*replica_);
+  EndTurn();
+}
+
+void Process::BeginTurn() {
   const Time now = scheduler_->now();
-  const bool shown = !replica_->repairing();
-  if (shown) witness_->BeforeTurn(*replica_);
+  inputs_ = 0;
+  shown_ = !replica_->repairing();
+  if (shown_) witness_->BeforeTurn(*replica_);
   replica_->AdvanceTime(settings_.clock.MonotonicUs(now), settings_.clock.WallMs(now));
   if (links_.has_value()) links_->AdvanceTime(settings_.clock.MonotonicUs(now));
-  input(*replica_);
+}
+
+void Process::EndTurn() {
   replica_->TakeWork(&work_);
-  if (shown) witness_->AfterTurn(*replica_, work_);
+  if (shown_) witness_->AfterTurn(*replica_, work_);
+  busy_until_ = scheduler_->now() + settings_.turn;
   CarryOut(work_);
 }
 
@@ -496,7 +553,7 @@ void Process::ArmTimer() {
     timer_ = 0;
     trace_->Add(kTick, id());
     // A paused process misses its ticks; it notices when it goes on.
-    if (state_ == State::kUp) Turn([](replica::Replica&) {});
+    if (state_ == State::kUp) Receive([](replica::Replica&) {});
   });
 }
 
@@ -538,7 +595,7 @@ void Process::OnJobDone(const replica::Job& job, replica::JobResult result) {
   witness_->JobDone(id(), job, result);
   if (result.status.ok()) MaybeLookAhead(ForesightOf(job), /*mid_job=*/false);
   if (job.is_persist() && result.status.ok() && MomentIs(Moment::kPersistedNotSaid)) return;
-  if (state_ == State::kUp) {
+  if (state_ == State::kUp && !Busy()) {
     return Turn([&result](replica::Replica& replica) { replica.JobDone(std::move(result)); });
   }
   Receive([result = std::move(result)](replica::Replica& replica) { replica.JobDone(result); });

@@ -6,6 +6,8 @@
 //     two disk operations. So can the recovery after it.
 //   - It can be paused: its clocks go on, its inputs wait in the buffers of its sockets, its disk
 //     finishes what it was doing; when it goes on, everything is there at once.
+//   - Its turns may take time: what comes meanwhile is given to it in the next one, all together,
+//     as the shipped node's loop does.
 //   - Its disk can become slow or fail to sync, its clocks run at their own rate and jump.
 #pragma once
 
@@ -44,6 +46,7 @@ struct ProcessSettings {
   SimDisk::Options disk;
   Delay disk_delay;
   NodeClock clock{0, 0};
+  Time turn = 0;  // what each takes; 0: every input has a turn of its own
   // Has connections to other nodes, as the shipped node has. Otherwise frames go one by one.
   bool streams = false;
   replica::PeerLinkOptions links;
@@ -126,11 +129,20 @@ class Process final : public Streams::Host {
   // Whoever waits for it has let the node die.
   bool MomentIs(Moment moment);
 
-  // Gives it to the node at once, without a copy, or keeps it for a paused one.
+  // Gives it to the node at once, without a copy, or keeps it for one that is paused or busy.
   template <typename Give>
   void Receive(Give&& input);
+  // A turn, or a part of the one under way.
   template <typename Give>
   void Turn(const Give& input);
+  void BeginTurn();
+  void EndTurn();
+  bool Busy() const { return in_turn_ || !waiting_.empty() || scheduler_->now() < busy_until_; }
+  // Keeps it for the next turn.
+  void Wait(Input input);
+  void ArmLoop();
+  // All that has waited, in one turn.
+  void TurnOfAll();
   void Hear(replica::Replica& replica, absl::string_view body);
   void CarryOut(replica::Work& work);  // takes it out of there
   // The same for what is about its connections: they are not the replica's business.
@@ -181,7 +193,12 @@ class Process final : public Streams::Host {
   replica::Work work_;
   std::optional<replica::PeerLinks> links_;  // none without streams, and while down
   wire::FrameReader frame_reader_;           // empty between frames
-  std::deque<Input> waiting_;                // while paused
+  std::deque<Input> waiting_;                // while paused or busy
+  bool in_turn_ = false;                     // of several inputs, which are being given
+  bool shown_ = false;                       // the turn under way, to the witness
+  uint64_t inputs_ = 0;                      // of the turn under way, so far
+  Time busy_until_ = 0;
+  bool loop_armed_ = false;
   Moment moment_ = Moment::kSentNotPersisted;
   std::function<void()> at_moment_;  // null: nobody waits for it
   Time timer_ = 0;                   // when the timer that is armed goes off; 0: none

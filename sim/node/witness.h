@@ -72,9 +72,13 @@ class Witness {
   virtual void BeforeTurn(const replica::Replica& replica) = 0;
   virtual void AfterTurn(const replica::Replica& replica, const replica::Work& work) = 0;
 
+  // In between, if the turn has several: another one is about to be given. What the oracles
+  // conclude from one input they cannot conclude from several.
+  virtual void AnotherInput(const replica::Replica& /*replica*/) {}
+
   // In between, if the input is a message of another node: the node is about to be given it. Null:
-  // it does not decode. It lives until AfterTurn, but for its entries and bytes, which the node
-  // takes. `connected`: by a connection, both ends of which have said who they are.
+  // it does not decode. It lives until AfterTurn or AnotherInput, but for its entries and bytes,
+  // which the node takes. `connected`: by a connection, both ends of which have said who they are.
   virtual void Hears(const replica::Replica& /*replica*/, const wire::PeerMessage* /*message*/,
                      bool /*connected*/) {}
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "core/raft/configuration.h"
 #include "core/raft/quorum.h"
@@ -238,6 +239,8 @@ void Omniscience::FollowTurn(const replica::Work& work) {
 void Omniscience::BeforeTurn(const replica::Replica& replica) {
   if (!judging_) return;
   heard_ = {};
+  from_new_.clear();
+  several_ = false;
   const raft::Raft& raft = replica.raft();
   if (SecondLife* life = FindSecondLife(raft.id())) {
     life->hard = raft.hard_state();
@@ -359,10 +362,19 @@ void Omniscience::StartedAfterWipe(raft::NodeId node, SecondLife& life,
   }
 }
 
+void Omniscience::AnotherInput(const replica::Replica& replica) {
+  if (!judging_) return;
+  several_ = true;
+  if (FindSecondLife(replica.raft().id()) == nullptr) {
+    NodeOf(replica.raft().id()).rules.AnotherInput();
+  }
+}
+
 // What a message says about itself is looked at here once more, beside the code that refuses it.
 void Omniscience::Hears(const replica::Replica& replica, const wire::PeerMessage* message,
                         bool connected) {
   if (!judging_) return;
+  heard_ = {};
   heard_.for_nobody = message == nullptr || message->envelope.to != replica.raft().id();
   if (heard_.for_nobody) return;
   const wire::Envelope& envelope = message->envelope;
@@ -374,9 +386,9 @@ void Omniscience::Hears(const replica::Replica& replica, const wire::PeerMessage
   if (wiped_.empty()) return;
   heard_.from = envelope.from;
   heard_.connected = connected;
-  if (const SecondLife* life = FindSecondLife(replica.raft().id())) {
-    heard_.unaware = envelope.to_incarnation == 0;
-    heard_.for_old = !heard_.unaware && envelope.to_incarnation != life->incarnation;
+  if (SecondLife* life = FindSecondLife(replica.raft().id())) {
+    if (envelope.to_incarnation == 0) life->talked_to = true;
+    heard_.for_old = envelope.to_incarnation != 0 && envelope.to_incarnation != life->incarnation;
     heard_.incarnation = envelope.to_incarnation;
   }
   const SecondLife* sender = FindSecondLife(envelope.from);
@@ -384,6 +396,7 @@ void Omniscience::Hears(const replica::Replica& replica, const wire::PeerMessage
   const replica::Member* known = replica.members().Find(envelope.from);
   if (known == nullptr || known->incarnation == sender->incarnation || heard_.for_old) return;
   heard_.from_new = true;
+  from_new_.push_back(envelope.from);
   heard_.incarnation = known->incarnation;
 }
 
@@ -407,6 +420,7 @@ void Omniscience::FailConnection(raft::NodeId node, const Heard& heard) {
 }
 
 void Omniscience::CheckHeard(raft::NodeId node, const replica::Work& work, const Heard& heard) {
+  if (several_) return;  // which of them it has refused, nobody can tell
   if (heard.for_nobody && !Refuses(work)) {
     judge_->Fail(Oracle::kAddressing,
                  absl::StrCat("node ", node, " listens to what is not meant for it"));
@@ -433,7 +447,7 @@ void Omniscience::CheckSecondLife(const replica::Replica& replica, SecondLife& l
   if (heard.for_old) {
     See(RareState::kHeardForOld);
     if (heard.connected) FailConnection(raft.id(), heard);
-    if (!Refuses(work)) {
+    if (!several_ && !Refuses(work)) {
       return fail("takes what node ", heard.from, " sends incarnation ", heard.incarnation);
     }
   }
@@ -445,7 +459,6 @@ void Omniscience::CheckSecondLife(const replica::Replica& replica, SecondLife& l
     if (decoded_.envelope.from_incarnation == life.incarnation) continue;
     return fail("speaks for incarnation ", decoded_.envelope.from_incarnation);
   }
-  life.talked_to = life.talked_to || heard.unaware;
   if (!life.alone || life.talked_to) return;
   if (!work.frames.empty()) {
     return fail("knows nobody and sends node ", work.frames.front().to, " something");
@@ -511,7 +524,7 @@ void Omniscience::CheckNode(const raft::Raft& raft, Node& node) {
 // --- Elections: I1, I4, I22
 
 // Only a campaign that a leader has asked for begins without a pre-vote, and that begins as a
-// follower.
+// follower: what the leader says first makes it one.
 void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
   if (Campaigns(raft.role()) && !Campaigns(node.before->role()) &&
       !raft::IsVoter(raft.conf(), raft.id()) && !raft::IsVoter(node.before->conf(), raft.id())) {
@@ -521,7 +534,7 @@ void Omniscience::CheckConsent(const raft::Raft& raft, const Node& node) {
   }
   const bool begins = raft.role() == raft::RoleName::kCandidate &&
                       node.before->role() == raft::RoleName::kPreCandidate;
-  if (!begins) return;
+  if (!begins || (several_ && node.asked.contains(raft.term() - 1))) return;
   const auto asked = node.consents.find(raft.term());
   const auto consents = [&](raft::NodeId id) {
     return id == raft.id() || (asked != node.consents.end() && asked->second.contains(id));
@@ -552,10 +565,11 @@ void Omniscience::CheckLoyalty(const raft::Raft& raft, const Node& node) {
   if (before.role() == raft::RoleName::kFollower && Campaigns(raft.role()) && !asked) {
     fail("campaigns");
   }
-  // Who leads may lay it down at the beginning of the turn, as when its disk hangs.
-  if (!raft.options().check_quorum || node.leader == raft::kNoNode || node.leader == raft.id() ||
-      raft.term() == before.hard_state().term || raft.vote() == raft::kNoNode ||
-      raft.vote() == raft.id()) {
+  // Who leads may lay it down at the beginning of the turn, as when its disk hangs. One of several
+  // messages may be of a leader whom nobody hears any more when the next one comes.
+  if (several_ || !raft.options().check_quorum || node.leader == raft::kNoNode ||
+      node.leader == raft.id() || raft.term() == before.hard_state().term ||
+      raft.vote() == raft::kNoNode || raft.vote() == raft.id()) {
     return;
   }
   const Node* candidate = FindNode(raft.vote());
@@ -617,11 +631,11 @@ void Omniscience::CheckCommit(const raft::Raft& raft, Node& node, const replica:
   for (; i < raft.commit(); ++i) {
     const raft::Entry& entry = log.At(i + 1);
     if (i >= ghost_.size()) {
-      CheckFirstCommit(raft, node, work);
+      const raft::Term led = CheckFirstCommit(raft, node, work);
       for (raft::Index j = i + 1; j <= raft.commit(); ++j) {
-        ghost_.push_back({log.At(j), HashFor(log.At(j)), raft.term(), raft.id()});
+        ghost_.push_back({log.At(j), HashFor(log.At(j)), led, raft.id()});
         ++counters_.committed;
-        if (log.At(j).term < raft.term()) See(RareState::kCommittedAlong);
+        if (log.At(j).term < led) See(RareState::kCommittedAlong);
         if (trace_->reading()) {
           trace_->Say(absl::StrCat("node ", raft.id(), " commits ", DescribeEntry(log.At(j))));
         }
@@ -639,22 +653,25 @@ void Omniscience::CheckCommit(const raft::Raft& raft, Node& node, const replica:
   node.compared_commit = i;
 }
 
-void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
-                                   const replica::Work& work) {
+raft::Term Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
+                                         const replica::Work& work) {
   const raft::Index index = raft.commit();
   const raft::Term term = raft.log().TermAt(index).value_or(0);
-  // A leader may step down in the very turn in which it commits its own removal.
-  const bool led = raft.is_leader() || Led(*node.before, raft.term());
-  if (!led) {
+  // A leader may step down in the very turn in which it commits its own removal, or hear of a later
+  // term in it.
+  const raft::Term before = node.before->hard_state().term;
+  const bool steps_down = Led(*node.before, before) && (several_ || before == raft.term());
+  if (!raft.is_leader() && !steps_down) {
     judge_->Fail(Oracle::kCommitOnQuorum,
                  absl::StrCat("node ", raft.id(), ", which does not lead, is the first to commit ",
                               At(index, term)));
-    return;
+    return raft.term();
   }
-  if (term != raft.term()) {
+  const raft::Term led = raft.is_leader() ? raft.term() : before;
+  if (term != led) {
     judge_->Fail(Oracle::kCommitOnQuorum,
-                 absl::StrCat("leader ", raft.id(), " of term ", raft.term(), " commits ",
-                              At(index, term), " of an older term (paper, section 5.4.2)"));
+                 absl::StrCat("leader ", raft.id(), " of term ", led, " commits ", At(index, term),
+                              " of an older term (paper, section 5.4.2)"));
   }
   // The configuration may have changed while this turn applied entries; the commit counted by one
   // of those that were in force.
@@ -665,7 +682,7 @@ void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
     acknowledged =
         acknowledged || (applied != nullptr && AcknowledgedByQuorum(applied->conf, index, term));
   }
-  if (acknowledged) return;
+  if (acknowledged) return led;
   std::string holders;
   for (raft::NodeId id = 0; id < nodes_.size(); ++id) {
     if (FindNode(id) && FindNode(id)->disk.Holds(index, term)) absl::StrAppend(&holders, " ", id);
@@ -674,6 +691,7 @@ void Omniscience::CheckFirstCommit(const raft::Raft& raft, const Node& node,
                absl::StrCat("leader ", raft.id(), " commits ", At(index, term), " of ",
                             raft::DescribeConfiguration(node.before->conf()),
                             ", durable only on:", holders.empty() ? " nobody" : holders));
+  return led;
 }
 
 // An entry that was on a disk when it was acknowledged counts even if the disk has lost it since,
@@ -739,7 +757,7 @@ void Omniscience::CheckApplied(const replica::Replica& replica, Node& node,
     } else if (const auto* taken = std::get_if<replica::SnapshotTaken>(&event)) {
       CheckSnapshot(id, *taken);
     } else if (const auto* refused = std::get_if<replica::PeerRefused>(&event)) {
-      if (heard_.from_new && heard_.from == refused->from) continue;
+      if (absl::c_linear_search(from_new_, refused->from)) continue;
       if (misaddressed_[id] > 0) {
         --misaddressed_[id];
         continue;

@@ -56,6 +56,7 @@ class Omniscience final : public Witness {
   void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
+  void AnotherInput(const replica::Replica& replica) override;
   void Hears(const replica::Replica& replica, const wire::PeerMessage* message,
              bool connected) override;
   void JobDone(raft::NodeId node, const replica::Job& job,
@@ -201,7 +202,6 @@ class Omniscience final : public Witness {
     bool for_old = false;     // meant for the node that the receiver was before it was wiped
     bool from_new = false;    // by a node that was wiped, to one that knows the one it was
     bool connected = false;   // see Witness
-    bool unaware = false;     // its sender does not say for which incarnation it is
     raft::NodeId from = raft::kNoNode;
     uint64_t incarnation = 0;  // for_old: that one; from_new: the one the receiver knows
   };
@@ -238,7 +238,8 @@ class Omniscience final : public Witness {
   void CheckLoyalty(const raft::Raft& raft, const Node& node);
   void CheckLease(const raft::Raft& raft);
   void CheckCommit(const raft::Raft& raft, Node& node, const replica::Work& work);
-  void CheckFirstCommit(const raft::Raft& raft, const Node& node, const replica::Work& work);
+  // Returns the term whose leader has committed it.
+  raft::Term CheckFirstCommit(const raft::Raft& raft, const Node& node, const replica::Work& work);
   void CheckApplied(const replica::Replica& replica, Node& node, const replica::Work& work);
   void CheckOneChange(const raft::Raft& raft, const Node& node);
   void FailConnection(raft::NodeId node, const Heard& heard);
@@ -299,7 +300,11 @@ class Omniscience final : public Witness {
   std::vector<Digest> digests_;                   // by index
   std::map<raft::NodeId, uint64_t> misaddressed_;
   std::map<raft::NodeId, SecondLife> wiped_;
+  // In the turn under way: the message that it is about, if it is about one only, and all who are
+  // not, any more, whom the node takes them for.
   Heard heard_;
+  std::vector<raft::NodeId> from_new_;
+  bool several_ = false;                                            // inputs
   std::map<raft::Index, std::pair<uint64_t, uint64_t>> snapshots_;  // size and digest
   // Room that is used again from turn to turn.
   wire::PeerMessage decoded_;

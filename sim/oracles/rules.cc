@@ -33,6 +33,8 @@ raft::Index UnappliedChange(const raft::Raft& raft) {
 
 void Rules::BeforeTurn(const raft::Raft& raft) {
   heard_ = nullptr;
+  appends_.clear();
+  alone_ = true;
   said_.reset();
   hides_loss_ = false;
   answered_.clear();
@@ -51,8 +53,8 @@ void Rules::BeforeTurn(const raft::Raft& raft) {
   rows_.clear();
   if (raft.progress() == nullptr) return;
   for (const raft::Progress& peer : *raft.progress()) {
-    rows_.push_back(
-        {peer.id, peer.next, peer.match, peer.state, peer.read_round, peer.try_again_at});
+    rows_.push_back({peer.id, peer.next, peer.match, peer.state, peer.read_round, peer.try_again_at,
+                     peer.losses});
   }
 }
 
@@ -67,9 +69,16 @@ bool Rules::Turn::IsMember(raft::NodeId node) const {
 }
 
 void Rules::Hears(const raft::Message& message) {
-  heard_ = &message;
-  const auto* append = std::get_if<raft::AppendRequest>(&message.body);
-  if (append != nullptr) heard_last_ = append->prev_index + append->entries.size();
+  if (alone_) heard_ = &message;
+  if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
+    appends_.push_back({message.term, append->prev_index, append->prev_term,
+                        append->prev_index + append->entries.size()});
+  }
+}
+
+void Rules::AnotherInput() {
+  heard_ = nullptr;
+  alone_ = false;
 }
 
 void Rules::Says(const raft::Message& message) {
@@ -116,6 +125,7 @@ Rules::Wrong Rules::AfterTurn(const raft::Raft& raft, const raft::StepInvariants
                         raft.suspicion()->index);
   }
   if (raft.term() != turn.term_before()) agreed_ = 0;
+  if (!refused || !alone_) Agree(raft);
   if (heard_ != nullptr && !refused) {
     if (Wrong wrong = Loyalty(turn)) return wrong;
     if (heard_->term > raft.term() && MovesTheTerm(*heard_) && turn.IsMember(heard_->from) &&
@@ -157,18 +167,20 @@ Rules::Wrong Rules::HeedsLeader(const Turn& turn) const {
                       heard_->from, ", start its election timer again");
 }
 
-void Rules::Agree(const Turn& turn, const raft::AppendRequest& request) {
-  const raft::Log& log = turn.raft.log();
-  if (heard_->term != turn.raft.term()) return;
-  if (log.Has(request.prev_index, request.prev_term)) agreed_ = std::max(agreed_, heard_last_);
+void Rules::Agree(const raft::Raft& raft) {
+  for (const Append& append : appends_) {
+    if (append.term == raft.term() && raft.log().Has(append.prev_index, append.prev_term)) {
+      agreed_ = std::max(agreed_, append.last);
+    }
+  }
 }
 
-Rules::Wrong Rules::Heeds(const Turn& turn, const raft::AppendRequest& request) {
-  Agree(turn, request);
+Rules::Wrong Rules::Heeds(const Turn& turn, const raft::AppendRequest& /*request*/) {
+  const raft::Index last = appends_.back().last;
   if (heard_->term == turn.raft.term()) Owe(Answer::kToAppend);
   // What is behind these entries may be of another log.
-  if (turn.raft.commit() > std::max(commit_, heard_last_)) {
-    return absl::StrCat("takes from an append of node ", heard_->from, " up to entry ", heard_last_,
+  if (turn.raft.commit() > std::max(commit_, last)) {
+    return absl::StrCat("takes from an append of node ", heard_->from, " up to entry ", last,
                         " that entry ", turn.raft.commit(), " is committed");
   }
   return HeedsLeader(turn);
@@ -348,6 +360,15 @@ Rules::Wrong Rules::Configuration(const Turn& turn) const {
   return "changes its configuration and has applied nothing";
 }
 
+// What counted before is not known any more.
+bool Rules::SomebodyLost(const raft::Raft& raft) const {
+  return std::any_of(raft.progress()->begin(), raft.progress()->end(),
+                     [this](const raft::Progress& peer) {
+                       const Row* before = RowBefore(peer.id);
+                       return before != nullptr && before->losses != peer.losses;
+                     });
+}
+
 // What a leader takes for agreed, a majority has said, or two while the configuration is joint.
 Rules::Wrong Rules::Agreement(const Turn& turn) const {
   const raft::Raft& raft = turn.raft;
@@ -365,6 +386,7 @@ Rules::Wrong Rules::Agreement(const Turn& turn) const {
     if (raft.log().At(i).type == raft::EntryType::kMembership) ++changes;
   }
   if (changes > 1 || raft.log().base() > applied_) return {};
+  if (!alone_ && (turn.reconfigured || SomebodyLost(raft))) return {};
   // Who has been removed in this turn has no row any more; what it said in this turn counted
   // before.
   const auto said = [&](raft::NodeId id) -> const raft::MessageBody* {
@@ -426,7 +448,7 @@ Rules::Wrong Rules::Leadership(const Turn& turn) {
       return absl::StrCat("hands over to node ", transfer_target_, " for ", transfer_ticks_,
                           " ticks; an election timeout is ", raft.options().election_ticks);
     }
-    if (raft.log().last() > turn.before.log().last()) {
+    if (alone_ && raft.log().last() > turn.before.log().last()) {
       return absl::StrCat("appends entry ", raft.log().last(), " while it hands over to node ",
                           transfer_target_);
     }
@@ -435,7 +457,7 @@ Rules::Wrong Rules::Leadership(const Turn& turn) {
   for (const raft::Progress& peer : *raft.progress()) {
     while (before != rows_.end() && before->id < peer.id) ++before;
     const bool known = before != rows_.end() && before->id == peer.id;
-    if (known && before->state == raft::ProgressState::kProbe &&
+    if (alone_ && known && before->state == raft::ProgressState::kProbe &&
         peer.state == raft::ProgressState::kProbe && peer.match == before->match &&
         peer.next > before->next) {
       return absl::StrCat("had come back to entry ", before->next, " in its search for where node ",

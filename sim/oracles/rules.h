@@ -34,8 +34,12 @@ class Rules {
   void Restarted() { *this = Rules(); }
 
   void BeforeTurn(const raft::Raft& raft);
-  // The message that this turn is about, if any, which lives until AfterTurn, but for its entries.
+  // The message that this turn is about, if any, which lives until AfterTurn or AnotherInput, but
+  // for its entries.
   void Hears(const raft::Message& message);
+  // The turn is about more than what it has heard so far: which of them it does something for is
+  // not asked.
+  void AnotherInput();
   void Says(const raft::Message& message);
   // `before`: as it was before the turn, and `moved`: it is not of `raft` any more. `refused`: what
   // it heard was not for it. `persists`: a write was handed out.
@@ -54,6 +58,12 @@ class Rules {
     raft::NodeId from;
     uint64_t context;
   };
+  struct Append {
+    raft::Term term;
+    raft::Index prev_index;
+    raft::Term prev_term;
+    raft::Index last;
+  };
   struct Row {
     raft::NodeId id;
     raft::Index next;
@@ -61,6 +71,7 @@ class Rules {
     raft::ProgressState state;
     uint64_t read_round;
     uint64_t try_again_at;
+    uint64_t losses;
   };
 
   // A turn that is over.
@@ -92,11 +103,12 @@ class Rules {
     return {};
   }
   Wrong HeedsLeader(const Turn& turn) const;
-  void Agree(const Turn& turn, const raft::AppendRequest& request);
+  void Agree(const raft::Raft& raft);
   Wrong Loyalty(const Turn& turn) const;
 
   Wrong Campaign(const raft::Raft& raft) const;
   Wrong Configuration(const Turn& turn) const;
+  bool SomebodyLost(const raft::Raft& raft) const;
   Wrong Agreement(const Turn& turn) const;
   Wrong Leadership(const Turn& turn);
   Wrong Debts(const raft::Raft& raft, bool persists);
@@ -115,8 +127,9 @@ class Rules {
   uint64_t transfer_began_ = 0;
   std::vector<Row> rows_;  // of a leader
 
-  const raft::Message* heard_ = nullptr;
-  raft::Index heard_last_ = 0;  // the last entry of an append
+  const raft::Message* heard_ = nullptr;  // null also when it is one of several inputs
+  std::vector<Append> appends_;           // that it has heard
+  bool alone_ = true;                     // there was one input
   // Appends of this term have shown that the log agrees with its leader's up to here.
   raft::Index agreed_ = 0;
   // What it said in this turn, and what was wrong with that.

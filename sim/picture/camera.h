@@ -50,6 +50,7 @@ class Camera final : public Witness,
   void Ended(raft::NodeId node, const absl::Status& reason, bool disk_failed) override;
   void BeforeTurn(const replica::Replica& replica) override;
   void AfterTurn(const replica::Replica& replica, const replica::Work& work) override;
+  void AnotherInput(const replica::Replica& replica) override { next_->AnotherInput(replica); }
   void Hears(const replica::Replica& replica, const wire::PeerMessage* message,
              bool connected) override;
   void JobDone(raft::NodeId node, const replica::Job& job,

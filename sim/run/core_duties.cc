@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/raft/configuration.h"
@@ -129,9 +130,33 @@ bool CoreDuties::TakeIn() {
   if (!Wait(absl::StrCat("node ", joiner, " to be up to date"), is_up_to_date, messages)) {
     return false;
   }
-  const Words promote = {"KV.MEMBER", "PROMOTE", name};
-  return Ask(
-      absl::StrCat("a vote for node ", joiner), [promote] { return promote; }, is_voter);
+  Lasts lasts;
+  const auto promote = [&] {
+    if (const Process* leader = cluster_->Leader()) {
+      lasts.emplace_back(cluster_->scheduler().now(), leader->replica()->raft().log().last());
+    }
+    return Words{"KV.MEMBER", "PROMOTE", name};
+  };
+  if (Ask(absl::StrCat("a vote for node ", joiner), promote, is_voter)) return true;
+  if (!IsTooSlow(joiner, to, lasts)) return false;
+  waits_for_.clear();
+  done_.push_back(absl::StrCat("no vote for node ", joiner, ", to which clients are too fast"));
+  return true;
+}
+
+// With the smallest windows clients may write faster than a distant node learns, and who is behind
+// by more than an election timeout, the shortest there is, is no help as a voter (thesis, section
+// 4.2.1).
+bool CoreDuties::IsTooSlow(raft::NodeId joiner, raft::Index had, const Lasts& lasts) const {
+  const Process* process = cluster_->Find(joiner);
+  if (process->state() != Process::State::kUp || !absl::StrContains(last_answer_, "keep up")) {
+    return false;
+  }
+  const Time now = cluster_->scheduler().now();
+  const raft::Raft& raft = process->replica()->raft();
+  return raft.applied() > had && std::any_of(lasts.begin(), lasts.end(), [&](const auto& last) {
+           return last.first + election_timeout_ / 2 <= now && last.second > raft.log().last();
+         });
 }
 
 // A voter of the core, and one that needs no snapshot for it if there is one: clients that write

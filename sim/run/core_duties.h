@@ -51,6 +51,8 @@ class CoreDuties {
   bool Ask(const std::string& what, const std::function<Words()>& words,
            const std::function<bool()>& goal = nullptr, uint64_t messages = 0);
   bool TakeIn();
+  using Lasts = std::vector<std::pair<Time, raft::Index>>;  // where the leader's log ended when
+  bool IsTooSlow(raft::NodeId joiner, raft::Index had, const Lasts& lasts) const;
   bool HandOver();
   raft::NodeId Successor(const Process& leader) const;
   std::string WhereEverybodyIs() const;

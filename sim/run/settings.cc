@@ -381,6 +381,11 @@ RunSettings DrawSettings(uint64_t seed, Profile profile) {
   run.cluster.replica.scrub_bytes_per_s = OneOf(scrub, {0, 20'000, 500'000, 4 << 20});
   run.cluster.replica.scrub_pause_ms = OneOf(scrub, {20, 300, 2'000});
   run.cluster.replica.snapshot_bytes_per_s = OneOf(scrub, {0, 100'000, 64 << 20});
+  // Nodes that hear several things at a time.
+  if (Random turns = random.Split("turns"); turns.Chance(1, 4)) {
+    const Time most = run.cluster.replica.tick_us / 4;
+    run.cluster.turn = std::min<Time>(OneOf(turns, {50, 300, 1'000, 3'000}), most);
+  }
   Random core = random.Split("core");
   run.heals_core = profile != Profile::kQuiet && core.Chance(2, 3);
   Random length = random.Split("length");

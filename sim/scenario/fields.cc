@@ -74,6 +74,7 @@ void ForEachField(RunSettings& run, const Visit& visit) {
   visit("sector-bytes", cluster.disk.sector_bytes);
   visit("ordered-directory", cluster.disk.ordered_directory);
   visit("disk-delay", cluster.disk_delay);
+  visit("turn", Duration{&cluster.turn});
 
   visit("network-delay", cluster.network.delay);
   visit("network-in-order", cluster.network.in_order);

@@ -34,7 +34,8 @@ class Observer final : public Witness {
   }
   void FoundDamage(raft::NodeId, absl::string_view text) override { found.emplace_back(text); }
   void Ended(raft::NodeId, const absl::Status& reason, bool) override { ADD_FAILURE() << reason; }
-  void BeforeTurn(const replica::Replica&) override {}
+  void BeforeTurn(const replica::Replica&) override { ++turns; }
+  void AnotherInput(const replica::Replica&) override { ++more_inputs; }
   void AfterTurn(const replica::Replica&, const replica::Work&) override {}
   void JobDone(raft::NodeId, const replica::Job&, const replica::JobResult&) override {}
 
@@ -45,6 +46,8 @@ class Observer final : public Witness {
   }
 
   std::vector<std::string> found;
+  uint64_t turns = 0;
+  uint64_t more_inputs = 0;  // than one a turn
   bool curious = true;
   uint64_t foreseen = 0;
   std::string foreseen_wrong;
@@ -121,6 +124,77 @@ TEST_F(ProcessTest, ACopyMayBeMissingIfSomethingWasBeingWritten) {
   ASSERT_TRUE(process_.disk().Corrupt("vote", 20, 1));
   Start();
   EXPECT_THAT(observer_.found, IsEmpty());
+}
+
+class BusyProcessTest : public ProcessTest {
+ protected:
+  static ProcessSettings Slow() {
+    ProcessSettings settings = Settings();
+    settings.turn = kMillisecond;
+    settings.replica.tick_us = kSecond;  // nothing else happens
+    settings.disk_delay = {Delay::Shape::kUniform, 20 * kMillisecond, 0};
+    return settings;
+  }
+  void SetUp() override {
+    ASSERT_TRUE(busy_.Initialise(Alone()).ok());
+    ASSERT_TRUE(busy_.Start(/*die_in_recovery=*/false));
+    RunFor(60 * kSecond);
+    ASSERT_TRUE(busy_.replica()->raft().is_leader());
+    busy_.ClientOpened(1);
+    RunFor(2 * kMillisecond);
+    observer_.turns = observer_.more_inputs = 0;
+    last_ = busy_.replica()->raft().log().last();
+  }
+  void Write() { busy_.ClientBytes(1, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"); }
+  raft::Index Written() const { return busy_.replica()->raft().log().last() - last_; }
+
+  Process busy_{Slow(), &scheduler_, &decisions_, &trace_, &outlet_, &observer_, Random(2)};
+  raft::Index last_ = 0;
+};
+
+TEST_F(BusyProcessTest, WhatComesDuringATurnHasTheNextOneTogether) {
+  Write();
+  EXPECT_EQ(Written(), 1u) << "it was idle";
+  for (int i = 0; i < 3; ++i) Write();
+  EXPECT_EQ(Written(), 1u);
+  EXPECT_EQ(observer_.turns, 1u);
+  RunFor(kMillisecond);
+  EXPECT_EQ(Written(), 4u);
+  EXPECT_EQ(observer_.turns, 2u);
+  EXPECT_EQ(observer_.more_inputs, 2u);
+  Write();
+  EXPECT_EQ(Written(), 4u) << "busy again";
+  RunFor(kMillisecond);
+  EXPECT_EQ(Written(), 5u);
+}
+
+TEST_F(BusyProcessTest, WhatCameDuringAPauseHasOneTurn) {
+  busy_.Pause();
+  for (int i = 0; i < 3; ++i) Write();
+  busy_.Resume();
+  EXPECT_EQ(Written(), 3u);
+  EXPECT_EQ(observer_.turns, 1u);
+}
+
+TEST_F(BusyProcessTest, APauseGoesOnAfterTheTurn) {
+  Write();
+  Write();
+  busy_.Pause();
+  RunFor(5 * kMillisecond);
+  EXPECT_EQ(Written(), 1u);
+  busy_.Resume();
+  EXPECT_EQ(Written(), 2u);
+}
+
+TEST_F(BusyProcessTest, WhatADeadNodeHasNotHeardIsLost) {
+  Write();
+  Write();
+  busy_.Die(Process::Death::kKilled);
+  ASSERT_TRUE(busy_.Start(/*die_in_recovery=*/false));
+  Write();
+  RunFor(5 * kMillisecond);
+  EXPECT_LE(observer_.more_inputs, 1u);
+  EXPECT_EQ(Written(), 1u) << "what was written before it died, at most";
 }
 
 // Wherever the power fails while a directory is made, it is made in the end.

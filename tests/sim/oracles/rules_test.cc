@@ -44,6 +44,20 @@ class RulesTest : public ::testing::Test {
         .AfterTurn(node_.raft(), before, /*moved=*/true, /*refused=*/false, /*persists=*/false)
         .value_or("");
   }
+  // A turn about all of them.
+  std::string HearsTogether(const std::vector<Message>& messages) {
+    const raft::StepInvariants before(node_.raft());
+    rules_.BeforeTurn(node_.raft());
+    for (const Message& message : messages) {
+      if (&message != &messages.front()) rules_.AnotherInput();
+      rules_.Hears(message);
+      node_.Hear(message.from, message.term, message.body);
+    }
+    for (const Message& said : node_.Sent()) rules_.Says(said);
+    return rules_
+        .AfterTurn(node_.raft(), before, /*moved=*/true, /*refused=*/false, /*persists=*/false)
+        .value_or("");
+  }
   // A turn that makes `one` of node_.
   std::string Becomes(Solo& one) {
     const raft::StepInvariants before(node_.raft());
@@ -82,6 +96,17 @@ TEST_F(RulesTest, ANodeThatKeepsThemIsLeftAlone) {
   ASSERT_TRUE(node_->is_leader());
   EXPECT_EQ(Hears(3, 0, ReadIndexRequest{8}), "");
   EXPECT_EQ(Hears(2, 3, AppendResponse{}), "") << "it steps down, and says so to who reads";
+}
+
+// Alone each would be something that it may not do.
+TEST_F(RulesTest, WhatOneOfSeveralMessagesLeadsToIsNotHeldAgainstAnother) {
+  EXPECT_EQ(HearsTogether({Message(2, 1, 4, Heartbeat{}), Message(3, 1, 5, Heartbeat{})}), "");
+  EXPECT_EQ(node_->term(), 5u);
+  const Message late(2, 1, 4, VoteRequest{});
+  EXPECT_EQ(HearsTogether({Message(2, 1, 6, VoteRequest{}), late}), "");
+  EXPECT_EQ(node_->vote(), 2u);
+  const Message request(3, 1, 6, VoteRequest{});
+  EXPECT_EQ(HearsTogether({request, Message(2, 1, 6, AppendRequest{})}), "");
 }
 
 TEST_F(RulesTest, AHigherTermIsHeeded) {
@@ -355,6 +380,18 @@ TEST_F(DamagedNodeTest, AHeartbeatTellsOnlyOfWhatAppendsHaveShown) {
       << "another log";
   EXPECT_EQ(Hears(3, 1, append(3, 0)), "") << "of a leader that is none any more";
   EXPECT_THAT(learns(2, 5), HasSubstr("the leader of term 2 has shown it none behind 0"));
+}
+
+TEST_F(DamagedNodeTest, AppendsThatComeTogetherShowAsMuch) {
+  const auto append = [](raft::Index prev, raft::Entries entries) {
+    return Message(2, 1, 1, AppendRequest{prev, /*prev_term=*/1, /*commit=*/0, std::move(entries)});
+  };
+  EXPECT_EQ(
+      HearsTogether({append(3, {raft::Command(1, 4, "x")}), append(4, {raft::Command(1, 5, "x")}),
+                     Message(3, 1, 1, ReadIndexRequest{7})}),
+      "");
+  EXPECT_EQ(Hears(2, 1, Heartbeat{.commit = 5}), "");
+  EXPECT_EQ(node_->commit(), 5u);
 }
 
 TEST_F(RulesTest, AnAppendTellsOfNothingBehindIt) {

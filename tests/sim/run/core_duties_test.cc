@@ -149,6 +149,39 @@ TEST(CoreDutiesTest, WhatIsNotDoneInTimeIsToldOf) {
   EXPECT_TRUE(absl::StrContains(transfer, " to lead\n")) << transfer;
 }
 
+// With a window of one message clients may be faster than a learner. Nobody makes a voter of it
+// then, and nobody has to. Found by seed 20022307.
+TEST(CoreDutiesTest, WhoIsTooSlowGetsNoVote) {
+  RunSettings settings = Settings(Nemesis::Left::kDown, Nemesis::Left::kDown);
+  settings.cluster.replica.raft.max_inflight_messages = 1;
+  settings.cluster.replica.raft.max_append_bytes = 1;
+  settings.answers.reset();  // the clients draw what they ask
+  settings.workload.read_percent = 0;
+  for (ClientSettings& client : settings.clients) {
+    client.script.reset();
+    client.think = {Delay::Shape::kExponential, kMillisecond, 0};
+  }
+  bool promoted = false, clogged = false;
+  uint64_t behind = 0;  // milliseconds
+  const RunReport report = WatchedRun(settings, [&](Cluster& cluster) {
+    const Process* joiner = cluster.Find(6);
+    const Process* leader = cluster.Leader();
+    if (joiner == nullptr || leader == nullptr || joiner->replica() == nullptr) return;
+    const raft::Index has = joiner->replica()->raft().log().last();
+    promoted = promoted || IsVoter(cluster, 6);
+    behind += has < leader->replica()->raft().log().last();
+    const bool hears = cluster.scheduler().now() % (40 * kMillisecond) < 10 * kMillisecond;
+    if (std::exchange(clogged, !hears) == clogged) return;
+    for (raft::NodeId node = 1; node <= 5; ++node) {
+      if (clogged) cluster.network().Clog(node, 6);
+      if (!clogged) cluster.network().Unclog(node, 6);
+    }
+  });
+  EXPECT_FALSE(report.violation.has_value()) << FormatViolation(*report.violation);
+  EXPECT_GT(behind, 1'000u);
+  EXPECT_FALSE(promoted);
+}
+
 TEST(CoreDutiesTest, EveryProfileHasCores) {
   for (const Profile profile : {Profile::kEverything, Profile::kNetwork, Profile::kCrashes,
                                 Profile::kMembership, Profile::kDisk}) {
