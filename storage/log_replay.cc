@@ -112,7 +112,8 @@ void LogReplay::Enter(const SegmentHeader& header, uint64_t lost) {
         gap_ = pieces_.size();
         pieces_.push_back(
             {end_, false, true, false, last_index_, 0, end_.offset,
-             lost != 0 ? absl::StrCat("segment ", lost, " is lost") : "zeros where a batch was"});
+             lost != 0 ? absl::StrCat("segment ", lost, " is lost") : "zeros where a batch was",
+             segment_end_});
       }
       Pass(header.base_index, header.base_term, *gap_);
     } else if (const auto bad = bad_.find(last_index_); bad != bad_.end() && here == 0) {

@@ -62,7 +62,7 @@ class LogReplay {
     uint64_t bytes = 0;    // of it
     uint64_t problem = 0;  // where something is wrong
     std::string text;      // what
-    uint64_t gap_end = 0;  // where it ends, if its header is lost
+    uint64_t gap_end = 0;  // where the gap in its segment ends, if its header is lost
     // What the log misses of it, by Finish.
     bool blamed = false;
     bool hole = false;  // readable entries are behind

@@ -22,19 +22,18 @@ Outcome Raft::AcceptAppend(NodeId leader, AppendRequest& request) {
 
   if (request.prev_index < commit_) {
     // Old news: what is committed here matches any leader's log, so say how far that goes.
-    SendAfterPersist(leader, hard_.term, AppendResponse{.index = commit_});
+    AnswerAppend(leader, {.index = commit_});
     return Outcome::kIgnored;
   }
   if (!log_.Has(request.prev_index, request.prev_term)) {
     // The hint skips every entry of ours that cannot match: those of terms above prev_term.
     const Index hint =
         log_.terms().LastAtMost(std::min(request.prev_index, log_.last()), request.prev_term);
-    SendAfterPersist(leader, hard_.term,
-                     AppendResponse{.index = request.prev_index,
-                                    .rejected = true,
-                                    .hint_index = hint,
-                                    .hint_term = log_.TermAt(hint).value_or(0),
-                                    .lost = suspicion_.has_value()});
+    AnswerAppend(leader, {.index = request.prev_index,
+                          .rejected = true,
+                          .hint_index = hint,
+                          .hint_term = log_.TermAt(hint).value_or(0),
+                          .lost = suspicion_.has_value()});
     return Outcome::kOk;
   }
   // Keep every entry we have already: a late, shorter append must not cut what a newer one brought.
@@ -49,8 +48,24 @@ Outcome Raft::AcceptAppend(NodeId leader, AppendRequest& request) {
   matched_ = std::max(matched_, last_new);
   // Not log_.last(): a tail that this leader has not spoken about may conflict with its log.
   commit_ = std::max(commit_, std::min(request.commit, last_new));
-  Queue<AppendResponse>(send_after_persist_, leader, hard_.term).index = last_new;
+  AnswerAppend(leader, {.index = last_new});
   return Outcome::kOk;
+}
+
+// While a disk hangs no answer leaves, and a leader that hears none asks again and again.
+void Raft::AnswerAppend(NodeId leader, const AppendResponse& answer) {
+  if (options_.merge_messages && !send_after_persist_.empty()) {
+    Message& last = send_after_persist_.back();
+    auto* queued = std::get_if<AppendResponse>(&last.body);
+    if (queued != nullptr && last.to == leader && last.term == hard_.term) {
+      if (*queued == answer) return;
+      if (!queued->rejected && !answer.rejected) {
+        queued->index = std::max(queued->index, answer.index);
+        return;
+      }
+    }
+  }
+  SendAfterPersist(leader, hard_.term, answer);
 }
 
 // Whether a log that has (index, term) may go on like this, as far as this node's term goes.
@@ -99,12 +114,11 @@ Outcome Raft::On(const Message& message, const Heartbeat& heartbeat) {
     // What this node has acknowledged is not here: its disk has lost entries, whether it knows
     // (damage.h) or not, as after somebody has put an older copy of it back. Committing more than
     // is here would be wrong, and a leader with nothing to send would never hear it otherwise.
-    SendAfterPersist(message.from, hard_.term,
-                     AppendResponse{.index = heartbeat.commit,
-                                    .rejected = true,
-                                    .hint_index = vouched,
-                                    .hint_term = log_.TermAt(vouched).value_or(0),
-                                    .lost = true});
+    AnswerAppend(message.from, {.index = heartbeat.commit,
+                                .rejected = true,
+                                .hint_index = vouched,
+                                .hint_term = log_.TermAt(vouched).value_or(0),
+                                .lost = true});
     outcome = Outcome::kIgnored;
   }
   // The answer does not wait for the disk, and confirms a lease. Who would not keep quiet after a
@@ -122,8 +136,7 @@ Outcome Raft::On(const Message& message, const InstallSnapshot& install) {
   }
   if (!HearFromLeader(message)) return Outcome::kMalformed;
   const bool restored = Restore(install.meta);
-  SendAfterPersist(message.from, hard_.term,
-                   AppendResponse{.index = restored ? log_.last() : commit_});
+  AnswerAppend(message.from, {.index = restored ? log_.last() : commit_});
   return restored ? Outcome::kOk : Outcome::kIgnored;
 }
 

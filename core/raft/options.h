@@ -44,8 +44,9 @@ struct Options {
   bool validate_membership = true;
   // A leader whose ticket has been out for an election timeout steps down.
   bool step_down_on_hung_disk = true;
-  // An append or heartbeat still queued for a peer is extended instead of sending another, and a
-  // leader's answers to itself for one ticket are one.
+  // An append or heartbeat still queued for a peer is extended instead of sending another, and so
+  // are an acknowledgement that waits for the disk, and a leader's answers to itself for one
+  // ticket.
   bool merge_messages = true;
   // A follower sends proposals to the leader itself (a driver that forwards commands does not want
   // this).

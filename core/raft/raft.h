@@ -277,6 +277,7 @@ class Raft {
   Outcome On(const Message& message, const Heartbeat& heartbeat);
   Outcome On(const Message& message, const InstallSnapshot& install);
   Outcome AcceptAppend(NodeId leader, AppendRequest& request);
+  void AnswerAppend(NodeId leader, const AppendResponse& answer);
   bool MayFollow(Index index, Term term, const Entries& entries) const;
   bool Restore(const SnapshotMeta& meta);
   void TruncateLog(Index after);

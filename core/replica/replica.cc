@@ -384,7 +384,7 @@ void Replica::LogFoundNoSpace() {
   Send(after_persist_.messages);
   after_persist_.messages.clear();
   after_persist_.snapshot.reset();
-  hand_over_us_ = now_us_;  // it can do nothing for a cluster that it leads
+  handed_over_in_ = 0;  // it can do nothing for a cluster that it leads
 }
 
 void Replica::NoticeSpace(const JobResult& result) {
@@ -392,7 +392,7 @@ void Replica::NoticeSpace(const JobResult& result) {
   const bool full = result.short_of_space || raft_.log_refused();
   if (full == disk_full_) return;
   disk_full_ = full;
-  hand_over_us_ = now_us_;
+  handed_over_in_ = 0;
   retry_space_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
   work_.events.push_back(DiskSpace{disk_full_});
 }
@@ -425,19 +425,23 @@ void Replica::TickDisk() {
     retry_space_us_ = now_us_ + options_.full_disk_retry_ms * 1000;
     if (raft_.log_refused()) {
       raft_.RetryLog();
-    } else {
-      StartJob({JobKind::kHousekeeping}, ReserveSpace{});
+    } else if (!jobs_.contains(reserve_job_)) {  // the disk may hang, too
+      reserve_job_ = StartJob({JobKind::kHousekeeping}, ReserveSpace{});
     }
   }
-  if (now_us_ < hand_over_us_ || !raft_.is_leader() || raft_.transfer_target() != raft::kNoNode)
-    return;
+  if (!raft_.is_leader() || raft_.transfer_target() != raft::kNoNode) return;
   // Whoever has written everything there is has, as far as can be told, space for more. When that
-  // is wrong, it hands over too: not all the time, because each leader begins with an entry.
+  // is wrong, it hands over too: not all the time, because each leader begins with an entry. Who
+  // leads still has not handed over, and may well have been misheard.
   constexpr uint64_t kHandOverEveryUs = 30'000'000;
+  constexpr uint64_t kTryAgainUs = 2'000'000;
+  const uint64_t pause = raft_.term() == handed_over_in_ ? kTryAgainUs : kHandOverEveryUs;
+  if (handed_over_in_ != 0 && now_us_ < handed_over_us_ + pause) return;
   const raft::Progress* best = BestSuccessor();
   if (best == nullptr || best->match != raft_.log().last()) return;
-  if (raft_.TransferLeadership(best->id) == raft::Outcome::kOk)
-    hand_over_us_ = now_us_ + kHandOverEveryUs;
+  if (raft_.TransferLeadership(best->id) != raft::Outcome::kOk) return;
+  handed_over_us_ = now_us_;
+  handed_over_in_ = raft_.term();
 }
 
 // Whoever has most of the log needs least time to take over; null when nobody else could.
@@ -482,7 +486,7 @@ void Replica::Apply(absl::Span<const raft::Entry> entries) {
 }
 
 void Replica::ApplyCommand(const raft::Entry& entry) {
-  if (entry.payload.empty()) {  // the no-op of a new leader
+  if (entry.payload.empty()) {  // of a new leader, or behind a change of the members
     ResolveIndex(entry.index, entry.term, nullptr);
     return;
   }
@@ -521,7 +525,23 @@ void Replica::ApplyMembership(const raft::Entry& entry) {
   machine_.members().Retain(conf);
   work_.members_changed = true;
   work_.events.push_back(MembershipApplied{entry.index, conf});
+  NoteChange(entry);
   ResolveIndex(entry.index, entry.term, nullptr);
+}
+
+// How far entries are committed is on a disk only with the next entry (core/raft/ready.h). Members
+// that start again without having had one are in the configuration before the last change, and may
+// need the vote of who was removed by it, and whose machine is gone. So there is one at once, and
+// the change is done when that is on a majority of the disks. The end of a joint configuration is
+// such an entry itself. Who leads no more leaves it to the next leader, which begins with one.
+void Replica::NoteChange(const raft::Entry& change) {
+  if (!raft_.is_leader() || raft::IsJoint(raft_.conf())) return;
+  const raft::Proposed note = raft_.Propose(raft::Payload());
+  if (note.outcome != raft::Outcome::kOk) return;
+  const auto asked = proposed_.find(change.index);
+  if (asked == proposed_.end() || asked->second.term != change.term) return;
+  proposed_.emplace(note.index, ProposedEntry{asked->second.pending, note.term, /*applied=*/true});
+  proposed_.erase(asked);
 }
 
 void Replica::Reply() {
@@ -576,10 +596,12 @@ void Replica::NoticeRole() {
 
 // ---- Small things ----
 
-void Replica::StartJob(JobOwner owner, JobBody body) {
+uint64_t Replica::StartJob(JobOwner owner, JobBody body) {
   Job job{NewId(), std::move(body)};
-  jobs_[job.id] = owner;
+  const uint64_t id = job.id;
+  jobs_[id] = owner;
   work_.jobs.push_back(std::move(job));
+  return id;
 }
 
 wire::Envelope Replica::EnvelopeTo(raft::NodeId to) const {

@@ -257,6 +257,7 @@ class Replica {
   struct ProposedEntry {
     PendingId pending;
     raft::Term term;
+    bool applied = false;  // what was asked for is: this is the entry behind it (NoteChange)
   };
   // Reads that share a read point. Any answer to any of its questions will do: each was asked after
   // the last of these reads had come.
@@ -305,6 +306,7 @@ class Replica {
   void Apply(absl::Span<const raft::Entry> entries);
   void ApplyCommand(const raft::Entry& entry);
   void ApplyMembership(const raft::Entry& entry);
+  void NoteChange(const raft::Entry& change);
   void Reply();
   void NoticeRole();
   void NoticeLeadership();
@@ -318,7 +320,7 @@ class Replica {
   bool SnapshotReadHangs() const;
   const raft::Progress* BestSuccessor() const;
   uint64_t NewId() { return ++last_id_; }
-  void StartJob(JobOwner owner, JobBody body);
+  uint64_t StartJob(JobOwner owner, JobBody body);  // returns its id
   void SendFrame(raft::NodeId to, wire::PeerBody body);
   wire::Envelope EnvelopeTo(raft::NodeId to) const;
   void Fail(absl::Status status);
@@ -482,8 +484,10 @@ class Replica {
   AfterPersist after_persist_;
   uint64_t longest_turn_us_ = 0;
   bool disk_full_ = false;
-  uint64_t retry_space_us_ = 0;  // while disk_full_: when to ask again whether there is space,
-  uint64_t hand_over_us_ = 0;    // and from when on to hand leadership over
+  uint64_t reserve_job_ = 0;       // the last one
+  uint64_t retry_space_us_ = 0;    // while disk_full_: when to ask again whether there is space,
+  uint64_t handed_over_us_ = 0;    // and when leadership was handed over last,
+  raft::Term handed_over_in_ = 0;  // in this term; 0: not since the disk is full
   raft::Index noticed_commit_ = 0;
   uint64_t commit_moved_us_ = 0;  // or there was nothing to commit
 

@@ -581,7 +581,9 @@ void Replica::ResolveIndex(raft::Index index, raft::Term term, const kv::Result*
     proposed_.erase(proposed_.begin());
     const auto pending = pending_.find(entry.pending);
     if (pending == pending_.end()) continue;  // gave up waiting
-    if (entry.term != term) {
+    if (entry.applied) {
+      FinishMembership(entry.pending, index);
+    } else if (entry.term != term) {
       Refuse(entry.pending, wire::ForwardReason::kNotLeader,
              "another leader's entry took its place");
     } else if (pending->second.kind == Pending::Kind::kMembership) {
@@ -596,10 +598,14 @@ void Replica::ResolveIndex(raft::Index index, raft::Term term, const kv::Result*
 // A snapshot covers `index`: whether an entry of ours is in it cannot be told any more.
 void Replica::ResolveThroughSnapshot(raft::Index index) {
   while (!proposed_.empty() && proposed_.begin()->first <= index) {
-    const PendingId id = proposed_.begin()->second.pending;
+    const auto [id, term, applied] = proposed_.begin()->second;
     proposed_.erase(proposed_.begin());
-    if (pending_.contains(id))
+    if (!pending_.contains(id)) continue;
+    if (applied) {
+      FinishMembership(id, index);
+    } else {
       Unknown(id, wire::ForwardReason::kLostLeadership, "a snapshot replaced the log it was in");
+    }
   }
 }
 

@@ -1100,6 +1100,12 @@ void Nemesis::Ask(const FaultCommand& command) {
   }
   AskOf(command.nodes[0], words, [this, command, leaving](bool ok, bool in_doubt) {
     if (ok) Count(command.fault);
+    // By a leader that is there to stay he has been told the truth, and looks no further.
+    const Process* leader = cluster_->Leader();
+    if (ok && leader != nullptr && leader->replica()->raft().transfer_target() == raft::kNoNode &&
+        raft::IsMember(omniscience_->newest_conf(), leader->id())) {
+      told_done_.insert(leaving.begin(), leaving.end());
+    }
     // A refusal is final, and who was removed has left.
     for (const raft::NodeId node : leaving) {
       if (!in_doubt) leaving_.erase(node);
@@ -1173,6 +1179,20 @@ void Nemesis::AskOf(raft::NodeId node, const std::vector<std::string>& words,
   });
 }
 
+// Whether a majority would still know, if all started again now, that the last change of the
+// members is committed. Otherwise they may need who was removed by it.
+bool Nemesis::ChangeIsNoted() {
+  const raft::ConfState& conf = omniscience_->newest_conf();
+  if (raft::IsJoint(conf)) return false;
+  FaultAtlas::Disks voters;
+  for (const raft::NodeId voter : conf.voters) voters[voter] = DiskOf(voter);
+  const FaultAtlas atlas(voters, cluster_->settings().storage, {}, &cluster_->surveys());
+  const auto know = absl::c_count_if(conf.voters, [&](raft::NodeId voter) {
+    return atlas.KnownCommitted(voter) >= omniscience_->newest_conf_index();
+  });
+  return static_cast<size_t>(know) >= raft::MajoritySize(conf.voters.size());
+}
+
 // A careful operator looks at the others first. Who does not know yet that the node is gone may
 // want its vote. Who does not know what its disk had may need its answer, and would wait for ever;
 // but if it may have been durable no answer helps, it waits for a leader, which may take until
@@ -1204,6 +1224,10 @@ void Nemesis::SweepUp() {
     if (!omniscience_->WasEverMember(node)) continue;  // it waits to be added
     const Time since = removed_.try_emplace(node, cluster_->scheduler().now()).first->second;
     if (cluster_->scheduler().now() - since < kSweepUpAfter || !IsMissedByNobody(node)) continue;
+    // Whoever leads on without being a member writes nothing more: that is for the next leader.
+    const Process* leader = cluster_->Leader();
+    const bool leads = leader != nullptr && leader->id() == node;
+    if (!leads && !told_done_.contains(node) && !ChangeIsNoted()) continue;
     Remark(absl::StrCat("switches node ", node, " off, which is no member any more"));
     cluster_->Retire(node);
   }

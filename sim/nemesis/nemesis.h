@@ -329,6 +329,7 @@ class Nemesis {
 
   bool IsLastVoter(raft::NodeId node) const;
   bool CanDoWithout(raft::NodeId removed);
+  bool ChangeIsNoted();
   bool MayVote(const std::vector<raft::NodeId>& promoted, const std::vector<raft::NodeId>& leaving);
   void HandOverTo(const std::string& voter);
   void Ask(const FaultCommand& command);
@@ -395,8 +396,9 @@ class Nemesis {
   std::vector<FaultCommand> spoilt_;
   // A change of the members was asked for, and the operator does not know what became of it.
   bool change_in_doubt_ = false;
-  std::set<raft::NodeId> leaving_;  // asked to be removed, and not refused
-  uint64_t forwarded_ = 0;          // joint changes
+  std::set<raft::NodeId> leaving_;    // asked to be removed, and not refused
+  std::set<raft::NodeId> told_done_;  // of their removal
+  uint64_t forwarded_ = 0;            // joint changes
   bool stopped_ = false;
   bool healed_ = false;
   std::map<raft::NodeId, Wiped> wiped_;

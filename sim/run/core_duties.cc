@@ -130,15 +130,17 @@ bool CoreDuties::TakeIn() {
   if (!Wait(absl::StrCat("node ", joiner, " to be up to date"), is_up_to_date, messages)) {
     return false;
   }
-  Lasts lasts;
+  std::vector<Looked> looks;
   const auto promote = [&] {
     if (const Process* leader = cluster_->Leader()) {
-      lasts.emplace_back(cluster_->scheduler().now(), leader->replica()->raft().log().last());
+      const raft::Raft& raft = leader->replica()->raft();
+      const raft::Progress* peer = raft.progress()->Find(joiner);
+      looks.push_back({cluster_->scheduler().now(), raft.log().last(), peer ? peer->match : 0});
     }
     return Words{"KV.MEMBER", "PROMOTE", name};
   };
   if (Ask(absl::StrCat("a vote for node ", joiner), promote, is_voter)) return true;
-  if (!IsTooSlow(joiner, to, lasts)) return false;
+  if (!IsTooSlow(joiner, to, looks)) return false;
   waits_for_.clear();
   done_.push_back(absl::StrCat("no vote for node ", joiner, ", to which clients are too fast"));
   return true;
@@ -146,17 +148,20 @@ bool CoreDuties::TakeIn() {
 
 // With the smallest windows clients may write faster than a distant node learns, and who is behind
 // by more than an election timeout, the shortest there is, is no help as a voter (thesis, section
-// 4.2.1).
-bool CoreDuties::IsTooSlow(raft::NodeId joiner, raft::Index had, const Lasts& lasts) const {
+// 4.2.1). It must have been so when it was asked for last, or one of the times before.
+bool CoreDuties::IsTooSlow(raft::NodeId joiner, raft::Index had,
+                           const std::vector<Looked>& looks) const {
   const Process* process = cluster_->Find(joiner);
-  if (process->state() != Process::State::kUp || !absl::StrContains(last_answer_, "keep up")) {
+  if (process->state() != Process::State::kUp || process->replica()->raft().applied() <= had ||
+      !absl::StrContains(last_answer_, "keep up")) {
     return false;
   }
-  const Time now = cluster_->scheduler().now();
-  const raft::Raft& raft = process->replica()->raft();
-  return raft.applied() > had && std::any_of(lasts.begin(), lasts.end(), [&](const auto& last) {
-           return last.first + election_timeout_ / 2 <= now && last.second > raft.log().last();
-         });
+  return std::any_of(looks.begin(), looks.end(), [&](const Looked& asked) {
+    return asked.at + election_timeout_ > looks.back().at &&
+           std::any_of(looks.begin(), looks.end(), [&](const Looked& before) {
+             return before.at + election_timeout_ / 2 <= asked.at && before.last > asked.match;
+           });
+  });
 }
 
 // A voter of the core, and one that needs no snapshot for it if there is one: clients that write

@@ -51,8 +51,12 @@ class CoreDuties {
   bool Ask(const std::string& what, const std::function<Words()>& words,
            const std::function<bool()>& goal = nullptr, uint64_t messages = 0);
   bool TakeIn();
-  using Lasts = std::vector<std::pair<Time, raft::Index>>;  // where the leader's log ended when
-  bool IsTooSlow(raft::NodeId joiner, raft::Index had, const Lasts& lasts) const;
+  struct Looked {  // at the leader, when it was asked to promote a node
+    Time at;
+    raft::Index last;   // of its log
+    raft::Index match;  // what that node has of it
+  };
+  bool IsTooSlow(raft::NodeId joiner, raft::Index had, const std::vector<Looked>& looks) const;
   bool HandOver();
   raft::NodeId Successor(const Process& leader) const;
   std::string WhereEverybodyIs() const;

@@ -277,11 +277,12 @@ TEST(ReplicaTest, OnlyWhatIsInASessionAndCalledRepeatedIsRunAgainForItsAnswer) {
     bool repeated;
     raft::Index appended;  // by three copies
   };
-  const Case cases[] = {{wire::ForwardKind::kCommand, IncrementOf("n"), true, 1},
-                        {wire::ForwardKind::kCommand, IncrementOf("n", session, 1), false, 1},
-                        {wire::ForwardKind::kCommand, IncrementOf("n", session, 1), true, 3},
-                        {wire::ForwardKind::kMembership,
-                         raft::Payload::Copy(raft::EncodeMembershipChange(update)), true, 1}};
+  const Case cases[] = {
+      {wire::ForwardKind::kCommand, IncrementOf("n"), true, 1},
+      {wire::ForwardKind::kCommand, IncrementOf("n", session, 1), false, 1},
+      {wire::ForwardKind::kCommand, IncrementOf("n", session, 1), true, 3},
+      {wire::ForwardKind::kMembership, raft::Payload::Copy(raft::EncodeMembershipChange(update)),
+       true, 2}};  // with the one behind a change
   uint64_t forward_id = 1'000'000;
   for (const Case& tried : cases) {
     ++forward_id;
@@ -785,6 +786,38 @@ TEST(ReplicaTest, ALearnerThatLagsIsNotPromoted) {
   EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "PROMOTE", "4"}), "+OK\r\n");
 }
 
+// Nobody has written anything since. Found by seed 20112955.
+TEST(ReplicaTest, WhoWasRemovedIsNotNeededAfterARestart) {
+  Cluster cluster(2);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId other = 3 - leader;
+  ASSERT_EQ(cluster.Ask(leader, {"SET", "k", "v"}), "+OK\r\n");
+  EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "REMOVE", absl::StrCat(other)}), "+OK\r\n");
+  cluster.Kill(other);
+  cluster.Kill(leader);
+  cluster.Start(leader);
+  EXPECT_EQ(cluster.Leader(), leader);
+  EXPECT_EQ(cluster.Ask(leader, {"GET", "k"}), "$1\r\nv\r\n");
+}
+
+// It is done when a majority of those who stay would know it after a restart.
+TEST(ReplicaTest, AChangeIsDoneWhenItIsNoted) {
+  Cluster cluster(3);
+  const raft::NodeId leader = cluster.Leader();
+  const raft::NodeId other = cluster.Follower();
+  const raft::NodeId third = 6 - leader - other;
+  const ClientId client = cluster.Connect(leader);
+  // What makes the change committed comes from the one that goes.
+  cluster.drop = [&](raft::NodeId from, raft::NodeId) { return from == third; };
+  cluster.Say(leader, client, {"KV.MEMBER", "REMOVE", absl::StrCat(other)});
+  cluster.Settle();
+  EXPECT_FALSE(raft::IsMember(cluster[leader].raft().conf(), other));
+  EXPECT_EQ(cluster.Heard(leader, client), "");
+  cluster.drop = nullptr;
+  cluster.Run(200);
+  EXPECT_EQ(cluster.Heard(leader, client), "+OK\r\n");
+}
+
 TEST(ReplicaTest, NobodyIsRemovedWhomTheOthersCannotDoWithout) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
@@ -961,6 +994,49 @@ TEST(FullDisk, ALeaderHandsOverAndTheClusterGoesOn) {
   EXPECT_EQ(cluster.Ask(full, {"GET", "k"}), "$5\r\nlater\r\n");
   EXPECT_EQ(cluster[full].Status().digest, cluster[leader].Status().digest);
   EXPECT_EQ(Count<DiskSpace>(cluster.nodes[full]), 2u) << "full once, and once not any more";
+}
+
+// Found by seed 20201218: a leader whose offer was lost refused writes for half a minute.
+TEST(FullDisk, ALeaderWhoseOfferIsLostTriesAgain) {
+  Cluster cluster(3);
+  const raft::NodeId full = cluster.Leader();
+  uint64_t offers = 0;
+  bool offer = false;
+  cluster.tap = [&](const wire::PeerMessage& message) {
+    const auto* core = std::get_if<raft::Message>(&message.body);
+    offer = core != nullptr && std::holds_alternative<raft::TimeoutNow>(core->body);
+    offers += offer;
+  };
+  cluster.drop = [&](raft::NodeId, raft::NodeId) { return offer; };
+  Fill(cluster, full);
+  WriteUntilFull(cluster, full, full);
+  cluster.Run(1'000);
+  ASSERT_EQ(cluster.Leader(), full);
+  EXPECT_EQ(offers, 1u);
+  cluster.drop = nullptr;
+  cluster.Run(3'000);
+  EXPECT_NE(cluster.Leader(), full);
+  EXPECT_EQ(offers, 2u);
+}
+
+// A disk may hang and be full: it is asked once.
+TEST(FullDisk, ADiskThatHangsIsAskedForSpaceOnce) {
+  Cluster cluster(3);
+  const raft::NodeId full = cluster.Follower();
+  Fill(cluster, full);
+  WriteUntilFull(cluster, cluster.Leader(), full);
+  cluster.hold_disk.insert(full);
+  cluster.Run(5'000);
+  const auto asked = [&] {
+    return std::count_if(
+        cluster.nodes[full].jobs.begin(), cluster.nodes[full].jobs.end(),
+        [](const Job& job) { return std::holds_alternative<ReserveSpace>(job.body); });
+  };
+  EXPECT_EQ(asked(), 1);
+  cluster.hold_disk.clear();
+  Fill(cluster, full, false);
+  cluster.Run(2'000);
+  EXPECT_FALSE(DiskFull(cluster, full));
 }
 
 TEST(FullDisk, AFollowerAcknowledgesNothingAndVotes) {

@@ -375,6 +375,32 @@ TEST_F(ScrubTest, WhatRecoveryHasPassedIsNotOpenedAnewForEver) {
   EXPECT_TRUE(ScrubAll(*storage_).repairable);
 }
 
+// A segment that is gone, and was cut away: where the one in front of it ends is lost with it, and
+// what is behind its last batch is zeros. Found by seed 20280132.
+TEST_F(ScrubTest, ALostSegmentThatNobodyNeedsIsNotOpenedAnewForEver) {
+  Fill();
+  const std::string in_front = NewestSegment();
+  Kill();
+  Open();
+  ASSERT_TRUE(Write(58, 2, 1, "lost").ok());
+  ASSERT_TRUE(Write(58, 2, 1, "lost, too").ok());
+  const Place lost = Find("lost");
+  Kill();
+  Open();
+  ASSERT_TRUE(Write(58, 3, 1, "instead").ok());
+  ASSERT_NE(Find("instead").file, lost.file);
+  ASSERT_TRUE(disk_.Inject(sim::MissingFile{lost.file}));
+  ASSERT_TRUE(disk_.Inject(sim::ExtendedFile{in_front, 16 * 1024}));
+  for (int restart = 0; restart < 3; ++restart) {
+    Kill();
+    Open();
+    EXPECT_FALSE(recovered_.damage || recovered_.suspicion);
+    EXPECT_EQ(storage_->last_index(), 59u);
+    const Pass pass = ScrubAll(*storage_);
+    EXPECT_FALSE(pass.repairable) << Text(pass);
+  }
+}
+
 // What the last batch of a segment was is said again where the next one would begin, be it some
 // segments later: those in between, of which none had a batch, have been cut at their end.
 TEST_F(ScrubTest, ANoteIsLookedForBehindSegmentsWithoutABatch) {

@@ -110,7 +110,7 @@ at 600ms: c1: SET k v1
 at 750ms: cut 2>1 for 200ms
 at 750ms: slow-disk 2 times 20 for 200ms
 at 800ms: c1: SET k v2
-when 3 has 5: power-loss 2 for 200ms
+when 3 has 6: power-loss 2 for 200ms
 
 node 2 goes down #1: luck = 12
 )");
@@ -120,7 +120,7 @@ node 2 goes down #1: luck = 12
       cluster.scheduler().At(1005 * kMillisecond, Actor::kScript, [&cluster, &spoil] {
         const raft::Raft& raft = cluster.Find(2)->replica()->raft();
         ASSERT_TRUE(raft.suspicion().has_value());
-        EXPECT_EQ(raft.suspicion()->index, 5u);
+        EXPECT_EQ(raft.suspicion()->index, 6u);
         spoil(raft);
       });
     };
@@ -137,13 +137,13 @@ node 2 goes down #1: luck = 12
     });
     ASSERT_TRUE(violation.has_value());
     EXPECT_EQ(violation->oracle, Oracle::kPromises) << FormatViolation(*violation);
-    EXPECT_THAT(violation->text, HasSubstr("the disk of node 2 has lost entries up to (5, term 2), "
+    EXPECT_THAT(violation->text, HasSubstr("the disk of node 2 has lost entries up to (6, term 2), "
                                            "and the node promises"));
-    EXPECT_THAT(violation->text, HasSubstr(some ? "no more than (4, term 2)" : "nothing of that"));
+    EXPECT_THAT(violation->text, HasSubstr(some ? "no more than (5, term 2)" : "nothing of that"));
   }
 }
 
-// The disk of node 3 lied about entry 5, which 1 and 2 have: two of three. When it starts there are
+// The disk of node 3 lied about entry 6, which 1 and 2 have: two of three. When it starts there are
 // four voters. Two are no majority of them any more, but none is without them.
 TEST(OmniscienceTest, WhatWasOnAMajorityIsStillThereWhenTheMembersAreMore) {
   RunSettings settings = SettingsOf(R"(set founders 3
@@ -162,7 +162,7 @@ at 849500us: cut 1>2 2>1 1>3 3>1 2>3 3>2 for 52ms
     cluster.scheduler().At(1190 * kMillisecond, Actor::kScript, [&cluster, &seen] {
       EXPECT_EQ(cluster.Find(3)->replica(), nullptr);
       EXPECT_EQ(cluster.Find(2)->replica()->raft().conf().voters.size(), 4u);
-      EXPECT_EQ(cluster.Find(4)->replica()->raft().log().last(), 4u);
+      EXPECT_EQ(cluster.Find(4)->replica()->raft().log().last(), 5u);
       seen = true;
     });
   };
