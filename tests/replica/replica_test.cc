@@ -818,6 +818,42 @@ TEST(ReplicaTest, AChangeIsDoneWhenItIsNoted) {
   EXPECT_EQ(cluster.Heard(leader, client), "+OK\r\n");
 }
 
+// Another leader's entry takes the place of the one behind it: it is done all the same.
+TEST(ReplicaTest, AChangeThatIsAppliedIsNotTakenBackWithItsNote) {
+  for (const bool snapshot : {false, true}) {
+    Cluster cluster(3, SmallSnapshots);
+    const raft::NodeId old = cluster.Leader();
+    const ClientId client = cluster.Connect(old);
+    const raft::Index change = cluster[old].raft().log().last() + 1;
+    bool noted = false;
+    cluster.tap = [&](const wire::PeerMessage& message) {
+      const auto* core = std::get_if<raft::Message>(&message.body);
+      const auto* append =
+          core == nullptr ? nullptr : std::get_if<raft::AppendRequest>(&core->body);
+      if (message.envelope.from == old && append != nullptr && !append->entries.empty()) {
+        noted = noted || append->entries.back().index > change;
+      }
+    };
+    cluster.drop = [&](raft::NodeId from, raft::NodeId to) {
+      return noted && (from == old || to == old);
+    };
+    cluster.Say(old, client, {"KV.MEMBER", "ADD", "4", "127.0.0.1:7441", "127.0.0.1:7440", "104"});
+    cluster.Settle();
+    ASSERT_TRUE(noted);
+    EXPECT_EQ(cluster.Heard(old, client), "");
+    cluster.Run(500);
+    const raft::NodeId leader = cluster.Leader();
+    ASSERT_NE(leader, old);
+    for (int i = 0; i < (snapshot ? 200 : 1); ++i) {
+      ASSERT_EQ(cluster.Ask(leader, {"SET", "k", std::string(100, 'v')}), "+OK\r\n");
+    }
+    cluster.drop = nullptr;
+    cluster.tap = nullptr;
+    cluster.Run(1'000);
+    EXPECT_EQ(cluster.Heard(old, client), "+OK\r\n") << "by a snapshot: " << snapshot;
+  }
+}
+
 TEST(ReplicaTest, NobodyIsRemovedWhomTheOthersCannotDoWithout) {
   Cluster cluster(3);
   const raft::NodeId leader = cluster.Leader();
