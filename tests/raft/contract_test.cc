@@ -247,6 +247,21 @@ TEST(Contract, Clause03_EachProposalHasItsAnswerUnlessTheyAreMerged) {
   }
 }
 
+TEST(Contract, Clause03_AnswersOfTwoTermsAreTwo) {
+  Solo node(FoundingDisk({1, 2, 3}));
+  node.Hear(2, 1, AppendRequest{.entries = Commands(1, {1})});
+  ASSERT_TRUE(node.Begin().persist);
+  node.Hear(2, 1, AppendRequest{.prev_index = 1, .prev_term = 1, .entries = Commands(2, {1})});
+  node.Hear(2, 3, AppendRequest{.prev_index = 2, .prev_term = 1, .entries = Commands(3, {3})});
+  node.Finish();
+  ASSERT_TRUE(node.Begin().persist);
+  std::vector<std::pair<Term, Index>> answers;
+  for (const Message& message : Only<AppendResponse>(node.Finish())) {
+    answers.emplace_back(message.term, As<AppendResponse>(message).index);
+  }
+  EXPECT_THAT(answers, ElementsAre(Pair(1, 2), Pair(3, 3)));
+}
+
 // While a disk hangs for hours its leader asks again and again.
 TEST(Contract, Clause03_AnswersThatWaitForTheDiskAreMerged) {
   for (const bool merge : {false, true}) {

@@ -107,6 +107,9 @@ TEST_F(RulesTest, WhatOneOfSeveralMessagesLeadsToIsNotHeldAgainstAnother) {
   EXPECT_EQ(node_->vote(), 2u);
   const Message request(3, 1, 6, VoteRequest{});
   EXPECT_EQ(HearsTogether({request, Message(2, 1, 6, AppendRequest{})}), "");
+  node_.Ticks(3);
+  EXPECT_EQ(HearsTogether({Message(2, 1, 6, Heartbeat{}), Message(3, 1, 5, Heartbeat{})}), "")
+      << "the first one starts the election timer again, not the second";
 }
 
 TEST_F(RulesTest, AHigherTermIsHeeded) {
