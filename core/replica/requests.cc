@@ -362,7 +362,7 @@ std::string Replica::WhyNotReady(const raft::MembershipChange& change,
     }
   }
   const raft::ConfigurationUpdate update = raft::ApplyChange(raft_.conf(), change);
-  if (update.refused()) return {};
+  if (update.refused() || update.conf.voters == raft_.conf().voters) return {};
   std::vector<raft::NodeId> silent;
   absl::c_copy_if(update.conf.voters, std::back_inserter(silent),
                   [this](raft::NodeId voter) { return !raft_.HearsFrom(voter); });
