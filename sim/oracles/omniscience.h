@@ -300,12 +300,12 @@ class Omniscience final : public Witness {
   std::vector<Digest> digests_;                   // by index
   std::map<raft::NodeId, uint64_t> misaddressed_;
   std::map<raft::NodeId, SecondLife> wiped_;
-  // In the turn under way: the message that it is about, if it is about one only, and all who are
-  // not, any more, whom the node takes them for.
+  std::map<raft::Index, std::pair<uint64_t, uint64_t>> snapshots_;  // size and digest
+  // Of the turn under way: the last message that it has heard, all whose senders are no more whom
+  // the node takes them for, and whether it has several inputs.
   Heard heard_;
   std::vector<raft::NodeId> from_new_;
-  bool several_ = false;                                            // inputs
-  std::map<raft::Index, std::pair<uint64_t, uint64_t>> snapshots_;  // size and digest
+  bool several_ = false;
   // Room that is used again from turn to turn.
   wire::PeerMessage decoded_;
   std::vector<uint64_t> hashes_;
