@@ -79,7 +79,7 @@ std::string RunRecipe(const Recipe& recipe, bool count_states) {
   }
   std::vector<uint8_t> reached;
   for (const Surveyor::Reached& state : surveyor.reached()) {
-    for (const uint64_t number : {state.state, state.time, state.decisions}) {
+    for (const uint64_t number : {state.state, state.outline, state.time, state.decisions}) {
       for (int byte = 0; byte < 8; ++byte) {
         reached.push_back(static_cast<uint8_t>(number >> (8 * byte)));
       }
@@ -140,8 +140,8 @@ std::optional<Ran> Unpack(const std::string& bytes) {
     for (size_t byte = 0; byte < 8; ++byte) value |= uint64_t{reached[at + byte]} << (8 * byte);
     return value;
   };
-  for (size_t at = 0; at + 24 <= reached.size(); at += 24) {
-    ran.outcome.reached.push_back({number(at), number(at + 8), number(at + 16)});
+  for (size_t at = 0; at + 32 <= reached.size(); at += 32) {
+    ran.outcome.reached.push_back({number(at), number(at + 8), number(at + 16), number(at + 24)});
   }
   return ran;
 }

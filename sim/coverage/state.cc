@@ -15,7 +15,22 @@ namespace {
 
 using Node = AbstractNode;
 
-constexpr uint32_t kMessagesAt = 4;  // of a code, seven bits
+// Where in a code what is.
+constexpr uint32_t kRunMask = 3;
+constexpr uint32_t kMemberAt = 2;
+constexpr uint32_t kMessagesAt = 4;  // seven bits
+constexpr uint32_t kRoleAt = 11;
+constexpr uint32_t kTermAt = 13;
+constexpr uint32_t kLogAt = 15;
+constexpr uint32_t kCommitAt = 18;
+constexpr uint32_t kPendingAt = 20;
+constexpr uint32_t kOutdatedAt = 22;
+constexpr uint32_t kSnapshotAt = 23;
+constexpr uint32_t kWritingAt = 25;
+constexpr uint32_t kSuspicionAt = 26;
+
+constexpr uint32_t kOutlineMask =
+    3u << kMemberAt | 3u << kRoleAt | 3u << kTermAt | 3u << kPendingAt | 1u << kOutdatedAt;
 
 // Words for one value of one property; "" is said by saying nothing.
 struct Word {
@@ -80,13 +95,14 @@ const std::vector<Word>& Words() {
 
 uint32_t CodeOf(const AbstractNode& node) {
   const auto number = [](auto value) { return static_cast<uint32_t>(value); };
-  uint32_t code = number(node.run) | number(node.member) << 2;
+  uint32_t code = number(node.run) | number(node.member) << kMemberAt;
   if (node.run == Node::Run::kDown) return code;
   code |= number(node.messages) << kMessagesAt;
   if (node.run == Node::Run::kRepairing) return code;
-  code |= number(node.role) << 11 | number(node.term) << 13 | number(node.log) << 15 |
-          number(node.commit) << 18 | number(node.pending) << 20 | number(node.outdated) << 22 |
-          number(node.snapshot) << 23 | number(node.writing) << 25 | number(node.suspicion) << 26;
+  code |= number(node.role) << kRoleAt | number(node.term) << kTermAt | number(node.log) << kLogAt |
+          number(node.commit) << kCommitAt | number(node.pending) << kPendingAt |
+          number(node.outdated) << kOutdatedAt | number(node.snapshot) << kSnapshotAt |
+          number(node.writing) << kWritingAt | number(node.suspicion) << kSuspicionAt;
   return code;
 }
 
@@ -103,6 +119,20 @@ uint64_t HashOfCodes(bool joint, const std::vector<uint32_t>& codes) {
   }
   std::sort(nodes.begin(), nodes.end());
   uint64_t hash = MixHash(uint64_t{messages} << 32 | nodes.size() * 2 | (joint ? 1 : 0));
+  for (const uint32_t code : nodes) hash = MixHash(hash ^ code);
+  return hash;
+}
+
+uint64_t OutlineOfCodes(bool joint, const std::vector<uint32_t>& codes) {
+  absl::InlinedVector<uint32_t, 16> nodes;
+  for (const uint32_t code : codes) {
+    const auto run = static_cast<Node::Run>(code & kRunMask);
+    if (run == Node::Run::kDown || run == Node::Run::kRepairing) continue;
+    nodes.push_back(code & kOutlineMask);
+  }
+  std::sort(nodes.begin(), nodes.end());
+  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
+  uint64_t hash = MixHash(joint ? 1 : 0);
   for (const uint32_t code : nodes) hash = MixHash(hash ^ code);
   return hash;
 }

@@ -78,6 +78,11 @@ uint64_t HashOfState(bool joint, const std::vector<AbstractNode>& nodes);
 // `codes` of CodeOf, sorted.
 uint64_t HashOfCodes(bool joint, const std::vector<uint32_t>& codes);
 
+// What is left of a state when of each node that runs only its role, its term, its place in the
+// configuration and the changes that it has not applied count, and not how many nodes are alike:
+// who leads whom, and who knows of which members. A state has one outline; most have one with many.
+uint64_t OutlineOfCodes(bool joint, const std::vector<uint32_t>& codes);
+
 // A node in words, for people and tests: "leader", "follower, log shorter, entries on the way".
 // What is usual is left out.
 std::string FormatNode(const AbstractNode& node);

@@ -277,9 +277,11 @@ void Surveyor::Note() {
     }
     codes_.push_back(CodeOf(is));
   }
-  const uint64_t state = HashOfCodes(raft::IsJoint(newest_), codes_);
+  const bool joint = raft::IsJoint(newest_);
+  const uint64_t state = HashOfCodes(joint, codes_);
   if (seen_.insert(state).second) {
-    reached_.push_back({state, scheduler_->now(), decisions_->made()});
+    reached_.push_back(
+        {state, OutlineOfCodes(joint, codes_), scheduler_->now(), decisions_->made()});
   }
 }
 

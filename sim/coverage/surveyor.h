@@ -24,7 +24,8 @@ class Surveyor final : public Network::Watcher {
  public:
   // A state when the run came to it for the first time.
   struct Reached {
-    uint64_t state = 0;  // HashOfState
+    uint64_t state = 0;    // HashOfCodes
+    uint64_t outline = 0;  // OutlineOfCodes
     Time time = 0;
     uint64_t decisions = 0;  // so many had been made
   };

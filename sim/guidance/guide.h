@@ -1,10 +1,12 @@
 // What to run next: keeps the recipes of runs that came to abstract states nobody had seen, and
 // makes others out of them.
 //
-// A part of the runs are fresh seeds, so that nothing is ever out of reach. Of the rest some go
-// back to a state that few runs have come to, and go on from there in another way; the others vary
-// a run out of a family that lately came to many new states for what it cost. Costs are events, not
-// time: everything here is a function of the first seed and of what the runs came to.
+// A part of the runs are seeds as they are drawn, so that nothing is ever out of reach. While there
+// is little to choose from, most of the others are seeds in a hurry (mutate.h). Of the rest some go
+// back to an outline that few runs have come to, and go on from there in another way; the others
+// vary a run out of a family that lately came to many new states for what it cost, or to states of
+// outlines that have few. Costs are events, not time: everything here is a function of the first
+// seed and of what the runs came to.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "core/raft/random.h"
 #include "sim/coverage/surveyor.h"
 #include "sim/guidance/mutate.h"
@@ -55,7 +58,7 @@ class Guide {
   bool Learn(const Plan& plan, const CameTo& outcome);
 
   // Abstract states that any run came to.
-  uint64_t states() const { return known_.size(); }
+  uint64_t states() const { return states_.size(); }
   // Recipes of the corpus, oldest first, without those that made room for better ones.
   std::vector<Recipe> corpus() const;
   uint64_t corpus_size() const;
@@ -65,29 +68,41 @@ class Guide {
  private:
   struct State {
     uint64_t state = 0;
-    uint64_t runs = 0;  // that came to it
-    size_t first = 0;   // of the corpus
-    Moment moment;      // in that run
+    size_t first = 0;  // of the corpus that came to it
+    Moment moment;     // in that run
+  };
+  struct Outline {
+    uint64_t runs = 0;           // that came to it
+    uint64_t tries = 0;          // to come to it again
+    uint64_t last_run = 0;       // of these, from 1
+    std::vector<size_t> states;  // in states_
   };
   struct Entry {
     MadeRun run;
     std::vector<Moment> moments;  // at which it came to new states; a sample
     // What it and its children came to and cost, the older the less.
-    uint64_t found = 0;
-    uint64_t spent = 1;
+    uint64_t found = 0;  // states
+    uint64_t worth = 0;  // of these, the less the more states their outlines had before
+    uint64_t spent = 1;  // events
     bool kept = true;
   };
 
   size_t PickFamily();
   const State& PickRare();
+  Recipe FreshSeed();
+  Outline& OutlineOf(uint64_t hash);
+  static bool IsWorse(const Entry& one, const Entry& other, bool by_worth);
   void MakeRoom();
 
   GuideOptions options_;
   Random random_;
   uint64_t fresh_ = 0;
   std::deque<Recipe> offered_;
-  absl::flat_hash_map<uint64_t, size_t> known_;  // by hash, in states_; only asked for one
+  absl::flat_hash_set<uint64_t> known_;  // hashes of states_; only asked for one
   std::vector<State> states_;
+  absl::flat_hash_map<uint64_t, size_t> outlined_;  // by hash, in outlines_; only asked for one
+  std::vector<Outline> outlines_;
+  uint64_t learnt_ = 0;  // runs
   std::deque<Entry> entries_;
   std::vector<size_t> kept_;  // of entries_
 };

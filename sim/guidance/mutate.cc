@@ -178,7 +178,22 @@ void ChangeSettings(Recipe* recipe, Random& random) {
   }
 }
 
+// So much of `percent` of what it is.
+void Scale(absl::string_view name, uint64_t percent, const RunSettings& is, Recipe* recipe) {
+  const Knob& knob = *FindKnob(name);
+  recipe->knobs[knob.name] = std::clamp(knob.get(is) * percent / 100, knob.least, knob.most);
+}
+
 }  // namespace
+
+Recipe InAHurry(Recipe recipe, Random& random) {
+  const RunSettings is = SettingsOf(recipe);
+  Scale("between-faults-us", random.Between(10, 20), is, &recipe);
+  Scale("think-us", random.Between(300, 600), is, &recipe);
+  // What a run costs before its faults and behind them, it costs once.
+  recipe.knobs["chaos-us"] = FindKnob("chaos-us")->most;
+  return recipe;
+}
 
 Recipe GoOnOtherwise(const MadeRun& run, const Moment& moment, Random& random) {
   Recipe recipe = run.recipe;

@@ -9,6 +9,11 @@
 
 namespace raftkv::sim {
 
+// The run of a seed in a hurry: its faults follow each other faster, and there are more of them,
+// and its clients ask less. What may happen is what the seed has drawn; more of it happens for the
+// events that the run costs.
+Recipe InAHurry(Recipe recipe, Random& random);
+
 // A run that has been made.
 struct MadeRun {
   Recipe recipe;

@@ -1,6 +1,7 @@
 #include "sim/coverage/state.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <set>
 #include <string>
 #include <vector>
@@ -111,6 +112,33 @@ TEST(State, MessagesAreThoseToAnybodyAndEntriesDoNotCount) {
             HashOfState(false, Nodes({"leader, vote on the way", "follower", "follower"})));
   EXPECT_EQ(HashOfState(false, Nodes({"leader, append answer on the way", "follower"})),
             HashOfState(false, Nodes({"leader", "follower, entries on the way"})));
+}
+
+TEST(State, AnOutlineIsWhoLeadsAndWhoKnowsOfWhichMembers) {
+  const auto outline = [](bool joint, const std::vector<std::string>& texts) {
+    std::vector<uint32_t> codes;
+    for (const AbstractNode& node : Nodes(texts)) codes.push_back(CodeOf(node));
+    return OutlineOfCodes(joint, codes);
+  };
+  const uint64_t usual = outline(false, {"leader", "follower", "follower"});
+  for (const std::vector<std::string>& same : std::vector<std::vector<std::string>>{
+           {"follower", "leader", "follower"},
+           {"leader", "follower"},
+           {"leader", "follower", "down"},
+           {"leader", "follower", "repairing, vote on the way"},
+           {"leader, writing", "follower, log shorter, entries on the way", "paused, follower"},
+           {"leader, takes snapshot", "follower, commit behind", "follower, suspicion"}}) {
+    EXPECT_EQ(outline(false, same), usual) << same[1];
+  }
+  std::set<uint64_t> outlines = {usual, outline(true, {"leader", "follower", "follower"}),
+                                 outline(false, {"follower", "follower"})};
+  EXPECT_EQ(outlines.size(), 3u);
+  for (const std::string other :
+       {"candidate", "follower, term behind", "follower, learner", "follower, removed",
+        "follower, change pending", "follower, changes pending", "follower, configuration outdated",
+        "leader, term one behind, change pending"}) {
+    EXPECT_TRUE(outlines.insert(outline(false, {"follower", other})).second) << other;
+  }
 }
 
 TEST(State, WhoIsDownHasNothingButItsMembership) {

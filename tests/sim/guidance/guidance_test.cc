@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -23,7 +24,7 @@ CameTo Climb(const Recipe& recipe) {
       chance = Random::Stream(recipe.seed ^ MixHash(recipe.turns[turned].salt), "turned");
     }
     outcome.decisions = step;
-    outcome.reached.push_back({step, now - 50 * kMillisecond, step});
+    outcome.reached.push_back({step, step, now - 50 * kMillisecond, step});
     if (!chance.Chance(1, 8)) break;
   }
   return outcome;
@@ -50,6 +51,121 @@ TEST(Guide, ComesToAStateThatChanceAloneDoesNotFind) {
     options.guided = false;
     Guide unguided(options);
     EXPECT_LT(Highest(&unguided, 3'000), 7u);
+  }
+}
+
+// One setting makes something go on and off, which doubles the states and means nothing; only
+// without it the cluster comes to other outlines. Families of outlines are varied as well.
+TEST(Guide, ManyStatesOfOneOutlineAreNotAllThatCounts) {
+  GuideOptions options;
+  Guide guide(options);
+  uint64_t next_state = 0;
+  uint64_t flickers = 0;
+  uint64_t outlines = 0;
+  for (int i = 0; i < 3'000; ++i) {
+    const Guide::Plan plan = guide.Next();
+    const bool flicker = plan.recipe.seed % 2 == 0;
+    CameTo outcome;
+    outcome.events = 1'000;
+    outcome.ended = kSecond;
+    for (int state = flicker ? 100 : 5; state > 0; --state) {
+      outcome.reached.push_back({++next_state, flicker ? 0 : next_state, 0, 1});
+    }
+    if (plan.parent.has_value()) ++(flicker ? flickers : outlines);
+    guide.Learn(plan, outcome);
+  }
+  EXPECT_GT(flickers, 300u);
+  EXPECT_GT(outlines, 600u);
+}
+
+TEST(Guide, MakesRoomForBothKindsOfFamilies) {
+  Guide guide(GuideOptions{});
+  uint64_t next_state = 0;
+  const auto flickers = [](const Recipe& recipe) { return recipe.seed <= 1'000; };
+  for (uint64_t seed = 1; seed <= 2'001; ++seed) {
+    Guide::Plan plan;
+    plan.recipe.seed = seed;
+    CameTo outcome;
+    outcome.events = 1'000;
+    for (int state = flickers(plan.recipe) ? 100 : 5; state > 0; --state) {
+      outcome.reached.push_back({++next_state, flickers(plan.recipe) ? 0 : next_state, 0, 1});
+    }
+    guide.Learn(plan, outcome);
+  }
+  const std::vector<Recipe> corpus = guide.corpus();
+  EXPECT_EQ(corpus.size(), 1'000u);
+  EXPECT_GE(std::count_if(corpus.begin(), corpus.end(), flickers), 500);
+  EXPECT_LE(std::count_if(corpus.begin(), corpus.end(), flickers), 600);
+}
+
+// An outline that no run comes to again is not the only one that is tried.
+TEST(Guide, RareOutlinesTakeTurns) {
+  Guide guide(GuideOptions{});
+  CameTo common;  // and what it costs leaves nobody to vary it
+  common.events = 1'000'000'000;
+  common.ended = kSecond;
+  common.reached = {{1, 1, 0, 1}};
+  for (int i = 0; i < 10; ++i) guide.Learn({}, common);
+  CameTo once = common;
+  once.events = 1;
+  once.reached = {{2, 2, 0, 1}};
+  guide.Learn({}, once);
+  uint64_t to_common = 0;
+  for (uint64_t i = 0; i < 1'000; ++i) {
+    const Guide::Plan plan = guide.Next();
+    if (plan.parent == 0u) ++to_common;
+    CameTo other = once;
+    other.reached = {{10 + i, 3, 0, 1}};
+    guide.Learn(plan, other);
+  }
+  EXPECT_GT(to_common, 20u);
+}
+
+// What it costs a run to come to something decides which runs there are: those in a hurry at first,
+// and later those of the corpus. Seeds as they are drawn never end.
+TEST(Guide, BeginsInAHurryAndNeverForgetsSeedsAsTheyAreDrawn) {
+  Guide guide(GuideOptions{});
+  const auto count = [&guide](int runs) {
+    struct {
+      int drawn = 0, hurried = 0, varied = 0;
+    } counts;
+    for (int i = 0; i < runs; ++i) {
+      const Guide::Plan plan = guide.Next();
+      if (plan.parent.has_value()) {
+        ++counts.varied;
+      } else if (plan.recipe.knobs.empty()) {
+        ++counts.drawn;
+      } else {
+        ++counts.hurried;
+      }
+      guide.Learn(plan, Climb(plan.recipe));
+    }
+    return counts;
+  };
+  const auto first = count(200);
+  EXPECT_GT(first.hurried, 120);
+  EXPECT_GT(first.drawn, 2);
+  EXPECT_GT(first.varied, 2);
+  (void)count(3'000);
+  const auto later = count(1'000);
+  EXPECT_GT(later.varied, 750);
+  EXPECT_GT(later.drawn, 20);
+}
+
+TEST(InAHurry, FaultsFollowEachOtherFasterAndClientsAskLess) {
+  Random random(7);
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    Recipe recipe;
+    recipe.seed = seed;
+    const RunSettings drawn = SettingsOf(recipe);
+    const RunSettings hurried = SettingsOf(InAHurry(recipe, random));
+    EXPECT_LT(hurried.nemesis.between.spread, drawn.nemesis.between.spread);
+    EXPECT_GE(hurried.nemesis.between.spread, 100 * kMillisecond);
+    EXPECT_GT(hurried.clients[0].think.spread, drawn.clients[0].think.spread);
+    EXPECT_LE(hurried.clients[0].think.spread, 300 * kMillisecond);
+    EXPECT_EQ(hurried.chaos, 12 * kSecond);
+    EXPECT_EQ(hurried.seed, drawn.seed);
+    EXPECT_EQ(hurried.nemesis.shares, drawn.nemesis.shares);
   }
 }
 
@@ -100,7 +216,7 @@ TEST(Guide, KeepsNoMoreThanItCanChooseFrom) {
     CameTo outcome;
     outcome.events = 1 + i % 7;
     outcome.ended = kSecond;
-    outcome.reached = {{i, 0, 1}};
+    outcome.reached = {{i, i % 100, 0, 1}};
     EXPECT_TRUE(guide.Learn(plan, outcome));
     ASSERT_LE(guide.corpus_size(), 2'000u);
   }
