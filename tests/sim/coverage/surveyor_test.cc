@@ -45,6 +45,18 @@ TEST(Surveyor, NotesEachStateOnceAndTheSameAgain) {
   }
 }
 
+TEST(Surveyor, ManyStatesHaveOneOutline) {
+  uint64_t hash = 0;
+  std::set<uint64_t> states;
+  std::set<uint64_t> outlines;
+  for (const Surveyor::Reached& reached : Survey(DrawSettings(8, Profile::kEverything), &hash)) {
+    states.insert(reached.state);
+    outlines.insert(reached.outline);
+  }
+  EXPECT_GT(outlines.size(), 10u);
+  EXPECT_LT(outlines.size(), states.size() / 4);
+}
+
 // A cluster of three that nothing happens to: what it must come to in any case.
 TEST(Surveyor, SeesWhatANodeIs) {
   RunSettings settings = SteadySettings(1);
