@@ -569,6 +569,9 @@ int RunOnce(NodeFlags& flags, net::RuntimeOptions& options,
            {{"code", code}});
   // A thread that hangs in the disk cannot be waited for.
   if (!(*runtime)->disk_returned()) std::_Exit(code == kExitOk ? kExitDiskFailed : code);
+  // One that looks a name up could, for as long as a name server is silent: longer than whoever
+  // stops this node has patience.
+  if (!*restart && (*runtime)->looking_up()) std::_Exit(code);
   return code;
 }
 

@@ -25,6 +25,12 @@ Stream* ClientPort::Find(uint64_t id) const {
 
 void ClientPort::ConnectionWaiting(uv_tcp_t* listener) {
   turn_->BeginTurn();
+  // The replica has forgotten those that linger, but their descriptors are as real as any: with
+  // them there are never more than it takes, and the disk finds one when it needs it.
+  if (streams_.size() >= replica_->options().max_clients && !lingering_.empty()) {
+    const auto sooner = [](const auto& a, const auto& b) { return a.second < b.second; };
+    EndLingering(std::min_element(lingering_.begin(), lingering_.end(), sooner));
+  }
   const replica::ClientId id = ++last_id_;
   Stream* stream = Stream::Create(loop_, id, this);
   if (const absl::Status accepted = stream->Accept(listener); !accepted.ok()) {
@@ -111,10 +117,14 @@ void ClientPort::AdvanceTime(uint64_t now_us) {
       ++it;
       continue;
     }
-    Find(it->first)->Close();
-    streams_.erase(it->first);
-    it = lingering_.erase(it);
+    it = EndLingering(it);
   }
+}
+
+ClientPort::Lingering::iterator ClientPort::EndLingering(Lingering::iterator client) {
+  Find(client->first)->Close();
+  streams_.erase(client->first);
+  return lingering_.erase(client);
 }
 
 uint64_t ClientPort::next_deadline_us() const {

@@ -37,7 +37,7 @@ class ClientPort final : public StreamOwner, public Listener::Owner {
   // What the replica wants done (replica::Work). Clients that have gone meanwhile are ignored.
   void Write(replica::ClientId client, std::string bytes);
   void SetPaused(replica::ClientId client, bool paused);
-  // Writes what is left, for a while, then closes.
+  // Writes what is left, for a while, then closes; at once when others need the room.
   void Close(replica::ClientId client);
   void CloseAll();
 
@@ -58,6 +58,8 @@ class ClientPort final : public StreamOwner, public Listener::Owner {
   void StreamFinished(uint64_t id) override;
   void StreamEnded(uint64_t id, absl::string_view reason) override;
   Stream* Find(uint64_t id) const;
+  using Lingering = std::map<replica::ClientId, uint64_t>;
+  Lingering::iterator EndLingering(Lingering::iterator client);
 
   uv_loop_t* loop_;
   replica::Replica* replica_;
@@ -66,7 +68,7 @@ class ClientPort final : public StreamOwner, public Listener::Owner {
   std::unique_ptr<Listener> listener_;
   replica::ClientId last_id_ = 0;
   std::map<replica::ClientId, Stream*> streams_;
-  std::map<replica::ClientId, uint64_t> lingering_;  // closing, and until when
+  Lingering lingering_;  // closing, and until when
   uint64_t now_us_ = 0;
 };
 

@@ -70,7 +70,7 @@ void PeerPort::Dial(ConnectionId connection, const std::string& address) {
           port->turn_->BeginTurn();
           port->lookups_.erase(done->connection);
           if (status == 0 && found != nullptr) {
-            port->ConnectTo(done->connection, found->ai_addr);
+            port->ConnectTo(done->connection, port->AnyOf(found));
           } else {
             port->links_.Closed(done->connection, uv_strerror(status));
           }
@@ -83,6 +83,15 @@ void PeerPort::Dial(ConnectionId connection, const std::string& address) {
     return links_.Closed(connection, uv_strerror(error));
   }
   lookups_.emplace(connection, lookup);
+}
+
+// One of the addresses of a name, by lot: one that does not answer is not the only one that is ever
+// tried.
+const sockaddr* PeerPort::AnyOf(const addrinfo* found) {
+  uint64_t count = 0;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) ++count;
+  for (uint64_t lot = random_.Below(count); lot > 0; --lot) found = found->ai_next;
+  return found->ai_addr;
 }
 
 void PeerPort::ConnectTo(ConnectionId connection, const sockaddr* address) {

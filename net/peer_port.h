@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "core/raft/random.h"
 #include "core/replica/peer_link.h"
 #include "core/replica/replica.h"
 #include "net/client_port.h"
@@ -20,10 +21,12 @@ namespace raftkv::net {
 
 class PeerPort final : public StreamOwner, public Listener::Owner {
  public:
-  PeerPort(uv_loop_t* loop, replica::Replica* replica, replica::PeerLinks links, TurnStart* turn)
+  PeerPort(uv_loop_t* loop, replica::Replica* replica, replica::PeerLinks links, uint64_t seed,
+           TurnStart* turn)
       : loop_(loop),
         replica_(replica),
         links_(std::move(links)),
+        random_(Random::Stream(seed, "addresses of peers")),
         turn_(turn),
         limiter_(20, 10'000) {}
   ~PeerPort() override;
@@ -44,6 +47,7 @@ class PeerPort final : public StreamOwner, public Listener::Owner {
   using ConnectionId = replica::PeerLinks::ConnectionId;
 
   void Dial(ConnectionId connection, const std::string& address);
+  const sockaddr* AnyOf(const addrinfo* found);
   void ConnectTo(ConnectionId connection, const sockaddr* address);
   void LogEvent(const replica::PeerLinks::Event& event);
 
@@ -65,6 +69,7 @@ class PeerPort final : public StreamOwner, public Listener::Owner {
   uv_loop_t* loop_;
   replica::Replica* replica_;
   replica::PeerLinks links_;
+  Random random_;
   TurnStart* turn_;
   LogLimiter limiter_;
   std::unique_ptr<Listener> listener_;

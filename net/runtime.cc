@@ -67,7 +67,7 @@ ConnectionLimits FitConnections(uint64_t file_limit, uint32_t clients_wanted) {
   const uint64_t strangers =
       std::clamp<uint64_t>(free / 4, 16, replica::PeerLinkOptions().max_strangers);
   const uint64_t clients =
-      std::clamp<uint64_t>(free - std::min(free, strangers), 16, clients_wanted);
+      std::min<uint64_t>(std::max<uint64_t>(free - std::min(free, strangers), 16), clients_wanted);
   return {static_cast<uint32_t>(clients), static_cast<uint32_t>(strangers)};
 }
 
@@ -118,8 +118,9 @@ absl::Status Runtime::Start(DiskThread::Run run_job) {
   if (self.address.empty()) {
     self.address = own != nullptr ? own->peer_address : ToString(options_.listen_peer);
   }
-  peers_ = std::make_unique<PeerPort>(
-      &loop_, replica_.get(), replica::PeerLinks(self, options_.links, options_.seed), turn_.get());
+  peers_ = std::make_unique<PeerPort>(&loop_, replica_.get(),
+                                      replica::PeerLinks(self, options_.links, options_.seed),
+                                      options_.seed, turn_.get());
   if (absl::Status status = peers_->Listen(options_.listen_peer); !status.ok()) return status;
 
   disk_ =
@@ -153,6 +154,12 @@ absl::Status Runtime::Run() {
   Log(LogLevel::kInfo, "listening",
       {{"clients", ToString(client_endpoint())}, {"peers", ToString(peer_endpoint())}});
   uv_run(&loop_, UV_RUN_DEFAULT);
+  // Everything is closing now, and hears of it in the next rounds of the loop.
+  constexpr int kRounds = 16;
+  for (int round = 0; disk_returned_ && round < kRounds; ++round) {
+    looking_up_ = uv_run(&loop_, UV_RUN_NOWAIT) != 0;
+    if (!looking_up_) break;
+  }
   return replica_->health();
 }
 
@@ -251,7 +258,7 @@ void Runtime::Stop() {
   replica_->Stop();
 }
 
-// Closes everything; Run returns when the loop has noticed.
+// Closes everything, and Run returns.
 void Runtime::Finish() {
   if (finished_) return;
   finished_ = true;
@@ -266,8 +273,8 @@ void Runtime::Finish() {
   if (disk_ != nullptr && !disk_->Stop(kDiskPatienceMs)) {
     Log(LogLevel::kError, "the disk does not answer");
     disk_returned_ = false;
-    uv_stop(&loop_);
   }
+  uv_stop(&loop_);
 }
 
 void Runtime::LogEvent(const replica::Event& event) {

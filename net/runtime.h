@@ -34,7 +34,7 @@ struct RuntimeOptions {
   std::map<raft::NodeId, std::string> first_contacts;
   uint64_t stop_timeout_ms = 5'000;  // for handing leadership over and answering what was accepted
   replica::PeerLinkOptions links;
-  uint64_t seed = 0;  // of the jitter of dials
+  uint64_t seed = 0;  // of the jitter of dials, and of which address of a name they go to
 };
 
 // How many descriptors the process may open, after raising the soft limit to the hard one.
@@ -61,8 +61,9 @@ class Runtime {
   // waiting.
   absl::Status Run();
 
-  // True when Run ended because a repair is complete: the data directory is to be opened anew.
-  bool wants_restart() const { return wants_restart_; }
+  // True when Run ended because a repair is complete, or is to be begun: the data directory is to
+  // be opened anew. Never when it was to stop.
+  bool wants_restart() const { return wants_restart_ && !stopping_; }
 
   // As SIGTERM does. From the loop's thread.
   void Stop();
@@ -73,6 +74,9 @@ class Runtime {
   // False when a job is still with the disk after Run: the caller must end the process at once,
   // without destroying the Runtime.
   bool disk_returned() const { return disk_returned_; }
+  // True when a peer's name is still being looked up after Run, which nobody can stop: to destroy
+  // the Runtime waits for it. A process that ends had better end at once.
+  bool looking_up() const { return looking_up_; }
 
  private:
   class Turn;
@@ -114,6 +118,7 @@ class Runtime {
   bool finished_ = false;
   bool wants_restart_ = false;
   bool disk_returned_ = true;
+  bool looking_up_ = false;
   uint64_t stop_deadline_us_ = 0;
 };
 

@@ -3,6 +3,8 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -271,6 +273,38 @@ TEST_F(BadInput, OneClientTooMany) {
   ASSERT_NE(fourth, nullptr);
   EXPECT_EQ(ReadAll(*fourth), "-ERR max number of clients reached\r\n");
   EXPECT_EQ(Show(clients[0]->Call({"GET", "key"})), "value");
+}
+
+// Each of them leaves without having read what it asked for, and makes room for the next, who does
+// the same.
+TEST_F(BadInput, ClientsThatLingerHaveNoMoreDescriptorsThanClients) {
+  Cluster small(1, {"--max-clients", "1", "--max-client-output-bytes", "64MiB"});
+  small.StartAll();
+  const std::string big(1 << 20, 'x');
+  ASSERT_EQ(small.Ask(1, {"SET", "big", big}), "OK");
+  const auto descriptors = [&] {
+    const auto files = std::filesystem::directory_iterator(
+        absl::StrCat("/proc/", small.node(1).process->pid(), "/fd"));
+    return std::distance(files, std::filesystem::directory_iterator());
+  };
+  const auto next_client = [&] {
+    std::unique_ptr<RedisClient> client;
+    EXPECT_TRUE(Eventually([&] {
+      client = small.Client(1);
+      return client != nullptr && Show(client->Call({"PING"})) == "PONG";
+    }));
+    return client;
+  };
+  std::vector<std::unique_ptr<RedisClient>> deaf = {};
+  deaf.push_back(next_client());
+  const auto with_one_client = descriptors();
+  for (int i = 0; i < 8; ++i) {
+    std::string requests;
+    for (int n = 0; n < 30; ++n) requests += "GET big\r\n";
+    ASSERT_TRUE(deaf.back()->connection().Send(requests + "QUIT\r\n"));
+    deaf.push_back(next_client());
+    EXPECT_LE(descriptors(), with_one_client + 2);
+  }
 }
 
 TEST_F(BadInput, KeysAndValuesAtTheirLimits) {
