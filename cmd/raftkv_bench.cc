@@ -303,6 +303,11 @@ class Bench {
     wire::RespValue reply;
     wire::RespReplyReader::Outcome outcome;
     while ((outcome = connection.replies.Next(&reply)) == wire::RespReplyReader::Outcome::kReply) {
+      if (connection.sent.empty()) {  // a server that has no room for us says so and hangs up
+        std::fprintf(stderr, "raftkv-bench: %s: %s\n", connection.endpoint->name.c_str(),
+                     reply.is_error() ? reply.text.c_str() : "a reply that nobody asked for");
+        return false;
+      }
       const uint64_t sent = connection.sent.front();
       connection.sent.pop_front();
       --unanswered_;

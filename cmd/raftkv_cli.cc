@@ -38,7 +38,10 @@ int Wrong(absl::string_view what) {
 bool OnTerminal(int descriptor) { return isatty(descriptor) == 1; }
 
 int Report(const Outcome& outcome) {
-  std::cout << outcome.out << std::flush;
+  if (!(std::cout << outcome.out << std::flush)) {
+    std::cerr << "raftkv-cli: cannot write to the standard output\n";
+    return kUsageOrNetwork;
+  }
   if (!outcome.error.empty()) std::cerr << "raftkv-cli: " << outcome.error << std::flush;
   return outcome.code;
 }

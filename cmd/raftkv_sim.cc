@@ -142,11 +142,6 @@ SweepOptions OptionsOf(const Arguments& arguments) {
   return options;
 }
 
-// Said before the run, not after it.
-bool CanWrite(const std::string& name) {
-  return name.empty() || std::ofstream(name, std::ios::binary | std::ios::app).is_open();
-}
-
 bool CanExecute(const std::string& name) { return access(name.c_str(), X_OK) == 0; }
 
 void PrintLine(const SeedResult& result) {
@@ -180,9 +175,7 @@ int RunSeed(const Arguments& arguments) {
   RunFiles files = arguments.run_files;
   for (const std::string* name :
        {&files.history, &files.html, &files.columns, &files.chrome_trace}) {
-    if (!CanWrite(*name)) {
-      return Cannot(absl::StrCat("cannot write ", *name, ": ", std::strerror(errno)));
-    }
+    if (absl::Status status = CheckWritable(*name); !status.ok()) return Cannot(status.message());
   }
   if (arguments.twice) {
     const int code = RunSeedTwice(arguments, settings);
@@ -192,7 +185,7 @@ int RunSeed(const Arguments& arguments) {
   std::function<void(const std::string&)> line;
   if (arguments.trace) line = [](const std::string& text) { absl::PrintF("%s\n", text); };
   const SeedResult result = RunTraced(settings, files, line);
-  if (!result.problem.empty()) return Cannot(result.problem);
+  if (!result.problem.empty()) (void)Cannot(result.problem);
   if (!result.violation.empty()) {
     if (arguments.trace) {
       absl::PrintF("SEED %d  profile %s  %s\n", settings.seed, Name(settings.profile),
@@ -202,6 +195,7 @@ int RunSeed(const Arguments& arguments) {
     }
     return kViolation;
   }
+  if (!result.problem.empty()) return kCannot;
   PrintLine(result);
   if (arguments.twice) absl::PrintF("two processes did the same\n");
   return kFine;
@@ -254,8 +248,8 @@ int RunSweep(const Arguments& arguments) {
   if (arguments.twice && !CanExecute(other_program)) {
     return Cannot(absl::StrCat("cannot execute ", other_program, ": ", std::strerror(errno)));
   }
-  if (!CanWrite(arguments.junit)) {
-    return Cannot(absl::StrCat("cannot write ", arguments.junit, ": ", std::strerror(errno)));
+  if (absl::Status status = CheckWritable(arguments.junit); !status.ok()) {
+    return Cannot(status.message());
   }
   std::unique_ptr<ResultsFile> file;
   if (!arguments.out.empty()) {
@@ -275,11 +269,18 @@ int RunSweep(const Arguments& arguments) {
     options.finished = [&file](const SeedResult& seed) { return file->Append(seed); };
   }
   const SweepResult result = Sweep(options);
-  if (!result.status.ok()) return Cannot(result.status.message());
-  if (!arguments.junit.empty()) {
-    const absl::Status status = WriteWholeFile(
-        arguments.junit, FormatJUnit({SuiteOf(options, result)}, absl::StrCat(program, " run")));
-    if (!status.ok()) return Cannot(status.message());
+  absl::Status status = result.status;
+  if (status.ok() && !arguments.junit.empty()) {
+    status = WriteWholeFile(arguments.junit,
+                            FormatJUnit({SuiteOf(options, result)}, absl::StrCat(program, " run")));
+  }
+  // What was found is said, whatever else went wrong.
+  if (!status.ok()) {
+    for (const SeedResult& seed : result.seeds) {
+      if (seed.violation.empty()) continue;
+      absl::PrintF("SEED %d  profile %s  %s\n", seed.seed, Name(options.profile), seed.violation);
+    }
+    return Cannot(status.message());
   }
   bool failed = false;
   for (const SeedResult& seed : result.seeds) {
@@ -308,14 +309,17 @@ int RunSweep(const Arguments& arguments) {
 
 int RunExploration(ExploreOptions options) {
   options.progress = isatty(STDOUT_FILENO) != 0;
+  options.failed = [&options, first = true](const ExploreFailure& failure) mutable {
+    if (!first && !options.keep_going) return;
+    first = false;
+    absl::PrintF("%s%s", options.progress ? "\r\x1b[K" : "",
+                 KeepFailure(program, options, failure));
+    std::fflush(stdout);
+  };
   const ExploreResult result = Explore(options);
   if (!result.status.ok()) return Cannot(result.status.message());
-  for (const ExploreFailure& failure : result.failures) {
-    absl::PrintF("%s", KeepFailure(program, options, failure));
-    if (!options.keep_going) break;
-  }
   absl::PrintF("%s", FormatExplored(options, result));
-  return result.failures.empty() ? kFine : kViolation;
+  return result.failures == 0 ? kFine : kViolation;
 }
 
 int PrintHashes(const Arguments& arguments) {
@@ -353,9 +357,7 @@ int MergeFiles(MergeArguments merge, const std::string& seeds) {
   if (!seeds.empty()) merge.seeds = *ParseSeedRange(seeds);
   merge.program = program;
   for (const std::string* name : {&merge.out, &merge.junit}) {
-    if (!CanWrite(*name)) {
-      return Cannot(absl::StrCat("cannot write ", *name, ": ", std::strerror(errno)));
-    }
+    if (absl::Status status = CheckWritable(*name); !status.ok()) return Cannot(status.message());
   }
   return ExitCode(Merge(merge));
 }
@@ -753,4 +755,9 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace raftkv::sim
 
-int main(int argc, char** argv) { return raftkv::sim::Main(argc, argv); }
+int main(int argc, char** argv) {
+  const int code = raftkv::sim::Main(argc, argv);
+  // A result that is cut off (a full disk) is not one.
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  return raftkv::sim::Cannot(absl::StrCat("cannot write to stdout: ", std::strerror(errno)));
+}

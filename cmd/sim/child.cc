@@ -5,11 +5,13 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <initializer_list>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -47,6 +49,12 @@ std::string Drain(int fd) {
   return text;
 }
 
+void EndAfterCpu(unsigned seconds) {
+  itimerval limit = {};
+  limit.it_value.tv_sec = static_cast<time_t>(seconds);
+  setitimer(ITIMER_PROF, &limit, nullptr);
+}
+
 void EndChild() {
 #ifdef RAFTKV_COUNTERS
   __gcov_dump();
@@ -75,10 +83,18 @@ bool ChildServer::Start(const Serve& serve) {
   // A socket, because writing to one whose reader is gone need not be a signal.
   int requests[2], answers[2], said[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, requests) != 0) return false;
-  if (pipe2(answers, O_CLOEXEC) != 0) return false;
-  if (pipe2(said, O_CLOEXEC) != 0) return false;
+  const auto give_up = [](std::initializer_list<int> fds) {
+    for (const int fd : fds) close(fd);
+    return false;
+  };
+  if (pipe2(answers, O_CLOEXEC) != 0) return give_up({requests[0], requests[1]});
+  if (pipe2(said, O_CLOEXEC) != 0) {
+    return give_up({requests[0], requests[1], answers[0], answers[1]});
+  }
   process_ = fork();
-  if (process_ < 0) return false;
+  if (process_ < 0) {
+    return give_up({requests[0], requests[1], answers[0], answers[1], said[0], said[1]});
+  }
   if (process_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(said[1], STDERR_FILENO);

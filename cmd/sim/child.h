@@ -18,6 +18,10 @@ bool ReadSome(int fd, std::string* into);
 // Everything that is left in a pipe whose other end is closed.
 std::string Drain(int fd);
 
+// Ends this process by a signal (SIGPROF) once it has used so much more CPU time; 0: it may go on.
+// Not time of a clock: a process that is stopped, or whose reader takes a rest, does not hang.
+void EndAfterCpu(unsigned seconds);
+
 // The end of a child: nothing of the parent is written a second time. What the compiler was asked
 // to count (RAFTKV_COUNTERS; scripts/coverage) is written down.
 [[noreturn]] void EndChild();

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <deque>
@@ -32,7 +33,7 @@ namespace {
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr unsigned kPatienceSeconds = 300;
+constexpr unsigned kPatienceSeconds = 300;  // of CPU, as in worker.cc
 constexpr uint32_t kSecondsPerTrial = 60;
 constexpr absl::string_view kSuffix = ".recipe";
 
@@ -102,10 +103,10 @@ void ServeRecipes(int requests, int answers, bool count_states) {
     }
     const absl::StatusOr<Recipe> recipe = ParseRecipe("request", *text);
     if (!recipe.ok()) return;
-    alarm(kPatienceSeconds);
+    EndAfterCpu(kPatienceSeconds);
     std::string answer;
     AddFramed(RunRecipe(*recipe, count_states), &answer);
-    alarm(0);
+    EndAfterCpu(0);
     if (!WriteAll(answers, answer)) return;
   }
 }
@@ -212,9 +213,27 @@ absl::Status LoadCorpus(const std::string& folder, Guide* guide) {
   return absl::OkStatus();
 }
 
+// Whole or not at all: a recipe that was cut off in writing would spoil the folder.
 absl::Status AddToCorpus(const std::string& folder, const Recipe& recipe) {
   const std::string text = FormatRecipe(recipe);
-  return WriteWholeFile(absl::StrFormat("%s/%016x%s", folder, HashBytes(text), kSuffix), text);
+  const std::string name = absl::StrFormat("%s/%016x%s", folder, HashBytes(text), kSuffix);
+  const std::string unfinished = absl::StrCat(name, ".", getpid());
+  std::error_code error;
+  absl::Status status = WriteWholeFile(unfinished, text);
+  if (status.ok()) {
+    fs::rename(unfinished, name, error);
+    if (error) status = absl::UnavailableError(absl::StrCat(name, ": ", error.message()));
+  }
+  if (!status.ok()) fs::remove(unfinished, error);
+  return status;
+}
+
+absl::Status MakeFolder(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
+  if (access(folder.c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(folder, ": ", std::strerror(errno)));
 }
 
 class Exploration {
@@ -227,7 +246,10 @@ class Exploration {
   }
 
   ExploreResult Run() {
-    if (!options_.corpus.empty()) result_.status = LoadCorpus(options_.corpus, &guide_);
+    if (!options_.failures.empty()) result_.status = MakeFolder(options_.failures);
+    if (result_.status.ok() && !options_.corpus.empty()) {
+      result_.status = LoadCorpus(options_.corpus, &guide_);
+    }
     Clock::time_point shown = start_;
     while (result_.status.ok()) {
       GiveOut();
@@ -249,7 +271,7 @@ class Exploration {
         ShowProgress();
       }
     }
-    while (result_.status.ok() && !plans_.empty()) LearnOldest();
+    while (!plans_.empty()) LearnOldest();
     if (options_.progress) absl::PrintF("\r\x1b[K");
     result_.states = guide_.states();
     result_.corpus = guide_.corpus_size();
@@ -306,11 +328,12 @@ class Exploration {
     if (!given.ran.has_value()) return;  // the system let it down
     Ran& ran = *given.ran;
     if (guide_.Learn(given.plan, ran.outcome) && !options_.corpus.empty() &&
-        options_.guide.guided) {
+        options_.guide.guided && result_.status.ok()) {
       result_.status = AddToCorpus(options_.corpus, given.plan.recipe);
     }
     if (!ran.result.violation.empty()) {
-      result_.failures.push_back({learnt_, given.plan.recipe, ran.result});
+      ++result_.failures;
+      if (options_.failed) options_.failed({learnt_, given.plan.recipe, ran.result});
     }
     result_.runs.push_back(std::move(ran.result));
   }
@@ -363,8 +386,6 @@ std::string KeepFailure(const std::string& program, const ExploreOptions& option
       absl::StrCat(options.failures.empty() ? "" : absl::StrCat(options.failures, "/"));
   const std::string base = absl::StrFormat("%s%s-%d-run-%d", place, Name(options.guide.profile),
                                            options.guide.first_seed, failure.run);
-  std::error_code error;
-  if (!place.empty()) fs::create_directories(place, error);
   std::string text = absl::StrFormat("RUN %d  profile %s  %s\n", failure.run,
                                      Name(options.guide.profile), failure.result.violation);
   const std::string recipe = absl::StrCat(base, kSuffix);
@@ -375,7 +396,9 @@ std::string KeepFailure(const std::string& program, const ExploreOptions& option
   const TrialResult recorded =
       PlayInChildren({{settings, /*record=*/true, /*milestones=*/false}}, 1, kSecondsPerTrial)[0];
   if (!recorded.violation.has_value()) {
-    return absl::StrCat(text, "the run of ", recipe, " did not break anything again\n");
+    return absl::StrCat(text, "the run of ", recipe, " did not break anything again",
+                        recorded.unplayed.empty() ? "" : absl::StrCat(": ", recorded.unplayed),
+                        "\n");
   }
   Scenario scenario;
   scenario.story = {recorded.violation->text};

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -18,6 +19,12 @@
 namespace raftkv::sim {
 
 inline constexpr uint64_t kWindow = 16;
+
+struct ExploreFailure {
+  uint64_t run = 0;
+  Recipe recipe;
+  SeedResult result;
+};
 
 struct ExploreOptions {
   GuideOptions guide;
@@ -31,19 +38,16 @@ struct ExploreOptions {
   // Recipes of runs that came to new states: those that are there are run first, new ones are
   // added. Empty: none.
   std::string corpus;
-  std::string failures;  // where scenarios of failures are written
-};
-
-struct ExploreFailure {
-  uint64_t run = 0;
-  Recipe recipe;
-  SeedResult result;
+  std::string failures;  // a folder, made before the first run, for scenarios of failures
+  // Is told of each failure, in the order of runs, as soon as it is learnt: what has been found is
+  // not to be lost with whatever comes behind it.
+  std::function<void(const ExploreFailure&)> failed;
 };
 
 struct ExploreResult {
-  absl::Status status;           // not OK: the system or the folder of the corpus is the reason
+  absl::Status status;           // not OK: the system, or one of the two folders, is the reason
   std::vector<SeedResult> runs;  // `seed` is the number of the run
-  std::vector<ExploreFailure> failures;
+  uint64_t failures = 0;
   uint64_t states = 0;
   uint64_t corpus = 0;
   uint64_t digest = 0;  // Guide::Digest

@@ -60,8 +60,9 @@ std::string MissingSeeds(const SeedRange& range, const std::vector<SeedResult>& 
 }
 
 MergeResult Merge(const MergeArguments& arguments) {
-  if (IsOneOf(arguments.out, arguments.files)) {
-    return Cannot(absl::StrCat(arguments.out, " is one of the files to be merged"));
+  for (const std::string& name : {arguments.out, arguments.junit}) {
+    if (!IsOneOf(name, arguments.files)) continue;
+    return Cannot(absl::StrCat(name, " is one of the files to be merged"));
   }
   ResultSet set;
   for (const std::string& name : arguments.files) {

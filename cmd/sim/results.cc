@@ -100,6 +100,19 @@ absl::StatusOr<std::string> ReadWholeFile(const std::string& name) {
   return text;
 }
 
+absl::Status CheckWritable(const std::string& name) {
+  if (name.empty()) return absl::OkStatus();
+  int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd >= 0) {
+    unlink(name.c_str());
+  } else if (errno == EEXIST) {
+    fd = open(name.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  }
+  if (fd < 0) return Failed("write", name);
+  close(fd);
+  return absl::OkStatus();
+}
+
 absl::Status WriteWholeFile(const std::string& name, absl::string_view bytes) {
   const int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) return Failed("write", name);

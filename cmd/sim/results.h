@@ -46,6 +46,9 @@ absl::StatusOr<ResultsText> ParseResults(const std::string& name, absl::string_v
 
 // NotFoundError when there is no such file.
 absl::StatusOr<std::string> ReadWholeFile(const std::string& name);
+// Whether the file can be made, or written to when it is there; nothing is changed. An empty name
+// is no file, and fine. To be asked before long work, not after it.
+absl::Status CheckWritable(const std::string& name);
 absl::Status WriteWholeFile(const std::string& name, absl::string_view bytes);
 
 // A file that a sweep adds to.

@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cmd/sim/results.h"
 #include "cmd/sim/trials.h"
 #include "sim/scenario/scenario.h"
 #include "sim/shrink/shrink.h"
@@ -20,7 +21,7 @@
 namespace raftkv::sim {
 namespace {
 
-constexpr uint32_t kSecondsPerTrial = 20;
+constexpr uint32_t kSecondsPerTrial = 20;  // of CPU
 
 CommandResult Cannot(absl::string_view why) {
   absl::FPrintF(stderr, "raftkv-sim: %s\n", why);
@@ -69,6 +70,10 @@ std::pair<bool, std::string> HowItWent(const Scenario& scenario, const TrialResu
 CommandResult ShrinkRun(const ShrinkArguments& arguments) {
   RunSettings settings = DrawSettings(arguments.seed, arguments.profile);
   std::vector<std::string> story;
+  // Said before the work, not after it.
+  if (absl::Status status = CheckWritable(arguments.out); !status.ok()) {
+    return Cannot(status.message());
+  }
   if (!arguments.file.empty()) {
     const absl::StatusOr<Scenario> scenario = ReadScenario(arguments.file);
     if (!scenario.ok()) return Cannot(scenario.status().message());
@@ -114,9 +119,10 @@ CommandResult ShrinkRun(const ShrinkArguments& arguments) {
   if (arguments.out.empty()) {
     absl::PrintF("%s", text);
   } else {
-    std::ofstream file(arguments.out, std::ios::binary);
-    file << text;
-    if (!file.flush()) return Cannot(absl::StrCat("cannot write ", arguments.out));
+    if (absl::Status status = WriteWholeFile(arguments.out, text); !status.ok()) {
+      absl::PrintF("%s", text);
+      return Cannot(status.message());
+    }
   }
   const OracleInfo& info = InfoOf(*scenario->expect);
   absl::FPrintF(stderr, "%s %s: %d decisions, %d nodes; %d runs in %.1f s\n", info.id, info.name,
@@ -134,6 +140,11 @@ CommandResult Replay(const ReplayArguments& arguments) {
       continue;
     }
     const TrialResult result = PlayInChildren({{scenario->settings}}, 1, kSecondsPerTrial)[0];
+    if (!result.unplayed.empty()) {
+      (void)Cannot(absl::StrCat(name, ": ", result.unplayed));
+      outcome = CommandResult::kCannot;
+      continue;
+    }
     RunFiles files = arguments.run_files;
     if (arguments.trace || files.picture() || !files.history.empty()) {
       files.replay = absl::StrCat("raftkv-sim replay ", name);

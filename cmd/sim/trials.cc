@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "cmd/sim/child.h"
 #include "nlohmann/json.hpp"
 #include "sim/nemesis/fault_text.h"
@@ -106,9 +107,13 @@ bool Start(const Trial& trial, uint64_t ends_before, const std::string& how_it_e
   }
   child->begun = std::make_unique<SharedCount>();
   child->process = fork();
+  if (child->process < 0) {
+    for (const int fd : {results[0], results[1], said[0], said[1]}) close(fd);
+    return false;
+  }
   if (child->process == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    alarm(seconds);
+    EndAfterCpu(seconds);
     dup2(said[1], STDERR_FILENO);
     std::vector<Milestone> milestones;
     Audience audience;
@@ -125,7 +130,7 @@ bool Start(const Trial& trial, uint64_t ends_before, const std::string& how_it_e
   close(said[1]);
   child->results = results[0];
   child->said = said[0];
-  return child->process > 0;
+  return true;
 }
 
 int End(Child* child) {
@@ -141,11 +146,17 @@ int End(Child* child) {
 // What a process that ended without a result has broken.
 TrialResult Epitaph(const Trial& trial, int status, uint32_t seconds, const Child& child) {
   TrialResult result;
-  const bool too_long =
-      WIFSIGNALED(status) && (WTERMSIG(status) == SIGALRM || WTERMSIG(status) == SIGKILL);
-  if (too_long) return result;
   const std::string how = HowItEnded(status, child.last_words);
+  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  if (signal == SIGPROF) {
+    result.unplayed = absl::StrCat("it has not come to an end in ", seconds, " s of CPU");
+  } else if (signal == SIGKILL) {
+    result.unplayed = how;
+  }
+  if (!result.unplayed.empty()) return result;
   result.violation = Violation{Oracle::kCrashFree, std::numeric_limits<Time>::max(), how};
+  // As far as anybody knows, nothing had been decided.
+  result.record.asked.resize(trial.settings.clients.size());
   const uint64_t* begun = child.begun->get();
   if ((!trial.record && !trial.milestones) || begun == nullptr || *begun == 0) return result;
   // It took its record along. The same run again, up to the moment before, has all of it.
@@ -159,7 +170,9 @@ TrialResult Epitaph(const Trial& trial, int status, uint32_t seconds, const Chil
 
 std::vector<TrialResult> PlayInChildren(const std::vector<Trial>& trials, uint32_t jobs,
                                         uint32_t seconds) {
-  std::vector<TrialResult> results(trials.size());
+  TrialResult unplayed;
+  unplayed.unplayed = "the system has no more processes or pipes to give";
+  std::vector<TrialResult> results(trials.size(), unplayed);
   std::deque<Child> children;
   size_t next = 0;
   bool may_start = true;

@@ -9,9 +9,9 @@
 
 namespace raftkv::sim {
 
-// Plays the trials, `jobs` at once. One that ends its process has broken "crash-free"; one that
-// takes longer than `seconds` has broken nothing. Nothing has been broken, either, when the system
-// has no more processes or pipes to give.
+// Plays the trials, `jobs` at once. One that ends its process has broken "crash-free". One that
+// takes more than so many `seconds` of CPU, that is killed (for want of memory), or that the system
+// has no process or pipe for, has broken nothing, and says so in `unplayed`.
 std::vector<TrialResult> PlayInChildren(const std::vector<Trial>& trials, uint32_t jobs,
                                         uint32_t seconds);
 

@@ -31,8 +31,8 @@
 namespace raftkv::sim {
 namespace {
 
-// A seed takes a fraction of a second, a few seconds with sanitizers. One that takes this long
-// hangs.
+// Of CPU. A seed takes a fraction of a second, a few seconds with sanitizers. One that takes this
+// long hangs.
 constexpr unsigned kPatienceSeconds = 300;
 
 // --- The child
@@ -153,9 +153,9 @@ void ServeSeeds(int requests, int answers, const Simulator& simulate) {
     while ((end = buffer.find('\n')) == std::string::npos) {
       if (!ReadSome(requests, &buffer)) return;
     }
-    alarm(kPatienceSeconds);
+    EndAfterCpu(kPatienceSeconds);
     std::optional<std::string> answer = server.Answer(buffer.substr(0, end));
-    alarm(0);
+    EndAfterCpu(0);
     if (!answer.has_value()) return;
     buffer.erase(0, end + 1);
     *answer += '\n';
@@ -326,7 +326,7 @@ std::optional<SeedResult> RunInChild(const RunSettings& settings, const RunFiles
   }
   if (process == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    alarm(kPatienceSeconds);
+    EndAfterCpu(kPatienceSeconds);
     dup2(said[1], STDERR_FILENO);
     FILE* out = fdopen(lines[1], "w");
     setvbuf(out, nullptr, _IOLBF, 4096);  // what was said before an abort must be read

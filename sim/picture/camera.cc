@@ -375,10 +375,10 @@ void Camera::FrameSent(uint64_t number, raft::NodeId from, raft::NodeId to,
 void Camera::FrameDoubled(uint64_t number) { Add(EventKind::kDoubled, raft::kNoNode, number); }
 
 void Camera::FrameMet(uint64_t number, Network::Fate fate) {
+  const auto message = recording_->messages().find(number);
+  if (message == recording_->messages().end()) return;  // under way for longer than we remember
   switch (fate) {
     case Network::Fate::kArrived: {
-      const auto message = recording_->messages().find(number);
-      if (message == recording_->messages().end()) return;  // under way for longer than we remember
       const raft::NodeId to = message->second.to;
       const RunState run = nodes_[to].view.run;
       const bool there = run == RunState::kUp || run == RunState::kRepairing;

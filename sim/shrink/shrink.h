@@ -38,6 +38,8 @@ struct Trial {
 };
 
 struct TrialResult {
+  // Why it has not been played to its end, so that nothing is known; empty: it has been.
+  std::string unplayed;
   std::optional<Violation> violation;
   uint64_t events = 0;
   RunRecord record;

@@ -1,5 +1,7 @@
 #include "cmd/sim/trials.h"
 
+#include <sched.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -65,12 +67,36 @@ TEST(TrialsTest, WhatRottedIsTold) {
   EXPECT_EQ(result.spoilt, std::vector<FaultCommand>{rot});
 }
 
-TEST(TrialsTest, OneThatDoesNotEndHasBrokenNothing) {
-  const TrialResult result = PlayInChildren({Ending([](Cluster&) {
-                                              for (;;) pause();
-                                            })},
-                                            1, 1)[0];
+TEST(TrialsTest, OneThatDoesNotEndHasBrokenNothingAndSaysSo) {
+  const auto hang = [](Cluster&) {
+    for (;;) sched_yield();
+  };
+  const TrialResult result = PlayInChildren({Ending(hang)}, 1, 1)[0];
   EXPECT_FALSE(result.violation.has_value());
+  EXPECT_EQ(result.unplayed, "it has not come to an end in 1 s of CPU");
+}
+
+TEST(TrialsTest, OneThatIsKilledHasBrokenNothingAndSaysSo) {
+  const TrialResult result = PlayInChildren({Ending([](Cluster&) { raise(SIGKILL); })}, 1, 60)[0];
+  EXPECT_FALSE(result.violation.has_value());
+  EXPECT_EQ(result.unplayed, "the process ended by signal 9 (Killed)");
+}
+
+// Somebody has stopped it for a while, or does not read what it says.
+TEST(TrialsTest, OneThatRestsDoesNotHang) {
+  const TrialResult result = PlayInChildren({Ending([](Cluster&) { usleep(1'500'000); })}, 1, 1)[0];
+  EXPECT_EQ(result.unplayed, "");
+  EXPECT_GT(result.events, 100u);
+}
+
+// As the shrinker takes it for a run without chance.
+TEST(TrialsTest, OneThatDiesAtOnceHasARecordOfNothing) {
+  Trial trial = Ending([](Cluster&) { std::abort(); });
+  trial.settings.clients.resize(3);
+  trial.record = true;
+  const TrialResult result = PlayInChildren({trial}, 1, 60)[0];
+  ASSERT_TRUE(result.violation.has_value());
+  EXPECT_EQ(PlayedAgain(trial.settings, result.record).clients.size(), 3u);
 }
 
 }  // namespace

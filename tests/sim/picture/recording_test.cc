@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "sim/picture/camera.h"
+#include "sim/scheduler/scheduler.h"
 #include "tests/sim/picture/example.h"
 
 namespace raftkv::sim {
@@ -59,6 +61,18 @@ TEST(RecordingTest, MessagesThatAreLongGoneAreForgotten) {
   EXPECT_FALSE(recording.messages().contains(1));
   EXPECT_TRUE(recording.messages().contains(79'999));
   EXPECT_LT(recording.messages().size(), 70'000u);
+}
+
+// Long gone, and still under way: on a connection over which nothing was said since.
+TEST(RecordingTest, WhatBecomesOfAForgottenMessageIsNoEvent) {
+  Scheduler scheduler;
+  Recording recording(10);
+  Camera camera(&scheduler, nullptr, nullptr, &recording);
+  using Fate = Network::Fate;
+  for (const Fate fate : {Fate::kArrived, Fate::kLost, Fate::kCut, Fate::kHeld, Fate::kReset}) {
+    camera.FrameMet(1, fate);
+    EXPECT_EQ(recording.total(), 0u);
+  }
 }
 
 TEST(RecordingTest, AChangeBelongsToWhatCausedIt) {
