@@ -25,6 +25,7 @@
 #include "absl/strings/string_view.h"
 #include "cmd/cluster_flags.h"
 #include "cmd/exit_codes.h"
+#include "cmd/standard_files.h"
 #include "core/replica/replica.h"
 #include "net/endpoint.h"
 #include "net/log.h"
@@ -626,4 +627,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace raftkv
 
-int main(int argc, char** argv) { return raftkv::Main(argc, argv); }
+int main(int argc, char** argv) {
+  raftkv::KeepStandardFiles();
+  return raftkv::Main(argc, argv);
+}

@@ -33,6 +33,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "cmd/standard_files.h"
 #include "core/raft/random.h"
 #include "core/wire/resp.h"
 
@@ -472,4 +473,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace raftkv
 
-int main(int argc, char** argv) { return raftkv::Main(argc, argv); }
+int main(int argc, char** argv) {
+  raftkv::KeepStandardFiles();
+  return raftkv::Main(argc, argv);
+}

@@ -15,6 +15,7 @@
 #include "cmd/cli/endpoint.h"
 #include "cmd/cli/session.h"
 #include "cmd/cli/words.h"
+#include "cmd/standard_files.h"
 
 namespace raftkv::cli {
 namespace {
@@ -138,4 +139,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace raftkv::cli
 
-int main(int argc, char** argv) { return raftkv::cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  raftkv::KeepStandardFiles();
+  return raftkv::cli::Main(argc, argv);
+}

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "cmd/standard_files.h"
 #include "storage/inspect.h"
 #include "storage/posix_disk.h"
 
@@ -71,6 +72,7 @@ int Run(const std::string& directory, const std::string& part, const InspectOpti
 }  // namespace
 
 int main(int argc, char** argv) {
+  raftkv::KeepStandardFiles();
   CLI::App app{"Takes a raftkv data directory apart. Reads only, takes no lock, repairs nothing."};
   app.footer(
       "Exit codes: 0 nothing is damaged, 1 damage is shown as BAD, 2 cannot be inspected or wrong "

@@ -22,22 +22,27 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <fstream>
+#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <limits>
 #include <map>
 #include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "cmd/sim/bench.h"
 #include "cmd/sim/disk_table.h"
 #include "cmd/sim/explore.h"
@@ -50,6 +55,7 @@
 #include "cmd/sim/sweep.h"
 #include "cmd/sim/twice.h"
 #include "cmd/sim/worker.h"
+#include "cmd/standard_files.h"
 #include "sim/check/check_command.h"
 #include "sim/crash_points/crash_points.h"
 #include "sim/run/run.h"
@@ -128,9 +134,11 @@ struct Arguments {
 };
 
 int Cannot(absl::string_view why) {
-  absl::FPrintF(stderr, "raftkv-sim: %s\n", why);
+  absl::FPrintF(stderr, "raftkv-sim: %s\n", Printable(why));
   return kCannot;
 }
+
+bool OnColourTerminal() { return isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr; }
 
 SweepOptions OptionsOf(const Arguments& arguments) {
   SweepOptions options;
@@ -142,7 +150,14 @@ SweepOptions OptionsOf(const Arguments& arguments) {
   return options;
 }
 
-bool CanExecute(const std::string& name) { return access(name.c_str(), X_OK) == 0; }
+bool CanExecute(const std::string& name) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(name, ignored)) {
+    errno = EISDIR;
+    return false;
+  }
+  return access(name.c_str(), X_OK) == 0;
+}
 
 void PrintLine(const SeedResult& result) {
   absl::PrintF(
@@ -173,6 +188,11 @@ int RunSeed(const Arguments& arguments) {
   const RunSettings settings = DrawSettings(arguments.seed, arguments.profile);
   if (arguments.trace) absl::PrintF("%s", DescribeSettings(settings));
   RunFiles files = arguments.run_files;
+  if (absl::Status status =
+          CheckDistinct({files.history, files.html, files.columns, files.chrome_trace}, {});
+      !status.ok()) {
+    return Cannot(status.message());
+  }
   for (const std::string* name :
        {&files.history, &files.html, &files.columns, &files.chrome_trace}) {
     if (absl::Status status = CheckWritable(*name); !status.ok()) return Cannot(status.message());
@@ -248,9 +268,9 @@ int RunSweep(const Arguments& arguments) {
   if (arguments.twice && !CanExecute(other_program)) {
     return Cannot(absl::StrCat("cannot execute ", other_program, ": ", std::strerror(errno)));
   }
-  if (absl::Status status = CheckWritable(arguments.junit); !status.ok()) {
-    return Cannot(status.message());
-  }
+  absl::Status writable = CheckDistinct({arguments.out, arguments.junit}, {});
+  if (writable.ok()) writable = CheckWritable(arguments.junit);
+  if (!writable.ok()) return Cannot(writable.message());
   std::unique_ptr<ResultsFile> file;
   if (!arguments.out.empty()) {
     absl::StatusOr<std::unique_ptr<ResultsFile>> opened =
@@ -356,6 +376,9 @@ int ExitCode(MergeResult result) {
 int MergeFiles(MergeArguments merge, const std::string& seeds) {
   if (!seeds.empty()) merge.seeds = *ParseSeedRange(seeds);
   merge.program = program;
+  if (absl::Status status = CheckDistinct({merge.out, merge.junit}, merge.files); !status.ok()) {
+    return Cannot(status.message());
+  }
   for (const std::string* name : {&merge.out, &merge.junit}) {
     if (absl::Status status = CheckWritable(*name); !status.ok()) return Cannot(status.message());
   }
@@ -363,19 +386,16 @@ int MergeFiles(MergeArguments merge, const std::string& seeds) {
 }
 
 int CheckFiles(const Arguments& arguments) {
-  const bool color = isatty(STDOUT_FILENO) != 0;
+  const bool color = OnColourTerminal();
   int code = kFine;
   for (const std::string& name : arguments.files) {
-    std::ifstream file(name, std::ios::binary);
-    const std::string text((std::istreambuf_iterator<char>(file)),
-                           std::istreambuf_iterator<char>());
-    if (!file.is_open() || file.bad()) {
-      absl::FPrintF(stderr, "raftkv-sim: cannot read %s\n", name);
-      code = kCannot;
+    const absl::StatusOr<std::string> text = ReadWholeFile(name);
+    if (!text.ok()) {
+      code = Cannot(text.status().message());
       continue;
     }
     const auto start = std::chrono::steady_clock::now();
-    const absl::StatusOr<CheckReport> report = CheckHistoryText(name, text);
+    const absl::StatusOr<CheckReport> report = CheckHistoryText(name, *text);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (!report.ok()) {
@@ -420,6 +440,8 @@ int ExitCode(DiskTableResult result) {
       return kFine;
     case DiskTableResult::kWrong:
       return kViolation;
+    case DiskTableResult::kRefused:
+      return kCannot;
     case DiskTableResult::kBroken:
       break;
   }
@@ -446,7 +468,11 @@ int RunBench(const std::string& seeds, BenchArguments bench) {
 }
 
 int ListFaultTable(FaultTableArguments table, const Arguments& arguments) {
+  constexpr uint64_t kMostSeeds = 1'000'000;
   table.seeds = *ParseSeedRange(arguments.seeds);
+  if (table.seeds.count() > kMostSeeds) {
+    return Cannot(absl::StrCat("--seeds: more than ", kMostSeeds, " for each cell"));
+  }
   table.jobs = arguments.jobs;
   table.progress = isatty(STDOUT_FILENO) != 0;
   return ExitCode(PrintFaultTable(table));
@@ -460,6 +486,44 @@ int ListDiskTable(DiskTableArguments table, const Arguments& arguments) {
   table.jobs = arguments.jobs;
   table.progress = isatty(STDOUT_FILENO) != 0;
   return ExitCode(PrintDiskTable(table));
+}
+
+// Words that stand for values: the error says which there are.
+template <typename Value>
+CLI::Validator OneOf(const char* what, const std::map<std::string, Value>& values) {
+  const auto choose = [what, values](std::string& text) -> std::string {
+    const auto it = values.find(text);
+    if (it != values.end()) {
+      text = absl::StrCat(static_cast<int>(it->second));
+      return "";
+    }
+    return absl::StrCat("there is no ", what, " '", text, "'; there are ",
+                        absl::StrJoin(values, ", ", [](std::string* out, const auto& value) {
+                          out->append(value.first);
+                        }));
+  };
+  return CLI::Validator(choose, "");
+}
+
+// In decimal, as it is written everywhere else: nothing is cut to fit, or taken for octal.
+CLI::Validator WholeNumber(uint64_t least = 0,
+                           uint64_t most = std::numeric_limits<uint64_t>::max()) {
+  const auto check = [least, most](std::string& text) -> std::string {
+    uint64_t number = 0;
+    const bool plain = !text.empty() && absl::c_all_of(text, absl::ascii_isdigit) &&
+                       (text[0] != '0' || text.size() == 1);
+    if (plain && absl::SimpleAtoi(text, &number) && number >= least && number <= most) return "";
+    return absl::StrCat("'", text, "' is no whole number from ", least, " to ", most);
+  };
+  return CLI::Validator(check, "");
+}
+
+// A variable of a script that is empty is no wish for nothing.
+CLI::Validator SomeName() {
+  const auto check = [](std::string& text) -> std::string {
+    return text.empty() ? "the name is empty" : "";
+  };
+  return CLI::Validator(check, "");
 }
 
 int Main(int argc, char** argv) {
@@ -481,7 +545,7 @@ int Main(int argc, char** argv) {
   };
   const auto add_profile = [&](CLI::App* command) {
     command->add_option("--profile", arguments.profile, about)
-        ->transform(CLI::CheckedTransformer(profiles).description(""))
+        ->transform(OneOf("profile", profiles))
         ->default_str("everything");
   };
   const auto add_sweep = [&](CLI::App* command) {
@@ -505,7 +569,7 @@ int Main(int argc, char** argv) {
   };
 
   CLI::App* run = app.add_subcommand("run", "Run one seed and say what happened");
-  run->add_option("--seed", arguments.seed, "The seed")->required();
+  run->add_option("--seed", arguments.seed, "The seed")->required()->check(WholeNumber());
   add_profile(run);
   add_twice(run);
   run->add_flag("--trace", arguments.trace, "Print every event");
@@ -525,7 +589,8 @@ int Main(int argc, char** argv) {
   ShrinkArguments shrunk;
   CLI::App* shrink =
       app.add_subcommand("shrink", "Make the smallest scenario of a seed that breaks an oracle");
-  CLI::Option* shrink_seed = shrink->add_option("--seed", shrunk.seed, "The seed");
+  CLI::Option* shrink_seed =
+      shrink->add_option("--seed", shrunk.seed, "The seed")->check(WholeNumber());
   add_profile(shrink);
   shrink->add_option("--scenario", shrunk.file, "Shrink this scenario further instead of a seed")
       ->excludes(shrink_seed);
@@ -572,18 +637,27 @@ int Main(int argc, char** argv) {
   explored.guide.guided = false;
   bool no_attacks = false, count_states = false;
   CLI::Option_group* exploring = sweep->add_option_group("What runs come to");
-  exploring->add_flag("--guided", explored.guide.guided,
-                      "Vary runs that came to states of the cluster that were new or rare; as many "
-                      "runs as there are seeds, which are used as fresh ones are needed");
+  CLI::Option* guided = exploring->add_flag(
+      "--guided", explored.guide.guided,
+      "Vary runs that came to states of the cluster that were new or rare; as many "
+      "runs as there are seeds, which are used as fresh ones are needed");
   exploring->add_flag("--count-states", count_states,
                       "Count the abstract states of the cluster that the seeds come to");
   exploring->add_flag("--no-attacks", no_attacks, "The nemesis has no attacks");
-  exploring->add_option("--cpu-seconds", explored.cpu_seconds,
-                        "Begin no more runs after so much time of CPU, of all processes together");
-  exploring->add_option("--corpus", explored.corpus,
-                        "With --guided: recipes in this folder are run first, new ones are added");
-  exploring->add_option("--failures", explored.failures,
-                        "Scenarios of what these runs break are written to this folder");
+  exploring
+      ->add_option("--cpu-seconds", explored.cpu_seconds,
+                   "Begin no more runs after so much time of CPU, of all processes together")
+      ->check(WholeNumber(1, 1'000'000'000));
+  exploring
+      ->add_option("--corpus", explored.corpus,
+                   "With --guided: recipes in this folder are run first, new ones are added")
+      ->needs(guided)
+      ->check(SomeName());
+  exploring
+      ->add_option("--failures", explored.failures,
+                   "Scenarios of what these runs break are written to this folder (default: the "
+                   "current one)")
+      ->check(SomeName());
   for (const char* other : {"--twice", "--shard", "--out", "--junit", "--list"}) {
     exploring->excludes(sweep->get_option(other));
   }
@@ -645,8 +719,8 @@ int Main(int argc, char** argv) {
   DiskTableArguments table;
   CLI::App* disk_table = app.add_subcommand(
       "disk-table", "Damage every combination of the last entries' copies, and recover");
-  disk_table->add_option("--nodes", table.nodes, "Members of the cluster")
-      ->check(CLI::Range(1, 9))
+  disk_table->add_option("--nodes", table.nodes, "Members of the cluster; one alone asks nobody")
+      ->check(CLI::Range(2, 9))
       ->capture_default_str();
   disk_table->add_option("--entries", table.entries, "The last entries of the log")
       ->check(CLI::Range(1, 16))
@@ -659,18 +733,26 @@ int Main(int argc, char** argv) {
   disk_table
       ->add_option("--fault", table.faults,
                    "What happens to a record: rot, garbage, zeros, read-error (several)")
-      ->transform(CLI::CheckedTransformer(faults).description(""))
+      ->transform(OneOf("fault", faults))
       ->default_str("rot read-error");
   std::string marks = "both";
   disk_table
       ->add_option("--marks", marks, "The durable marks know of the entries: with, without, both")
       ->check(CLI::IsMember({"with", "without", "both"}).description(""))
       ->capture_default_str();
-  disk_table->add_option("--random", table.random,
-                         "Instead: so many random faults in records, on nodes that lag or crash");
-  disk_table->add_option("--snapshots", table.snapshots, "Instead: so many faults in snapshots");
-  disk_table->add_option("--files", table.files, "Instead: so many faults of whole files");
-  disk_table->add_option("--only", table.only, "Play one combination or trial, and tell its story");
+  const CLI::Validator count = WholeNumber(1, std::numeric_limits<uint32_t>::max());
+  for (const auto& [name, suite, about_it] :
+       {std::tuple("--random", &table.random,
+                   "Instead: so many random faults in records, on nodes that lag or crash"),
+        std::tuple("--snapshots", &table.snapshots, "Instead: so many faults in snapshots"),
+        std::tuple("--files", &table.files, "Instead: so many faults of whole files")}) {
+    disk_table->add_option(name, *suite, about_it)
+        ->check(count)
+        ->excludes(disk_table->get_option("--fault"))
+        ->excludes(disk_table->get_option("--marks"));
+  }
+  disk_table->add_option("--only", table.only, "Play one combination or trial, and tell its story")
+      ->check(WholeNumber());
   disk_table->add_option("--jobs", arguments.jobs, "Processes at once")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -688,6 +770,22 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
 
+  for (CLI::App* command : app.get_subcommands(nullptr)) {
+    for (const char* name : {"--history", "--html", "--trace-columns", "--chrome-trace", "--out",
+                             "--junit", "--scenario", "--other"}) {
+      if (CLI::Option* option = command->get_option_no_throw(name)) option->check(SomeName());
+    }
+  }
+  std::vector<std::string> commands;
+  bool known = argc < 2 || argv[1][0] == '-';
+  for (const CLI::App* command : app.get_subcommands(nullptr)) {
+    known = known || command->get_name() == argv[1];
+    if (!command->get_group().empty()) commands.push_back(command->get_name());
+  }
+  if (!known) {
+    return Cannot(absl::StrCat("there is no command '", argv[1], "'; there are ",
+                               absl::StrJoin(commands, ", ")));
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -702,7 +800,7 @@ int Main(int argc, char** argv) {
   }
   if (merge_command->parsed()) return MergeFiles(std::move(merge), merged_seeds);
   if (profiles_command->parsed()) {
-    absl::PrintF("%s", FormatProfiles(isatty(STDOUT_FILENO) != 0));
+    absl::PrintF("%s", FormatProfiles(OnColourTerminal()));
     return kFine;
   }
   if (run->parsed()) return RunSeed(arguments);
@@ -756,6 +854,7 @@ int Main(int argc, char** argv) {
 }  // namespace raftkv::sim
 
 int main(int argc, char** argv) {
+  raftkv::KeepStandardFiles();
   const int code = raftkv::sim::Main(argc, argv);
   // A result that is cut off (a full disk) is not one.
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;

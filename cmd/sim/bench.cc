@@ -96,7 +96,8 @@ class Bench {
     Measured measured;
     Audience audience;
     audience.oracles = oracles;
-    for (uint64_t seed = arguments_.seeds.first; seed <= arguments_.seeds.last; ++seed) {
+    for (uint64_t i = 0; i < arguments_.seeds.count(); ++i) {
+      const uint64_t seed = arguments_.seeds.first + i;
       const RunSettings settings = kSubjects[subject].settings(seed);
       const double start = CpuSeconds();
       const RunReport report = Simulate(settings, audience);

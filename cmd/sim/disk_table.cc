@@ -152,10 +152,17 @@ DiskTableResult PrintSuite(FaultSuite suite, uint64_t count, const DiskTableArgu
 DiskTableResult PrintDiskTable(const DiskTableArguments& arguments) {
   DiskTableResult total = DiskTableResult::kExact;
   const auto add = [&total](DiskTableResult row) { total = std::max(total, row); };
+  const bool random = arguments.random > 0 || arguments.snapshots > 0 || arguments.files > 0;
+  const uint64_t combinations =
+      DiskTable({arguments.nodes, arguments.entries, true}, TableFault::kRot).combinations();
+  if (!random && arguments.only.value_or(0) >= combinations) {
+    absl::FPrintF(stderr, "raftkv-sim: there is no combination %d; they are 0 to %d\n",
+                  *arguments.only, combinations - 1);
+    return DiskTableResult::kRefused;
+  }
   absl::PrintF("%d nodes, the last %d entries of the log\n", arguments.nodes, arguments.entries);
   absl::PrintF("%-12s %-8s %13s %10s %10s %10s\n", "fault", "marks", "combinations", "recovered",
                "waiting", "unsafe");
-  const bool random = arguments.random > 0 || arguments.snapshots > 0 || arguments.files > 0;
   if (arguments.random > 0) add(PrintSuite(FaultSuite::kRecords, arguments.random, arguments));
   if (arguments.snapshots > 0) {
     add(PrintSuite(FaultSuite::kSnapshots, arguments.snapshots, arguments));

@@ -25,11 +25,12 @@ struct DiskTableArguments {
   std::optional<uint64_t> only;  // this combination alone, with its story
 };
 
-enum class DiskTableResult : uint8_t { kExact, kWrong, kBroken };
+enum class DiskTableResult : uint8_t { kExact, kWrong, kRefused, kBroken };
 
 // Prints the rows of random faults, or, without any, a row for each fault, with and without marks,
-// then each kind of difference from what the table should be, with an example. kBroken: the system
-// has no more processes or pipes to give.
+// then each kind of difference from what the table should be, with an example. kRefused: what is
+// asked for is not there, and that has been said. kBroken: the system has no more processes or
+// pipes to give.
 DiskTableResult PrintDiskTable(const DiskTableArguments& arguments);
 
 }  // namespace raftkv::sim

@@ -200,7 +200,8 @@ absl::Status LoadCorpus(const std::string& folder, Guide* guide) {
   fs::create_directories(folder, error);
   std::set<std::string> names;
   for (const fs::directory_entry& file : fs::directory_iterator(folder, error)) {
-    if (file.path().extension() == std::string(kSuffix)) names.insert(file.path().string());
+    if (file.path().extension() != std::string(kSuffix)) continue;
+    if (file.is_regular_file()) names.insert(file.path().string());
   }
   if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
   for (const std::string& name : names) {
@@ -208,6 +209,11 @@ absl::Status LoadCorpus(const std::string& folder, Guide* guide) {
     if (!text.ok()) return text.status();
     absl::StatusOr<Recipe> recipe = ParseRecipe(name, *text);
     if (!recipe.ok()) return recipe.status();
+    if (recipe->profile != guide->options().profile) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": a recipe of profile ", Name(recipe->profile),
+                       ", and this sweep is of ", Name(guide->options().profile)));
+    }
     guide->Offer(*std::move(recipe));
   }
   return absl::OkStatus();
@@ -384,8 +390,14 @@ std::string KeepFailure(const std::string& program, const ExploreOptions& option
                         const ExploreFailure& failure) {
   const std::string place =
       absl::StrCat(options.failures.empty() ? "" : absl::StrCat(options.failures, "/"));
-  const std::string base = absl::StrFormat("%s%s-%d-run-%d", place, Name(options.guide.profile),
-                                           options.guide.first_seed, failure.run);
+  std::string base = absl::StrFormat("%s%s-%d-run-%d", place, Name(options.guide.profile),
+                                     options.guide.first_seed, failure.run);
+  // Another corpus makes another run of the same number.
+  const std::string first = base;
+  for (int i = 2; fs::exists(absl::StrCat(base, kSuffix)) || fs::exists(absl::StrCat(base, ".txt"));
+       ++i) {
+    base = absl::StrCat(first, "-", i);
+  }
   std::string text = absl::StrFormat("RUN %d  profile %s  %s\n", failure.run,
                                      Name(options.guide.profile), failure.result.violation);
   const std::string recipe = absl::StrCat(base, kSuffix);

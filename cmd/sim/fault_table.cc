@@ -77,9 +77,9 @@ DiskTableResult PrintOne(const FaultTableArguments& arguments) {
                  verdict.writes);
     return verdict.wrong.empty() ? DiskTableResult::kExact : DiskTableResult::kWrong;
   }
-  absl::PrintF("there is no cell '%s'; they are called like '%s'\n", arguments.only,
-               NameOf(CellOf(0)));
-  return DiskTableResult::kWrong;
+  absl::FPrintF(stderr, "raftkv-sim: there is no cell '%s'; they are called like '%s'\n",
+                arguments.only, NameOf(CellOf(0)));
+  return DiskTableResult::kRefused;
 }
 
 }  // namespace

@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -21,6 +24,8 @@ absl::Status Failed(absl::string_view what, const std::string& name) {
   return errno == ENOENT ? absl::NotFoundError(text) : absl::UnavailableError(text);
 }
 
+constexpr size_t kMostBytes = 1 << 30;
+
 absl::StatusOr<std::string> ReadAll(int fd, const std::string& name) {
   std::string text;
   char piece[65'536];
@@ -30,6 +35,9 @@ absl::StatusOr<std::string> ReadAll(int fd, const std::string& name) {
     if (got < 0) return Failed("read", name);
     if (got == 0) return text;
     text.append(piece, static_cast<size_t>(got));
+    if (text.size() > kMostBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("cannot read ", name, ": more than 1 GiB"));
+    }
   }
 }
 
@@ -44,9 +52,26 @@ absl::Status Refuse(const std::string& name, size_t line, absl::string_view why)
 // What a process or a machine that died leaves behind the last whole line: the beginning of a line
 // of ours, or a block that was allocated and not written.
 bool IsTorn(absl::string_view rest) {
-  const absl::string_view begin = rest.substr(0, kResultBegins.size());
-  return absl::StartsWith(kResultBegins, begin) ||
+  constexpr size_t kBlock = 64 << 10;
+  if (rest.size() > kBlock) return false;
+  const std::string ours = absl::StrCat(kResultBegins, kResultFormat, ",\"version\":\"");
+  return absl::StartsWith(ours, rest.substr(0, ours.size())) ||
          rest.find_first_not_of('\0') == absl::string_view::npos;
+}
+
+bool IsDevice(const std::string& name) {
+  std::error_code ignored;
+  return std::filesystem::is_character_file(name, ignored);
+}
+
+// Whether they are one file, be it there or not.
+bool AreOne(const std::string& one, const std::string& other) {
+  std::error_code ignored;
+  if (std::filesystem::equivalent(one, other, ignored)) return true;
+  const auto whole = [&ignored](const std::string& name) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(name, ignored), ignored);
+  };
+  return whole(one) == whole(other);
 }
 
 }  // namespace
@@ -113,6 +138,24 @@ absl::Status CheckWritable(const std::string& name) {
   return absl::OkStatus();
 }
 
+absl::Status CheckDistinct(const std::vector<std::string>& written,
+                           const std::vector<std::string>& read) {
+  for (size_t i = 0; i < written.size(); ++i) {
+    if (written[i].empty() || IsDevice(written[i])) continue;
+    for (size_t other = i + 1; other < written.size(); ++other) {
+      if (written[other].empty() || !AreOne(written[i], written[other])) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(written[i], " and ", written[other], " are one file, for two things"));
+    }
+    for (const std::string& name : read) {
+      if (!AreOne(written[i], name)) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(written[i], " is one of the files to be read, and would be overwritten"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteWholeFile(const std::string& name, absl::string_view bytes) {
   const int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) return Failed("write", name);
@@ -126,6 +169,11 @@ absl::StatusOr<std::unique_ptr<ResultsFile>> ResultsFile::Open(const std::string
   const int fd = open(name.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (fd < 0) return Failed("write", name);
   std::unique_ptr<ResultsFile> file(new ResultsFile(name, fd, origin));
+  struct stat about = {};
+  if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " is no regular file: results are read again when a sweep goes on"));
+  }
   if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     return absl::UnavailableError(absl::StrCat("another sweep writes to ", name));
   }

@@ -44,12 +44,16 @@ struct ResultsText {
 };
 absl::StatusOr<ResultsText> ParseResults(const std::string& name, absl::string_view text);
 
-// NotFoundError when there is no such file.
+// NotFoundError when there is no such file. No more than a gigabyte is read: a device has no end.
 absl::StatusOr<std::string> ReadWholeFile(const std::string& name);
 // Whether the file can be made, or written to when it is there; nothing is changed. An empty name
 // is no file, and fine. To be asked before long work, not after it.
 absl::Status CheckWritable(const std::string& name);
 absl::Status WriteWholeFile(const std::string& name, absl::string_view bytes);
+// InvalidArgument if two of the names that something is to be written to are of one file, or one is
+// of a file that is read. Empty names are no files, and devices may be written to twice.
+absl::Status CheckDistinct(const std::vector<std::string>& written,
+                           const std::vector<std::string>& read);
 
 // A file that a sweep adds to.
 class ResultsFile {

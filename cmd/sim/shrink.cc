@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -13,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cmd/sim/child.h"
 #include "cmd/sim/results.h"
 #include "cmd/sim/trials.h"
 #include "sim/scenario/scenario.h"
@@ -24,17 +23,14 @@ namespace {
 constexpr uint32_t kSecondsPerTrial = 20;  // of CPU
 
 CommandResult Cannot(absl::string_view why) {
-  absl::FPrintF(stderr, "raftkv-sim: %s\n", why);
+  absl::FPrintF(stderr, "raftkv-sim: %s\n", Printable(why));
   return CommandResult::kCannot;
 }
 
 absl::StatusOr<Scenario> ReadScenario(const std::string& name) {
-  std::ifstream file(name, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) {
-    return absl::NotFoundError(absl::StrCat("cannot read ", name));
-  }
-  return ParseScenario(name, text);
+  const absl::StatusOr<std::string> text = ReadWholeFile(name);
+  if (!text.ok()) return text.status();
+  return ParseScenario(name, *text);
 }
 
 using RunLine = std::function<void(const std::string&)>;
@@ -131,6 +127,13 @@ CommandResult ShrinkRun(const ShrinkArguments& arguments) {
 }
 
 CommandResult Replay(const ReplayArguments& arguments) {
+  const RunFiles& wanted = arguments.run_files;
+  const std::vector<std::string> written = {wanted.history, wanted.html, wanted.columns};
+  absl::Status writable = CheckDistinct(written, arguments.files);
+  for (const std::string& name : written) {
+    if (writable.ok()) writable = CheckWritable(name);
+  }
+  if (!writable.ok()) return Cannot(writable.message());
   CommandResult outcome = CommandResult::kFine;
   for (const std::string& name : arguments.files) {
     const absl::StatusOr<Scenario> scenario = ReadScenario(name);

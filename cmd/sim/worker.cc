@@ -35,6 +35,9 @@ namespace {
 // long hangs.
 constexpr unsigned kPatienceSeconds = 300;
 
+// Bytes of a result, and much more.
+constexpr size_t kLongestLine = 16 << 20;
+
 // --- The child
 
 uint64_t Microseconds() {
@@ -204,6 +207,9 @@ bool Worker::Run(uint64_t seed, bool record) {
 std::optional<SeedResult> Worker::Read() {
   if (!child_.Read(&buffer_)) return Epitaph("");
   const size_t end = buffer_.find('\n');
+  if (end == std::string::npos && buffer_.size() > kLongestLine) {
+    return Epitaph("the process gave no result: what it says has no end");
+  }
   if (end == std::string::npos) return std::nullopt;
   absl::StatusOr<ResultLine> line = ParseResultLine(buffer_.substr(0, end));
   if (!line.ok()) {
@@ -314,16 +320,13 @@ std::optional<SeedResult> RunInChild(const RunSettings& settings, const RunFiles
   SeedResult nothing_left;
   nothing_left.seed = settings.seed;
   int lines[2], results[2], said[2];
+  nothing_left.problem = "the system has no more processes or pipes to give";
   if (pipe2(lines, O_CLOEXEC) != 0 || pipe2(results, O_CLOEXEC) != 0 ||
       pipe2(said, O_CLOEXEC) != 0) {
-    nothing_left.violation = "no more pipes";
     return nothing_left;
   }
   const pid_t process = fork();
-  if (process < 0) {
-    nothing_left.violation = "no more processes";
-    return nothing_left;
-  }
+  if (process < 0) return nothing_left;
   if (process == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     EndAfterCpu(kPatienceSeconds);

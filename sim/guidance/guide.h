@@ -46,6 +46,8 @@ class Guide {
   explicit Guide(const GuideOptions& options)
       : options_(options), random_(Random::Stream(options.first_seed, "guidance")) {}
 
+  const GuideOptions& options() const { return options_; }
+
   struct Plan {
     Recipe recipe;
     std::optional<size_t> parent;  // in the corpus

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -70,6 +71,37 @@ bool HasLinksAndNode(Fault fault) {
   return fault == Fault::kLeaderInMinority || fault == Fault::kOneWayLeader;
 }
 bool HasWords(Fault fault) { return fault == Fault::kTransfer || fault == Fault::kMembership; }
+// How many nodes it is about, from least to most.
+struct NodeCount {
+  size_t least;
+  size_t most;
+};
+NodeCount NodesOf(Fault fault) {
+  constexpr size_t kMany = std::numeric_limits<size_t>::max();
+  switch (fault) {
+    case Fault::kPartition:
+    case Fault::kIsolation:
+    case Fault::kOneWay:
+    case Fault::kClog:
+    case Fault::kStorm:
+      return {0, 0};
+    case Fault::kWithheldAnswers:
+    case Fault::kFigure8:
+    case Fault::kReusedAddresses:
+      return {2, kMany};
+    case Fault::kOvertakenAppends:
+      return {2, 2};
+    case Fault::kLostWrites:
+    case Fault::kMisdirectedWrites:
+    case Fault::kMisdirectedReads:
+    case Fault::kStaleFiles:
+    case Fault::kAmnesia:
+    case Fault::kWipe:
+      return {1, 1};
+    default:
+      return {1, kMany};
+  }
+}
 bool MayComeAgain(Fault fault) { return fault == Fault::kPowerLoss || fault == Fault::kKill; }
 bool Lasts(Fault fault) { return !HasWords(fault) && fault != Fault::kClockJump; }
 
@@ -277,9 +309,23 @@ absl::StatusOr<FaultCommand> ParseFault(absl::string_view text) {
       break;
     }
   }
-  if (HasLinks(command.fault) ? command.links.empty()
-                              : command.nodes.empty() && command.fault != Fault::kStorm) {
-    return wrong(HasLinks(command.fault) ? "no link, as 1>2" : "no node");
+  if (HasLinks(command.fault) && command.links.empty()) return wrong("no link, as 1>2");
+  const NodeCount count = NodesOf(command.fault);
+  if (command.nodes.size() < count.least) {
+    return wrong(count.least == 1 ? "no node" : "two nodes are needed");
+  }
+  if (command.nodes.size() > count.most) {
+    return wrong(count.most == 0   ? "it is about no node"
+                 : count.most == 1 ? "it is about one node"
+                                   : "it is about two nodes");
+  }
+  for (size_t i = 0; i < command.nodes.size(); ++i) {
+    if (command.nodes[i] == raft::kNoNode) return wrong("there is no node 0");
+    for (size_t other = 0; other < i; ++other) {
+      if (command.nodes[i] == command.nodes[other]) {
+        return wrong("node ", command.nodes[i], " stands there twice");
+      }
+    }
   }
   if (HasWords(command.fault)) {
     for (; at < words.size(); ++at) command.words.emplace_back(words[at]);

@@ -135,7 +135,8 @@ absl::Status Parse(absl::string_view text, raft::ReadMode& value) {
 }
 template <typename Number>
 requires std::is_integral_v<Number> absl::Status Parse(absl::string_view text, Number& value) {
-  return absl::SimpleAtoi(text, &value) ? absl::OkStatus() : Wrong("not a number of this size");
+  if (absl::SimpleAtoi(text, &value)) return absl::OkStatus();
+  return Wrong(absl::StrCat("'", text, "' is not a number of this size"));
 }
 absl::Status Parse(absl::string_view text, Delay& value) {
   const std::vector<absl::string_view> words = absl::StrSplit(text, ' ', absl::SkipEmpty());

@@ -1,6 +1,7 @@
 #include "sim/scenario/scenario.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -102,6 +103,9 @@ class Parser {
     const std::pair<absl::string_view, absl::string_view> parts =
         absl::StrSplit(line, absl::MaxSplits(' ', 1));
     const absl::string_view rest = absl::StripAsciiWhitespace(parts.second);
+    if (parts.first == "seed" || parts.first == "expect") {
+      if (!once_.insert(parts.first).second) return Wrong("'", parts.first, "' stands there twice");
+    }
     if (parts.first == "seed") {
       if (!absl::SimpleAtoi(rest, &scenario_.settings.seed))
         return Wrong("'", rest, "' is no seed");
@@ -126,6 +130,7 @@ class Parser {
     const absl::Status status =
         SetField(parts.first, absl::StripAsciiWhitespace(parts.second), &scenario_.settings);
     if (!status.ok()) return Wrong("set ", parts.first, ": ", status.message());
+    if (!once_.insert(parts.first).second) return Wrong("'", parts.first, "' is set already");
     return absl::OkStatus();
   }
 
@@ -261,6 +266,7 @@ class Parser {
   std::string name_;
   absl::string_view text_;
   size_t number_ = 0;
+  std::set<absl::string_view> once_;  // what stands in one line only
   Scenario scenario_;
 };
 

@@ -1,9 +1,11 @@
 // Every way to start a node wrongly: one line that names what is wrong and where, an exit code of
 // its own, and nothing changed on the disk.
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -208,6 +210,35 @@ class DataDirectory : public testing::Test {
   TemporaryDirectory directory_;
   std::string data_;
 };
+
+// Whoever starts it so, what it says is in no file of the data.
+TEST(CommandLine, WithoutStandardFiles) {
+  Cluster cluster(1);
+  Cluster::Node& node = cluster.node(1);
+  Command command;
+  command.output = node.log;
+  command.arguments = {"/bin/bash",
+                       "-c",
+                       "exec \"$0\" \"$@\" <&- >&- 2>&-",
+                       NodeProgram(),
+                       "--data",
+                       node.data,
+                       "--log-level",
+                       "trace",
+                       "--listen-client",
+                       absl::StrCat("127.0.0.1:", node.client_port),
+                       "--listen-peer",
+                       absl::StrCat("127.0.0.1:", node.peer_port)};
+  node.process = std::make_unique<Process>(command);
+  EXPECT_EQ(cluster.Ask(1, {"SET", "key", "value"}), "OK");
+  node.process->Signal(SIGTERM);
+  EXPECT_EQ(node.process->Wait(), 0);
+  for (const auto& file : std::filesystem::directory_iterator(node.data)) {
+    EXPECT_THAT(ReadFile(file.path()), testing::Not(HasSubstr("level="))) << file.path();
+  }
+  cluster.Start(1);
+  EXPECT_EQ(cluster.Ask(1, {"GET", "key"}), "value");
+}
 
 TEST_F(DataDirectory, ThatDoesNotExist) {
   const std::string missing = directory_.path() + "/missing";
