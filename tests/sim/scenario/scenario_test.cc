@@ -192,7 +192,7 @@ TEST(ScenarioTest, WhatIsWrongIsSaidWithItsLine) {
   const std::pair<std::string, std::string> kCases[] = {
       {"seed x", "bad.txt:3: 'x' is no seed"},
       {"set colour red", "bad.txt:3: set colour: there is no setting 'colour'"},
-      {"set founders many", "bad.txt:3: set founders: not a number of this size"},
+      {"set founders many", "bad.txt:3: set founders: 'many' is not a number of this size"},
       {"set pre-vote maybe", "bad.txt:3: set pre-vote: neither on nor off"},
       {"set disk-delay fast", "bad.txt:3: set disk-delay: not 'uniform'"},
       {"set founders 0", "bad.txt: founders: 0 nodes"},
