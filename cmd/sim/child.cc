@@ -79,10 +79,11 @@ int WaitFor(pid_t process) {
 }
 
 std::string HowItEnded(int status, const std::string& said) {
-  const std::string how = WIFSIGNALED(status)
-                              ? absl::StrCat("ended by signal ", WTERMSIG(status), " (",
-                                             strsignal(WTERMSIG(status)), ")")
-                              : absl::StrCat("ended with exit code ", WEXITSTATUS(status));
+  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  const std::string how =
+      signal == SIGPROF ? "did not come to an end: it has used more CPU time than a run may"
+      : signal != 0     ? absl::StrCat("ended by signal ", signal, " (", strsignal(signal), ")")
+                        : absl::StrCat("ended with exit code ", WEXITSTATUS(status));
   const std::string text =
       absl::StrReplaceAll(absl::StripAsciiWhitespace(said.substr(0, 2'000)), {{"\n", " | "}});
   return absl::StrCat("the process ", how, text.empty() ? "" : ": ", text);

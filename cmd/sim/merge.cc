@@ -1,8 +1,6 @@
 #include "cmd/sim/merge.h"
 
 #include <cstdio>
-#include <filesystem>
-#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
