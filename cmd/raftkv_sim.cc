@@ -44,6 +44,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "cmd/sim/bench.h"
+#include "cmd/sim/complain.h"
 #include "cmd/sim/disk_table.h"
 #include "cmd/sim/explore.h"
 #include "cmd/sim/fault_table.h"
@@ -134,7 +135,7 @@ struct Arguments {
 };
 
 int Cannot(absl::string_view why) {
-  absl::FPrintF(stderr, "raftkv-sim: %s\n", Printable(why));
+  Complain(why);
   return kCannot;
 }
 
@@ -277,7 +278,7 @@ int RunSweep(const Arguments& arguments) {
         ResultsFile::Open(arguments.out, OriginHere(options.profile));
     if (!opened.ok()) return Cannot(opened.status().message());
     file = *std::move(opened);
-    if (!file->remark().empty()) absl::FPrintF(stderr, "raftkv-sim: %s\n", file->remark());
+    if (!file->remark().empty()) Complain(file->remark());
     for (const std::string& sentence : file->disagreements()) {
       absl::PrintF("NOT DETERMINISTIC %s\n", sentence);
     }
@@ -399,8 +400,7 @@ int CheckFiles(const Arguments& arguments) {
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (!report.ok()) {
-      absl::FPrintF(stderr, "raftkv-sim: %s\n", report.status().message());
-      code = kCannot;
+      code = Cannot(report.status().message());
       continue;
     }
     absl::PrintF("%7.3f s  %s", seconds, FormatReport(*report, color));
@@ -445,8 +445,7 @@ int ExitCode(DiskTableResult result) {
     case DiskTableResult::kBroken:
       break;
   }
-  absl::FPrintF(stderr, "raftkv-sim: the system has no more processes or pipes to give\n");
-  return kCannot;
+  return Cannot("the system has no more processes or pipes to give");
 }
 
 int ExitCode(CommandResult result) {
@@ -480,8 +479,7 @@ int ListFaultTable(FaultTableArguments table, const Arguments& arguments) {
 
 int ListDiskTable(DiskTableArguments table, const Arguments& arguments) {
   if (table.nodes * table.entries > 20) {
-    absl::FPrintF(stderr, "raftkv-sim: nodes times entries must not be above 20\n");
-    return kCannot;
+    return Cannot("nodes times entries must not be above 20");
   }
   table.jobs = arguments.jobs;
   table.progress = isatty(STDOUT_FILENO) != 0;
@@ -806,8 +804,7 @@ int Main(int argc, char** argv) {
   if (run->parsed()) return RunSeed(arguments);
   if (shrink->parsed()) {
     if (shrink_seed->empty() && shrunk.file.empty()) {
-      absl::FPrintF(stderr, "raftkv-sim: shrink needs --seed or --scenario\n");
-      return kCannot;
+      return Cannot("shrink needs --seed or --scenario");
     }
     shrunk.profile = arguments.profile;
     shrunk.jobs = arguments.jobs;
@@ -817,8 +814,7 @@ int Main(int argc, char** argv) {
   if (replay->parsed()) {
     const RunFiles& files = replayed.run_files;
     if (replayed.files.size() > 1 && (files.picture() || !files.history.empty())) {
-      absl::FPrintF(stderr, "raftkv-sim: files are written about one scenario at a time\n");
-      return kCannot;
+      return Cannot("files are written about one scenario at a time");
     }
     return ExitCode(Replay(replayed));
   }

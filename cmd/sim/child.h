@@ -11,9 +11,6 @@
 
 namespace raftkv::sim {
 
-// What an error quotes may come from a file: nothing of it is a command to the terminal.
-std::string Printable(absl::string_view text);
-
 // False when the other end is gone.
 bool WriteAll(int fd, absl::string_view bytes);
 // Adds what there is; false when there will be no more.

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cmd/sim/complain.h"
 #include "cmd/sim/spread.h"
 
 namespace raftkv::sim {
@@ -156,8 +157,8 @@ DiskTableResult PrintDiskTable(const DiskTableArguments& arguments) {
   const uint64_t combinations =
       DiskTable({arguments.nodes, arguments.entries, true}, TableFault::kRot).combinations();
   if (!random && arguments.only.value_or(0) >= combinations) {
-    absl::FPrintF(stderr, "raftkv-sim: there is no combination %d; they are 0 to %d\n",
-                  *arguments.only, combinations - 1);
+    Complain(absl::StrCat("there is no combination ", *arguments.only, "; they are 0 to ",
+                          combinations - 1));
     return DiskTableResult::kRefused;
   }
   absl::PrintF("%d nodes, the last %d entries of the log\n", arguments.nodes, arguments.entries);

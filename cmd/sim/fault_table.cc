@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "cmd/sim/complain.h"
 #include "cmd/sim/spread.h"
 #include "sim/fault_table/fault_table.h"
 
@@ -77,8 +78,8 @@ DiskTableResult PrintOne(const FaultTableArguments& arguments) {
                  verdict.writes);
     return verdict.wrong.empty() ? DiskTableResult::kExact : DiskTableResult::kWrong;
   }
-  absl::FPrintF(stderr, "raftkv-sim: there is no cell '%s'; they are called like '%s'\n",
-                arguments.only, NameOf(CellOf(0)));
+  Complain(absl::StrCat("there is no cell '", arguments.only, "'; they are called like '",
+                        NameOf(CellOf(0)), "'"));
   return DiskTableResult::kRefused;
 }
 

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "cmd/sim/complain.h"
 #include "cmd/sim/junit.h"
 #include "cmd/sim/results.h"
 
@@ -15,11 +16,10 @@ constexpr size_t kGapsShown = 12;
 constexpr size_t kDisagreementsShown = 20;
 
 MergeResult Cannot(absl::string_view why) {
-  absl::FPrintF(stderr, "raftkv-sim: %s\n", why);
+  Complain(why);
   return MergeResult::kCannot;
 }
 
-// Two names of one file: writing the one would destroy the other.
 }  // namespace
 
 std::string MissingSeeds(const SeedRange& range, const std::vector<SeedResult>& ascending,
@@ -67,8 +67,7 @@ MergeResult Merge(const MergeArguments& arguments) {
       set.Add(absl::StrCat(name, ":", i + 1), line);
     }
     if (results->whole_bytes < text->size()) {
-      absl::FPrintF(stderr, "raftkv-sim: the last line of %s was cut off in writing; left out\n",
-                    name);
+      Complain(absl::StrCat("the last line of ", name, " was cut off in writing; left out"));
       cut_off.push_back(name);
     }
   }

@@ -11,7 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "cmd/sim/child.h"
+#include "cmd/sim/complain.h"
 #include "cmd/sim/results.h"
 #include "cmd/sim/trials.h"
 #include "sim/scenario/scenario.h"
@@ -23,7 +23,7 @@ namespace {
 constexpr uint32_t kSecondsPerTrial = 20;  // of CPU
 
 CommandResult Cannot(absl::string_view why) {
-  absl::FPrintF(stderr, "raftkv-sim: %s\n", Printable(why));
+  Complain(why);
   return CommandResult::kCannot;
 }
 
