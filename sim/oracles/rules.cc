@@ -99,6 +99,10 @@ void Rules::Says(const raft::Message& message) {
   }
 }
 
+bool Rules::MayHaveBeenTime(const raft::Raft& raft) const {
+  return silence_ + raft.ticks() - ticks_ >= raft.options().election_ticks;
+}
+
 Rules::Answer Rules::AnswerOf(const raft::MessageBody& body) {
   if (std::holds_alternative<raft::AppendResponse>(body)) return Answer::kToAppend;
   if (std::holds_alternative<raft::HeartbeatResponse>(body)) return Answer::kToHeartbeat;
@@ -162,7 +166,7 @@ Rules::Wrong Rules::HeedsLeader(const Turn& turn) const {
   if (raft.term() != turn.term_before() || turn.before.role() != raft::RoleName::kFollower) {
     return {};
   }
-  if (raft.election_elapsed() >= silence_) return {};
+  if (raft.election_elapsed() >= silence_ || MayHaveBeenTime(raft)) return {};
   return absl::StrCat("in term ", raft.term(), " lets a leader of term ", heard_->term, ", node ",
                       heard_->from, ", start its election timer again");
 }
@@ -228,8 +232,7 @@ Rules::Wrong Rules::Heeds(const Turn& turn, const raft::VoteRequest& request) {
                         "), and votes for node ", heard_->from, ", whose log ends with (",
                         request.last_index, ", term ", request.last_term, ")");
   }
-  const bool campaigned = silence_ + raft.ticks() - ticks_ >= raft.options().election_ticks;
-  if (!gave && !campaigned && turn.before.role() == raft::RoleName::kFollower &&
+  if (!gave && !MayHaveBeenTime(raft) && turn.before.role() == raft::RoleName::kFollower &&
       raft.role() == raft::RoleName::kFollower && raft.leader() == raft::kNoNode &&
       raft.election_elapsed() < silence_) {
     return absl::StrCat("gives node ", heard_->from,

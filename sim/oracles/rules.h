@@ -85,6 +85,10 @@ class Rules {
   };
 
   const Row* RowBefore(raft::NodeId node) const;
+  // The ticks of the turn may have ended its election timeout. Then its timer starts again by
+  // itself, whether it campaigns or may not: a change of the members may be committed and not
+  // applied.
+  bool MayHaveBeenTime(const raft::Raft& raft) const;
   static Answer AnswerOf(const raft::MessageBody& body);
   void Owe(Answer answer);
 

@@ -194,6 +194,29 @@ TEST_F(RulesTest, AnElectionTimerIsNotForAnOldLeader) {
               HasSubstr("lets a leader of term 1, node 3"));
 }
 
+// With a change of the members committed and not applied it does not campaign when its time is up,
+// and waits once more.
+TEST_F(RulesTest, AnElectionTimerThatHasRunOutStartsAgainForNobody) {
+  const raft::Entry removal =
+      raft::Membership(3, 1, raft::OneChange(raft::MemberChange::Kind::kRemove, 2));
+  node_.Hear(2, 3, AppendRequest{.commit = 1, .entries = {removal}});
+  const Message late(3, 1, 1, Heartbeat{});
+  bool again = false;
+  for (int turn = 0; turn < 100 && !again; ++turn) {
+    const uint32_t silence = node_->election_elapsed();
+    const raft::StepInvariants before(node_.raft());
+    rules_.BeforeTurn(node_.raft());
+    rules_.Hears(late);
+    node_->Tick();
+    node_.Hear(3, 1, Heartbeat{});
+    EXPECT_EQ(rules_.AfterTurn(node_.raft(), before, /*moved=*/true, false, false).value_or(""),
+              "");
+    again = node_->election_elapsed() < silence;
+  }
+  EXPECT_TRUE(again);
+  EXPECT_EQ(node_->term(), 3u) << "it has not campaigned";
+}
+
 TEST_F(RulesTest, ARefusalSaysWhatIsCommitted) {
   ASSERT_EQ(Hears(2, 1, AppendRequest{.entries = {raft::Command(1, 1, "x")}}), "");
   const VoteResponse refusal{.rejected = true, .commit = 1, .commit_term = 1};
