@@ -280,6 +280,7 @@ class Exploration {
     while (!plans_.empty()) LearnOldest();
     if (options_.progress) absl::PrintF("\r\x1b[K");
     result_.states = guide_.states();
+    result_.estimated = guide_.states_are_estimated();
     result_.corpus = guide_.corpus_size();
     result_.digest = guide_.Digest();
     result_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
@@ -380,8 +381,9 @@ std::string FormatExplored(const ExploreOptions& options, const ExploreResult& r
       Grouped(result.runs.size()), Span(result.seconds), runs / std::max(result.seconds, 1e-3),
       result.cpu_seconds, runs / std::max(result.cpu_seconds, 1e-3));
   if (options.count_states) {
-    absl::StrAppendFormat(&text, " abstract states %s   corpus %s   digest %016x\n",
-                          Grouped(result.states), Grouped(result.corpus), result.digest);
+    absl::StrAppendFormat(&text, " abstract states %s%s   corpus %s   digest %016x\n",
+                          result.estimated ? "about " : "", Grouped(result.states),
+                          Grouped(result.corpus), result.digest);
   }
   return text + FormatFigures(result.runs);
 }

@@ -49,6 +49,7 @@ struct ExploreResult {
   std::vector<SeedResult> runs;  // `seed` is the number of the run
   uint64_t failures = 0;
   uint64_t states = 0;
+  bool estimated = false;  // the states: there are more than are kept (GuideOptions)
   uint64_t corpus = 0;
   uint64_t digest = 0;  // Guide::Digest
   double seconds = 0;   // of wall clock

@@ -1,12 +1,16 @@
 #include "sim/guidance/guide.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "core/raft/random.h"
 
 namespace raftkv::sim {
 namespace {
 
 constexpr size_t kMostKept = 2'000;
 constexpr size_t kMostMoments = 16;
+constexpr size_t kMostExamples = 8;  // of an outline
 // In percent of all runs.
 constexpr uint64_t kAsDrawn = 5;
 // After so many runs half of the others are made of the corpus; then more.
@@ -35,12 +39,13 @@ Guide::Plan Guide::Next() {
     return {InAHurry(FreshSeed(), random_), std::nullopt};
   }
   if (random_.Below(100) < kToRareOutlines) {
-    const State& rare = PickRare();
-    return {GoOnOtherwise(entries_[rare.first].run, rare.moment, random_), rare.first};
+    if (const Example* rare = PickRare()) {
+      return {GoOnOtherwise(entries_.at(rare->entry).run, rare->moment, random_), rare->entry};
+    }
   }
-  const size_t parent = PickFamily();
-  const Entry& entry = entries_[parent];
-  const Entry& other = entries_[PickFamily()];
+  const uint64_t parent = PickFamily();
+  const Entry& entry = entries_.at(parent);
+  const Entry& other = entries_.at(PickFamily());
   const Moment moment = entry.moments[random_.Below(entry.moments.size())];
   return {Mutate(entry.run, moment, other.run, random_), parent};
 }
@@ -60,97 +65,157 @@ bool Guide::IsWorse(const Entry& one, const Entry& other, bool by_worth) {
                   : Less(one.found, one.spent, other.found, other.spent);
 }
 
-size_t Guide::PickFamily() {
+uint64_t Guide::PickFamily() {
   const bool by_worth = random_.Chance(1, 2);
-  size_t best = kept_[random_.Below(kept_.size())];
+  uint64_t best = kept_[random_.Below(kept_.size())];
   for (uint64_t i = 1; i < kLookedAt; ++i) {
-    const size_t other = kept_[random_.Below(kept_.size())];
-    if (IsWorse(entries_[best], entries_[other], by_worth)) best = other;
+    const uint64_t other = kept_[random_.Below(kept_.size())];
+    if (IsWorse(entries_.at(best), entries_.at(other), by_worth)) best = other;
   }
   return best;
 }
 
 // Of the outlines that nearly no run came to, or was sent to, one of its states.
-const Guide::State& Guide::PickRare() {
-  Outline* rarest = &outlines_[random_.Below(outlines_.size())];
-  for (uint64_t i = 1; i < kLookedAt; ++i) {
-    Outline& other = outlines_[random_.Below(outlines_.size())];
-    if (other.runs + other.tries < rarest->runs + rarest->tries) rarest = &other;
-  }
-  ++rarest->tries;
-  const State* state = nullptr;
+const Guide::Example* Guide::PickRare() {
+  Outline* rarest = nullptr;
   for (uint64_t i = 0; i < kLookedAt; ++i) {
-    state = &states_[rarest->states[random_.Below(rarest->states.size())]];
-    if (entries_[state->first].kept) break;
+    Outline& other = outlines_[random_.Below(outlines_.size())];
+    if (other.examples.empty()) continue;
+    if (rarest == nullptr || other.runs + other.tries < rarest->runs + rarest->tries) {
+      rarest = &other;
+    }
   }
-  return *state;
+  if (rarest == nullptr) return nullptr;
+  ++rarest->tries;
+  const Example* example = nullptr;
+  for (uint64_t i = 0; i < kLookedAt; ++i) {
+    example = &rarest->examples[random_.Below(rarest->examples.size())];
+    if (entries_.at(example->entry).kept) break;
+  }
+  return example;
 }
 
 bool Guide::Learn(const Plan& plan, const CameTo& outcome) {
   ++learnt_;
-  const size_t number = entries_.size();
-  std::vector<Moment> moments;
+  if (!options_.guided) {
+    bool is_new = false;
+    for (const Surveyor::Reached& reached : outcome.reached) is_new |= known_.Add(reached.state);
+    return is_new;
+  }
+  while (outlines_.size() > options_.most_outlines) ForgetOutlines();
+  Entry entry;
   uint64_t found = 0;
   uint64_t worth = 0;
   for (const Surveyor::Reached& reached : outcome.reached) {
-    Outline& outline = OutlineOf(reached.outline);
-    if (outline.last_run != learnt_) {
-      outline.last_run = learnt_;
-      ++outline.runs;
+    Outline* const outline = OutlineOf(reached.outline);
+    if (outline != nullptr && outline->last_run != learnt_) {
+      outline->last_run = learnt_;
+      ++outline->runs;
     }
-    if (!known_.insert(reached.state).second) continue;
-    outline.states.push_back(states_.size());
-    worth += kWorth / outline.states.size();
+    if (!known_.Add(reached.state)) continue;
+    const uint64_t stands_for = known_.each();
+    found += stands_for;
     // Behind the last fault everything heals, and there is less to choose.
     const Moment moment{std::min(reached.time, outcome.ended), reached.decisions};
-    states_.push_back({reached.state, number, moment});
-    ++found;
-    if (moments.size() < kMostMoments) {
-      moments.push_back(moment);
-    } else if (const uint64_t place = random_.Below(found); place < kMostMoments) {
-      moments[place] = moment;
+    if (outline != nullptr) {
+      outline->known += stands_for;
+      worth += kWorth * stands_for * counted_.each() / outline->known;
+      AddExample(*outline, reached.state, {learnt_, moment}, &entry);
+    }
+    if (entry.moments.size() < kMostMoments) {
+      entry.moments.push_back(moment);
+    } else if (const uint64_t place = random_.Below(found / stands_for); place < kMostMoments) {
+      entry.moments[place] = moment;
     }
   }
-  if (!options_.guided) return found > 0;
-  if (plan.parent.has_value()) {
-    Entry& parent = entries_[*plan.parent];
-    parent.found = parent.found * 3 / 4 + found * 64;
-    parent.worth = parent.worth * 3 / 4 + worth;
-    parent.spent = parent.spent * 3 / 4 + outcome.events;
+  const auto parent = plan.parent ? entries_.find(*plan.parent) : entries_.end();
+  if (parent != entries_.end()) {
+    parent->second.found = parent->second.found * 3 / 4 + found * 64;
+    parent->second.worth = parent->second.worth * 3 / 4 + worth;
+    parent->second.spent = parent->second.spent * 3 / 4 + outcome.events;
   }
   if (found == 0) return false;
-  Entry entry;
   entry.run = {plan.recipe, outcome.faults, outcome.ended, outcome.decisions};
-  entry.moments = std::move(moments);
   entry.found = found * 64;
   entry.worth = worth;
   entry.spent = std::max<uint64_t>(outcome.events, 1);
-  entries_.push_back(std::move(entry));
-  kept_.push_back(number);
+  entries_.emplace(learnt_, std::move(entry));
+  kept_.push_back(learnt_);
   if (kept_.size() > kMostKept) MakeRoom();
   return true;
 }
 
-Guide::Outline& Guide::OutlineOf(uint64_t hash) {
+Guide::Outline* Guide::OutlineOf(uint64_t hash) {
+  if (!counted_.Has(hash)) return nullptr;
   const auto [at, is_new] = outlined_.try_emplace(hash, outlines_.size());
-  if (is_new) outlines_.emplace_back();
-  return outlines_[at->second];
+  if (is_new) outlines_.emplace_back().hash = hash;
+  return &outlines_[at->second];
+}
+
+void Guide::ForgetOutlines() {
+  counted_.Halve();
+  const std::vector<Outline> all = std::exchange(outlines_, {});
+  outlined_.clear();
+  for (const Outline& outline : all) {
+    if (Outline* same = OutlineOf(outline.hash)) {
+      *same = outline;
+      continue;
+    }
+    for (const Example& example : outline.examples) {
+      --entries_.at(example.entry).examples;
+      Release(example.entry);
+    }
+  }
+}
+
+// What may still be varied is the better example; otherwise it is left to the state, which is as
+// good as chance.
+void Guide::AddExample(Outline& outline, uint64_t state, const Example& example, Entry* entry) {
+  std::vector<Example>& examples = outline.examples;
+  if (examples.size() < kMostExamples) {
+    examples.push_back(example);
+    ++entry->examples;
+    return;
+  }
+  auto other = std::find_if(examples.begin(), examples.end(), [this](const Example& one) {
+    const auto at = entries_.find(one.entry);
+    return at != entries_.end() && !at->second.kept;
+  });
+  if (other == examples.end()) {
+    const uint64_t place = MixHash(state ^ learnt_) % (outline.known / known_.each());
+    if (place >= kMostExamples) return;
+    other = examples.begin() + static_cast<ptrdiff_t>(place);
+  }
+  ++entry->examples;
+  const uint64_t before = std::exchange(*other, example).entry;
+  if (before == learnt_) {
+    --entry->examples;
+    return;
+  }
+  --entries_.at(before).examples;
+  Release(before);
+}
+
+void Guide::Release(uint64_t entry) {
+  const auto at = entries_.find(entry);
+  if (!at->second.kept && at->second.examples == 0) entries_.erase(at);
 }
 
 // Half of them go. A quarter has come to the most states, and another to those of most worth.
 void Guide::MakeRoom() {
   auto from = kept_.begin();
   for (const bool by_worth : {false, true}) {
-    std::stable_sort(from, kept_.end(), [&](size_t a, size_t b) {
-      return IsWorse(entries_[b], entries_[a], by_worth);
+    std::stable_sort(from, kept_.end(), [&](uint64_t a, uint64_t b) {
+      return IsWorse(entries_.at(b), entries_.at(a), by_worth);
     });
     from += kMostKept / 4;
   }
   for (size_t i = kMostKept / 2; i < kept_.size(); ++i) {
-    Entry& entry = entries_[kept_[i]];
+    Entry& entry = entries_.at(kept_[i]);
     entry.kept = false;
     entry.run.faults = {};
     entry.moments = {};
+    Release(kept_[i]);
   }
   kept_.resize(kMostKept / 2);
   std::sort(kept_.begin(), kept_.end());
@@ -158,18 +223,17 @@ void Guide::MakeRoom() {
 
 std::vector<Recipe> Guide::corpus() const {
   std::vector<Recipe> recipes;
-  for (const size_t number : kept_) recipes.push_back(entries_[number].run.recipe);
+  for (const uint64_t run : kept_) recipes.push_back(entries_.at(run).run.recipe);
   return recipes;
 }
 
 uint64_t Guide::corpus_size() const { return kept_.size(); }
 
 uint64_t Guide::Digest() const {
-  uint64_t digest = states_.size();
-  for (const State& state : states_) digest = MixHash(digest ^ state.state);
+  uint64_t digest = MixHash(known_.count() ^ known_.digest());
   for (const Outline& outline : outlines_) digest = MixHash(digest ^ outline.runs);
-  for (const size_t number : kept_) {
-    digest = MixHash(digest ^ HashBytes(FormatRecipe(entries_[number].run.recipe)));
+  for (const uint64_t run : kept_) {
+    digest = MixHash(digest ^ HashBytes(FormatRecipe(entries_.at(run).run.recipe)));
   }
   return digest;
 }

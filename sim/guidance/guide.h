@@ -7,6 +7,8 @@
 // vary a run out of a family that lately came to many new states for what it cost, or to states of
 // outlines that have few. Costs are events, not time: everything here is a function of the first
 // seed and of what the runs came to.
+//
+// What it keeps is bounded, however long it goes on: so many states, outlines, runs to vary.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +19,9 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "core/raft/random.h"
 #include "sim/coverage/surveyor.h"
+#include "sim/guidance/known_states.h"
 #include "sim/guidance/mutate.h"
 #include "sim/guidance/recipe.h"
 
@@ -30,6 +32,10 @@ struct GuideOptions {
   Profile profile = Profile::kEverything;
   bool attacks = true;
   bool guided = true;  // otherwise every run is a fresh seed, and states are only counted
+  // So many are known at most: 9 to 18 bytes each, and some 300. Beyond that a part of them stands
+  // for all (known_states.h).
+  size_t most_states = 28'000'000;
+  size_t most_outlines = 500'000;
 };
 
 // What a run came to.
@@ -44,13 +50,15 @@ struct CameTo {
 class Guide {
  public:
   explicit Guide(const GuideOptions& options)
-      : options_(options), random_(Random::Stream(options.first_seed, "guidance")) {}
+      : options_(options),
+        random_(Random::Stream(options.first_seed, "guidance")),
+        known_(options.most_states) {}
 
   const GuideOptions& options() const { return options_; }
 
   struct Plan {
     Recipe recipe;
-    std::optional<size_t> parent;  // in the corpus
+    std::optional<uint64_t> parent;  // the run that it is made of, if it may still be varied
   };
   Plan Next();
   // To be run before anything else: a corpus of before.
@@ -59,40 +67,55 @@ class Guide {
   // came to new states, and is in the corpus.
   bool Learn(const Plan& plan, const CameTo& outcome);
 
-  // Abstract states that any run came to.
-  uint64_t states() const { return states_.size(); }
+  // Abstract states that any run came to; an estimate when there are more than are kept.
+  uint64_t states() const { return known_.count(); }
+  bool states_are_estimated() const { return known_.each() > 1; }
   // Recipes of the corpus, oldest first, without those that made room for better ones.
   std::vector<Recipe> corpus() const;
   uint64_t corpus_size() const;
+  // What is held in memory, by number.
+  struct Held {
+    uint64_t states, outlines, runs;
+  };
+  Held held() const { return {known_.held(), outlines_.size(), entries_.size()}; }
   // Of all states and the corpus, to compare guides.
   uint64_t Digest() const;
 
  private:
-  struct State {
-    uint64_t state = 0;
-    size_t first = 0;  // of the corpus that came to it
-    Moment moment;     // in that run
+  // Where a run came to a new state.
+  struct Example {
+    uint64_t entry = 0;
+    Moment moment;
   };
   struct Outline {
-    uint64_t runs = 0;           // that came to it
-    uint64_t tries = 0;          // to come to it again
-    uint64_t last_run = 0;       // of these, from 1
-    std::vector<size_t> states;  // in states_
+    uint64_t hash = 0;
+    uint64_t runs = 0;      // that came to it
+    uint64_t tries = 0;     // to come to it again
+    uint64_t last_run = 0;  // of these, from 1
+    uint64_t known = 0;     // states
+    // Where some of them were found. None if none of its states counts.
+    std::vector<Example> examples;
   };
   struct Entry {
     MadeRun run;
     std::vector<Moment> moments;  // at which it came to new states; a sample
     // What it and its children came to and cost, the older the less.
-    uint64_t found = 0;  // states
-    uint64_t worth = 0;  // of these, the less the more states their outlines had before
-    uint64_t spent = 1;  // events
-    bool kept = true;
+    uint64_t found = 0;     // states
+    uint64_t worth = 0;     // of these, the less the more states their outlines had before
+    uint64_t spent = 1;     // events
+    uint64_t examples = 0;  // of outlines, that are in it
+    bool kept = true;       // may be varied
   };
 
-  size_t PickFamily();
-  const State& PickRare();
+  uint64_t PickFamily();
+  const Example* PickRare();  // null: there is none
   Recipe FreshSeed();
-  Outline& OutlineOf(uint64_t hash);
+  // Null when it is none of those that count.
+  Outline* OutlineOf(uint64_t hash);
+  void ForgetOutlines();
+  // Of the run that is being learnt from, which becomes `entry`, unless there are enough others.
+  void AddExample(Outline& outline, uint64_t state, const Example& example, Entry* entry);
+  void Release(uint64_t entry);
   static bool IsWorse(const Entry& one, const Entry& other, bool by_worth);
   void MakeRoom();
 
@@ -100,13 +123,13 @@ class Guide {
   Random random_;
   uint64_t fresh_ = 0;
   std::deque<Recipe> offered_;
-  absl::flat_hash_set<uint64_t> known_;  // hashes of states_; only asked for one
-  std::vector<State> states_;
+  KnownStates known_;
+  Share counted_;                                   // of all outlines
   absl::flat_hash_map<uint64_t, size_t> outlined_;  // by hash, in outlines_; only asked for one
   std::vector<Outline> outlines_;
-  uint64_t learnt_ = 0;  // runs
-  std::deque<Entry> entries_;
-  std::vector<size_t> kept_;  // of entries_
+  uint64_t learnt_ = 0;                // runs
+  std::map<uint64_t, Entry> entries_;  // by the run, from 1: what may be varied, or is an example
+  std::vector<uint64_t> kept_;         // of these, what may be varied
 };
 
 }  // namespace raftkv::sim

@@ -5,6 +5,7 @@
 
 #include "gtest/gtest.h"
 #include "sim/guidance/guide.h"
+#include "sim/guidance/known_states.h"
 
 namespace raftkv::sim {
 namespace {
@@ -112,7 +113,7 @@ TEST(Guide, RareOutlinesTakeTurns) {
   uint64_t to_common = 0;
   for (uint64_t i = 0; i < 1'000; ++i) {
     const Guide::Plan plan = guide.Next();
-    if (plan.parent == 0u) ++to_common;
+    if (plan.parent == 1u) ++to_common;
     CameTo other = once;
     other.reached = {{10 + i, 3, 0, 1}};
     guide.Learn(plan, other);
@@ -221,6 +222,48 @@ TEST(Guide, KeepsNoMoreThanItCanChooseFrom) {
   }
   EXPECT_EQ(guide.states(), 5'000u);
   EXPECT_GE(guide.corpus_size(), 1'000u);
+}
+
+// However many states and outlines there are.
+TEST(Guide, BoundsWhatItKnowsAndGoesOn) {
+  GuideOptions options;
+  options.most_states = 1'000;
+  options.most_outlines = 100;
+  Guide guide(options);
+  uint64_t varied = 0;
+  constexpr uint64_t kRuns = 3'000;
+  constexpr uint64_t kEach = 40;
+  for (uint64_t i = 0; i < kRuns; ++i) {
+    const Guide::Plan plan = guide.Next();
+    if (plan.parent.has_value()) ++varied;
+    CameTo outcome;
+    outcome.events = 1'000;
+    outcome.ended = kSecond;
+    for (uint64_t state = 0; state < kEach; ++state) {
+      outcome.reached.push_back({i * kEach + state, i % 1'000, 0, 1});
+    }
+    guide.Learn(plan, outcome);
+    ASSERT_LE(guide.held().states, 1'000u);
+    ASSERT_LE(guide.held().outlines, 101u);
+    // Each outline has eight examples at most, and what may be varied is bounded as well.
+    ASSERT_LE(guide.held().runs, 2'000u + 8u * 101u);
+  }
+  EXPECT_TRUE(guide.states_are_estimated());
+  EXPECT_NEAR(static_cast<double>(guide.states()), kRuns * kEach, kRuns * kEach / 5.0);
+  EXPECT_GT(varied, kRuns / 2);
+}
+
+TEST(KnownStates, AllAreKnownUpToTheLimitAndAShareOfThemBehindIt) {
+  KnownStates known(100);
+  for (uint64_t state = 0; state < 100; ++state) EXPECT_TRUE(known.Add(state));
+  EXPECT_EQ(known.count(), 100u);
+  for (uint64_t state = 0; state < 100; ++state) EXPECT_FALSE(known.Add(state));
+  for (uint64_t state = 100; state < 10'000; ++state) known.Add(state);
+  EXPECT_GE(known.each(), 128u);
+  EXPECT_NEAR(static_cast<double>(known.count()), 10'000, 3'000);
+  const uint64_t count = known.count();
+  for (uint64_t state = 0; state < 10'000; ++state) EXPECT_FALSE(known.Add(state));
+  EXPECT_EQ(known.count(), count);
 }
 
 }  // namespace
