@@ -48,6 +48,7 @@
 #include "cmd/sim/disk_table.h"
 #include "cmd/sim/explore.h"
 #include "cmd/sim/fault_table.h"
+#include "cmd/sim/interrupt.h"
 #include "cmd/sim/junit.h"
 #include "cmd/sim/merge.h"
 #include "cmd/sim/profiles.h"
@@ -289,6 +290,7 @@ int RunSweep(const Arguments& arguments) {
     options.recorded = &file->recorded();
     options.finished = [&file](const SeedResult& seed) { return file->Append(seed); };
   }
+  CatchInterrupts();
   const SweepResult result = Sweep(options);
   absl::Status status = result.status;
   if (status.ok() && !arguments.junit.empty()) {
@@ -337,6 +339,7 @@ int RunExploration(ExploreOptions options) {
                  KeepFailure(program, options, failure));
     std::fflush(stdout);
   };
+  CatchInterrupts();
   const ExploreResult result = Explore(options);
   if (!result.status.ok()) return Cannot(result.status.message());
   absl::PrintF("%s", FormatExplored(options, result));
@@ -853,6 +856,8 @@ int main(int argc, char** argv) {
   raftkv::KeepStandardFiles();
   const int code = raftkv::sim::Main(argc, argv);
   // A result that is cut off (a full disk) is not one.
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  raftkv::sim::EndIfInterrupted();
+  if (written) return code;
   return raftkv::sim::Cannot(absl::StrCat("cannot write to stdout: ", std::strerror(errno)));
 }

@@ -16,6 +16,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "cmd/sim/interrupt.h"
 
 #ifdef RAFTKV_COUNTERS
 extern "C" void __gcov_dump();
@@ -98,6 +99,7 @@ bool ChildServer::Start(const Serve& serve) {
   }
   if (process_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    LeaveInterruptsToParent();
     dup2(said[1], STDERR_FILENO);
     close(requests[1]);
     close(answers[0]);

@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cmd/sim/child.h"
+#include "cmd/sim/interrupt.h"
 #include "cmd/sim/results.h"
 #include "cmd/sim/sweep.h"
 #include "cmd/sim/trials.h"
@@ -257,7 +258,7 @@ class Exploration {
       result_.status = LoadCorpus(options_.corpus, &guide_);
     }
     Clock::time_point shown = start_;
-    while (result_.status.ok()) {
+    while (result_.status.ok() && !Interrupted()) {
       GiveOut();
       std::vector<pollfd> waiting;
       std::vector<Runner*> busy;
@@ -279,6 +280,7 @@ class Exploration {
     }
     while (!plans_.empty()) LearnOldest();
     if (options_.progress) absl::PrintF("\r\x1b[K");
+    result_.interrupted = Interrupted();
     result_.states = guide_.states();
     result_.estimated = guide_.states_are_estimated();
     result_.corpus = guide_.corpus_size();
@@ -375,11 +377,12 @@ std::string FormatExplored(const ExploreOptions& options, const ExploreResult& r
   const double runs = static_cast<double>(result.runs.size());
   std::string text = absl::StrFormat(
       "sweep %s  %s%s from seed %d  %d jobs   %s runs in %s (%.1f runs/s, %.1f s of CPU, %.1f "
-      "runs/s of CPU)\n",
+      "runs/s of CPU)%s\n",
       Name(options.guide.profile), options.guide.guided ? "guided" : "unguided",
       options.guide.attacks ? "" : ", without attacks,", options.guide.first_seed, options.jobs,
       Grouped(result.runs.size()), Span(result.seconds), runs / std::max(result.seconds, 1e-3),
-      result.cpu_seconds, runs / std::max(result.cpu_seconds, 1e-3));
+      result.cpu_seconds, runs / std::max(result.cpu_seconds, 1e-3),
+      result.interrupted ? ", interrupted" : "");
   if (options.count_states) {
     absl::StrAppendFormat(&text, " abstract states %s%s   corpus %s   digest %016x\n",
                           result.estimated ? "about " : "", Grouped(result.states),

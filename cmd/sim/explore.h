@@ -47,6 +47,7 @@ struct ExploreOptions {
 struct ExploreResult {
   absl::Status status;           // not OK: the system, or one of the two folders, is the reason
   std::vector<SeedResult> runs;  // `seed` is the number of the run
+  bool interrupted = false;      // by the user: there would have been more
   uint64_t failures = 0;
   uint64_t states = 0;
   bool estimated = false;  // the states: there are more than are kept (GuideOptions)

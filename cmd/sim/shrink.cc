@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cmd/sim/complain.h"
+#include "cmd/sim/interrupt.h"
 #include "cmd/sim/results.h"
 #include "cmd/sim/trials.h"
 #include "sim/scenario/scenario.h"
@@ -92,6 +93,7 @@ CommandResult ShrinkRun(const ShrinkArguments& arguments) {
   options.at_once = 4 * arguments.jobs;
   options.may_go_on = [&](uint32_t percent) {
     // What is begun is played to its end.
+    if (Interrupted()) return false;
     return arguments.seconds - longest - spent() > percent / 100.0 * arguments.seconds;
   };
   options.progress = [&](absl::string_view step, size_t decisions) {
@@ -100,6 +102,7 @@ CommandResult ShrinkRun(const ShrinkArguments& arguments) {
                   decisions > 0 ? absl::StrCat(", ", decisions, " decisions") : "");
     std::fflush(stderr);
   };
+  CatchInterrupts();  // what is smallest so far is written all the same
   Shrinker shrinker(options, play);
   absl::StatusOr<Scenario> scenario = shrinker.Shrink(settings);
   if (arguments.progress) absl::FPrintF(stderr, "\r\033[K");

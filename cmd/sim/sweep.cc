@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "cmd/sim/interrupt.h"
 #include "cmd/sim/twice.h"
 
 namespace raftkv::sim {
@@ -173,7 +174,7 @@ SweepResult Sweep(const SweepOptions& options) {
   for (uint32_t i = 0; i < options.jobs; ++i) slots.push_back(std::make_unique<Slot>(options));
   uint64_t given = 0;
   Clock::time_point shown = start;
-  while (result.status.ok()) {
+  while (result.status.ok() && !Interrupted()) {
     std::vector<pollfd> waiting;
     std::vector<Slot*> busy;
     for (const auto& slot : slots) {
@@ -210,17 +211,19 @@ SweepResult Sweep(const SweepOptions& options) {
   std::sort(result.seeds.begin(), result.seeds.end(),
             [](const SeedResult& a, const SeedResult& b) { return a.seed < b.seed; });
   result.seconds = SecondsSince(start);
+  result.interrupted = Interrupted();
   return result;
 }
 
 std::string FormatSummary(const SweepOptions& options, const SweepResult& result) {
   const uint64_t run = result.seeds.size() - result.recorded;
   return absl::StrFormat(
-             "sweep %s%s  seeds %d..%d  %d jobs   %s seeds in %s (%.1f seeds/s)%s\n",
+             "sweep %s%s  seeds %d..%d  %d jobs   %s seeds in %s (%.1f seeds/s)%s%s\n",
              Name(options.profile), InWords(options.shard), options.seeds.first, options.seeds.last,
              options.jobs, Grouped(run), Span(result.seconds),
              static_cast<double>(run) / std::max(result.seconds, 1e-3),
-             result.recorded == 0 ? "" : absl::StrCat(", ", Grouped(result.recorded), " before")) +
+             result.recorded == 0 ? "" : absl::StrCat(", ", Grouped(result.recorded), " before"),
+             result.interrupted ? ", interrupted" : "") +
          FormatFigures(result.seeds);
 }
 

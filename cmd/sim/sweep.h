@@ -66,6 +66,7 @@ struct SweepResult {
   std::vector<SeedResult> seeds;  // ascending; those that were run or recorded
   uint64_t recorded = 0;          // so many of them were there before
   double seconds = 0;             // of wall clock
+  bool interrupted = false;       // by the user: there would have been more
   absl::Status status;            // not OK: the system could not run it, or `finished` said so
 };
 

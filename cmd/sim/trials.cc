@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cmd/sim/child.h"
+#include "cmd/sim/interrupt.h"
 #include "nlohmann/json.hpp"
 #include "sim/nemesis/fault_text.h"
 #include "sim/run/run.h"
@@ -113,6 +114,7 @@ bool Start(const Trial& trial, uint64_t ends_before, const std::string& how_it_e
   }
   if (child->process == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    LeaveInterruptsToParent();
     EndAfterCpu(seconds);
     dup2(said[1], STDERR_FILENO);
     std::vector<Milestone> milestones;
