@@ -25,6 +25,7 @@
 #include "absl/strings/string_view.h"
 #include "cmd/cluster_flags.h"
 #include "cmd/exit_codes.h"
+#include "cmd/parse_error.h"
 #include "cmd/standard_files.h"
 #include "core/replica/replica.h"
 #include "net/endpoint.h"
@@ -619,7 +620,7 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return Complain(kExitUsage, absl::StrCat(error.what(), " (see raftkv --help)"));
+    return Complain(kExitUsage, absl::StrCat(WhatIsWrong(app, error), " (see raftkv --help)"));
   }
   return init_command->parsed() ? RunInit(init) : RunNode(node);
 }

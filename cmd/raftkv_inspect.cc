@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "cmd/parse_error.h"
 #include "cmd/standard_files.h"
 #include "storage/inspect.h"
 #include "storage/posix_disk.h"
@@ -100,7 +101,10 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kFailed;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    std::fprintf(stderr, "raftkv-inspect: %s (see raftkv-inspect --help)\n",
+                 raftkv::WhatIsWrong(app, error).c_str());
+    return kFailed;
   }
   return Run(directory, app.get_subcommands().front()->get_name(), options, json);
 }

@@ -43,6 +43,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "cmd/parse_error.h"
 #include "cmd/sim/bench.h"
 #include "cmd/sim/complain.h"
 #include "cmd/sim/disk_table.h"
@@ -790,7 +791,8 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kFine : kCannot;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    return Cannot(absl::StrCat(WhatIsWrong(app, error), " (see raftkv-sim --help)"));
   }
   if (worker->parsed()) {
     ServeSeeds(STDIN_FILENO, STDOUT_FILENO,

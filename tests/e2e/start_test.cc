@@ -162,6 +162,12 @@ TEST(CommandLine, WithoutDataNothingStarts) {
   ExpectComplaint(RunToEnd({NodeProgram()}), kExitUsage, "--data is required");
 }
 
+// And not only that something is missing, which is there under another name.
+TEST(CommandLine, ASlipInTheNameOfAFlagIsSaid) {
+  ExpectComplaint(RunToEnd({NodeProgram(), "init", "--data", "/none", "--node_id", "1"}),
+                  kExitUsage, "--node_id is not known, and --node-id is required");
+}
+
 TEST(CommandLine, OneAddressForBothPorts) {
   ExpectComplaint(RunToEnd({NodeProgram(), "--data", "/none", "--listen-client", "127.0.0.1:9",
                             "--listen-peer", "127.0.0.1:9"}),
