@@ -13,10 +13,12 @@ namespace raftkv {
 // often there, with a slip in its name.
 inline std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+  if (unknown.empty()) return error.what();
+  std::string wrong = absl::StrCat(unknown.front(), " is not known");
   const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
-  return missing && !unknown.empty()
-             ? absl::StrCat(unknown.front(), " is not known, and ", error.what())
-             : error.what();
+  if (missing) return absl::StrCat(wrong, ", and ", error.what());
+  const bool too_much = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  return too_much ? wrong : error.what();
 }
 
 }  // namespace raftkv

@@ -33,6 +33,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "cmd/parse_error.h"
 #include "cmd/standard_files.h"
 #include "core/raft/random.h"
 #include "core/wire/resp.h"
@@ -455,7 +456,14 @@ int Main(int argc, char** argv) {
   app.add_option("--seed", settings.seed, "decides which keys are used in which order")
       ->capture_default_str();
   app.add_flag("--csv", settings.csv, "test,connections,pipeline,rate,p50,p99,p99.9,max,errors");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    std::fprintf(stderr, "raftkv-bench: %s (see raftkv-bench --help)\n",
+                 raftkv::WhatIsWrong(app, error).c_str());
+    return 2;
+  }
 
   std::vector<Endpoint> endpoints;
   for (const auto text : absl::StrSplit(settings.endpoints, ',')) {
