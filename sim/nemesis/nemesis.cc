@@ -1098,8 +1098,10 @@ void Nemesis::Ask(const FaultCommand& command) {
                cluster_->retired(added))) {
     return;
   }
-  AskOf(command.nodes[0], words, [this, command, leaving](bool ok, bool in_doubt) {
+  if (adds && omniscience_->WasEverMember(added)) returning_.insert(added);
+  AskOf(command.nodes[0], words, [this, command, leaving, added](bool ok, bool in_doubt) {
     if (ok) Count(command.fault);
+    if (!ok && !in_doubt) returning_.erase(added);
     // By a leader that is there to stay he has been told the truth, and looks no further.
     const Process* leader = cluster_->Leader();
     if (ok && leader != nullptr && leader->replica()->raft().transfer_target() == raft::kNoNode &&
@@ -1219,11 +1221,13 @@ void Nemesis::SweepUp() {
   for (const raft::NodeId node : cluster_->InUse()) {
     if (raft::IsMember(conf, node)) {
       removed_.erase(node);
+      returning_.erase(node);
       continue;
     }
     if (!omniscience_->WasEverMember(node)) continue;  // it waits to be added
     const Time since = removed_.try_emplace(node, cluster_->scheduler().now()).first->second;
     if (cluster_->scheduler().now() - since < kSweepUpAfter || !IsMissedByNobody(node)) continue;
+    if (returning_.contains(node)) continue;  // it is waited for
     // Whoever leads on without being a member writes nothing more: that is for the next leader.
     const Process* leader = cluster_->Leader();
     const bool leads = leader != nullptr && leader->id() == node;

@@ -397,6 +397,7 @@ class Nemesis {
   // A change of the members was asked for, and the operator does not know what became of it.
   bool change_in_doubt_ = false;
   std::set<raft::NodeId> leaving_;    // asked to be removed, and not refused
+  std::set<raft::NodeId> returning_;  // removed, asked to be added again, and not refused
   std::set<raft::NodeId> told_done_;  // of their removal
   uint64_t forwarded_ = 0;            // joint changes
   bool stopped_ = false;
