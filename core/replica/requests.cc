@@ -319,6 +319,7 @@ void Replica::ProposeHere(PendingId id, Pending& pending) {
 // empty when nothing.
 std::string Replica::MembershipFault(const raft::MembershipChange& change) const {
   std::vector<raft::NodeId> promoted;
+  const Members told = Members::Decode(change.context).value_or(Members());
   for (const raft::MemberChange& member : change.changes) {
     const auto fault = [&](absl::string_view text) {
       return absl::StrCat("node ", member.node, " ", text);
@@ -330,6 +331,14 @@ std::string Replica::MembershipFault(const raft::MembershipChange& change) const
         if (raft::MemberCount(raft_.conf()) + change.changes.size() > wire::kMaxMembers) {
           return fault(absl::StrCat("would be one too many: a cluster has at most ",
                                     wire::kMaxMembers, " members, learners included"));
+        }
+        // What is sent to it would reach another one, which takes nothing that is not meant for it.
+        if (const Member* added = told.Find(member.node)) {
+          for (const auto& [id, other] : members().all()) {
+            if (other.peer_address != added->peer_address) continue;
+            return fault(absl::StrCat("cannot have the peer address ", other.peer_address,
+                                      ", which is that of node ", id));
+          }
         }
         break;
       case raft::MemberChange::Kind::kAddVoter:

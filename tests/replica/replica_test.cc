@@ -731,7 +731,17 @@ TEST(ReplicaTest, ANewNodeJoinsLearnsAndVotes) {
   EXPECT_TRUE(absl::StrContains(
       cluster.Ask(leader, {"KV.MEMBER", "ADD", "4", "127.0.0.1:1", "127.0.0.1:2", "7"}),
       "is a member already"));
+  EXPECT_EQ(
+      cluster.Ask(leader, {"KV.MEMBER", "ADD", "5", "127.0.0.1:7441", "127.0.0.1:7450", "105"}),
+      "-NOTAPPLIED node 5 cannot have the peer address 127.0.0.1:7441, which is that of node "
+      "4\r\n");
   EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "REMOVE", "4"}), "+OK\r\n");
+  cluster.Run(500);
+  EXPECT_EQ(
+      cluster.Ask(leader, {"KV.MEMBER", "ADD", "5", "127.0.0.1:7441", "127.0.0.1:7450", "105"}),
+      "+OK\r\n")
+      << "it is free again";
+  EXPECT_EQ(cluster.Ask(leader, {"KV.MEMBER", "REMOVE", "5"}), "+OK\r\n");
   cluster.Run(500);
   EXPECT_FALSE(raft::IsMember(cluster[leader].raft().conf(), 4));
   EXPECT_EQ(cluster[leader].members().all().size(), 3u);

@@ -248,8 +248,9 @@ TEST_F(TurnTest, ARefusedReadIsAskedOfTheNextLeaderAtOnce) {
 
 TEST_F(TurnTest, AClusterHasAtMostAsManyMembersAsItsMessagesHold) {
   const auto add = [&](raft::NodeId id) {
-    return cluster_.Ask(leader_, {"KV.MEMBER", "ADD", absl::StrCat(id), "127.0.0.1:1",
-                                  "127.0.0.1:2", absl::StrCat(id)});
+    return cluster_.Ask(leader_,
+                        {"KV.MEMBER", "ADD", absl::StrCat(id), absl::StrCat("127.0.0.1:", id),
+                         "127.0.0.1:99", absl::StrCat(id)});
   };
   for (raft::NodeId id = 4; id <= wire::kMaxMembers; ++id) ASSERT_EQ(add(id), "+OK\r\n") << id;
   EXPECT_TRUE(absl::StrContains(add(wire::kMaxMembers + 1), "at most 64 members"));
