@@ -32,7 +32,7 @@ struct GuideOptions {
   Profile profile = Profile::kEverything;
   bool attacks = true;
   bool guided = true;  // otherwise every run is a fresh seed, and states are only counted
-  // So many are known at most: 9 to 18 bytes each, and some 300. Beyond that a part of them stands
+  // So many are known at most: 9 to 32 bytes each, and some 300. Beyond that a part of them stands
   // for all (known_states.h).
   size_t most_states = 28'000'000;
   size_t most_outlines = 500'000;
