@@ -332,7 +332,8 @@ std::string Replica::MembershipFault(const raft::MembershipChange& change) const
           return fault(absl::StrCat("would be one too many: a cluster has at most ",
                                     wire::kMaxMembers, " members, learners included"));
         }
-        // What is sent to it would reach another one, which takes nothing that is not meant for it.
+        // Of two at one address only one can be reached: who takes the place of another is added
+        // when that one has been removed.
         if (const Member* added = told.Find(member.node)) {
           for (const auto& [id, other] : members().all()) {
             if (other.peer_address != added->peer_address) continue;
