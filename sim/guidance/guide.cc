@@ -219,6 +219,24 @@ void Guide::MakeRoom() {
   }
   kept_.resize(kMostKept / 2);
   std::sort(kept_.begin(), kept_.end());
+  if (entries_.size() > options_.most_runs) ForgetRuns();
+}
+
+// Of those that are examples only, the ones of the fewest outlines.
+void Guide::ForgetRuns() {
+  std::vector<std::pair<uint64_t, uint64_t>> examples;  // how many, and the run
+  for (const auto& [run, entry] : entries_) {
+    if (!entry.kept) examples.emplace_back(entry.examples, run);
+  }
+  std::sort(examples.begin(), examples.end());
+  for (const auto& [count, run] : examples) {
+    if (entries_.size() <= options_.most_runs / 2) break;
+    entries_.erase(run);
+  }
+  for (Outline& outline : outlines_) {
+    std::erase_if(outline.examples,
+                  [this](const Example& example) { return !entries_.contains(example.entry); });
+  }
 }
 
 std::vector<Recipe> Guide::corpus() const {

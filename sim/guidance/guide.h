@@ -36,6 +36,8 @@ struct GuideOptions {
   // for all (known_states.h).
   size_t most_states = 28'000'000;
   size_t most_outlines = 500'000;
+  // So many runs are remembered, to be varied or as examples of outlines: some 20 KB each.
+  size_t most_runs = 10'000;
 };
 
 // What a run came to.
@@ -113,6 +115,7 @@ class Guide {
   // Null when it is none of those that count.
   Outline* OutlineOf(uint64_t hash);
   void ForgetOutlines();
+  void ForgetRuns();
   // Of the run that is being learnt from, which becomes `entry`, unless there are enough others.
   void AddExample(Outline& outline, uint64_t state, const Example& example, Entry* entry);
   void Release(uint64_t entry);

@@ -253,6 +253,27 @@ TEST(Guide, BoundsWhatItKnowsAndGoesOn) {
   EXPECT_GT(varied, kRuns / 2);
 }
 
+TEST(Guide, BoundsTheRunsThatItRemembers) {
+  GuideOptions options;
+  options.most_runs = 2'500;
+  Guide guide(options);
+  uint64_t to_rare = 0;
+  for (uint64_t i = 0; i < 6'000; ++i) {
+    const Guide::Plan plan = guide.Next();
+    if (plan.parent.has_value()) ++to_rare;
+    CameTo outcome;
+    outcome.events = 1'000;
+    outcome.ended = kSecond;
+    // Each is the only example of its outlines.
+    for (uint64_t state = 0; state < 10; ++state) {
+      outcome.reached.push_back({i * 10 + state, i * 10 + state, 0, 1});
+    }
+    guide.Learn(plan, outcome);
+    ASSERT_LE(guide.held().runs, 2'500u + 1'001u);
+  }
+  EXPECT_GT(to_rare, 3'000u);
+}
+
 TEST(KnownStates, AllAreKnownUpToTheLimitAndAShareOfThemBehindIt) {
   KnownStates known(100);
   for (uint64_t state = 0; state < 100; ++state) EXPECT_TRUE(known.Add(state));
