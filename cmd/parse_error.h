@@ -1,6 +1,7 @@
 // What is wrong with a command line.
 #pragma once
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,16 @@ inline std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error
   if (missing) return absl::StrCat(wrong, ", and ", error.what());
   const bool too_much = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
   return too_much ? wrong : error.what();
+}
+
+// The exit code of a program whose command line was not run: 0 after --help, otherwise `wrong`, and
+// stderr says why.
+inline int EndOfParsing(const CLI::App& app, const CLI::ParseError& error, const char* program,
+                        int wrong) {
+  if (error.get_exit_code() == 0) return app.exit(error);
+  std::fprintf(stderr, "%s: %s (see %s --help)\n", program, WhatIsWrong(app, error).c_str(),
+               program);
+  return wrong;
 }
 
 }  // namespace raftkv

@@ -459,10 +459,7 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    std::fprintf(stderr, "raftkv-bench: %s (see raftkv-bench --help)\n",
-                 raftkv::WhatIsWrong(app, error).c_str());
-    return 2;
+    return raftkv::EndOfParsing(app, error, "raftkv-bench", 2);
   }
 
   std::vector<Endpoint> endpoints;

@@ -101,10 +101,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    std::fprintf(stderr, "raftkv-inspect: %s (see raftkv-inspect --help)\n",
-                 raftkv::WhatIsWrong(app, error).c_str());
-    return kFailed;
+    return raftkv::EndOfParsing(app, error, "raftkv-inspect", kFailed);
   }
   return Run(directory, app.get_subcommands().front()->get_name(), options, json);
 }

@@ -78,7 +78,7 @@ uint64_t Guide::PickFamily() {
 // Of the outlines that nearly no run came to, or was sent to, one of its states.
 const Guide::Example* Guide::PickRare() {
   Outline* rarest = nullptr;
-  for (uint64_t i = 0; i < kLookedAt; ++i) {
+  for (uint64_t i = 0; i < kLookedAt && !outlines_.empty(); ++i) {
     Outline& other = outlines_[random_.Below(outlines_.size())];
     if (other.examples.empty()) continue;
     if (rarest == nullptr || other.runs + other.tries < rarest->runs + rarest->tries) {

@@ -181,6 +181,20 @@ TEST(Guide, DoesTheSameAgain) {
   EXPECT_NE(digest(1), digest(2));
 }
 
+TEST(Guide, OtherStatesAreAnotherDigest) {
+  const auto digest = [](uint64_t state) {
+    GuideOptions options;
+    options.guided = false;
+    Guide guide(options);
+    CameTo outcome;
+    outcome.reached = {{state, 0, 0, 1}};
+    guide.Learn(guide.Next(), outcome);
+    return guide.Digest();
+  };
+  EXPECT_EQ(digest(1), digest(1));
+  EXPECT_NE(digest(1), digest(2));
+}
+
 TEST(Guide, UnguidedTakesSeedAfterSeed) {
   GuideOptions options;
   options.first_seed = 40;
@@ -251,6 +265,20 @@ TEST(Guide, BoundsWhatItKnowsAndGoesOn) {
   EXPECT_TRUE(guide.states_are_estimated());
   EXPECT_NEAR(static_cast<double>(guide.states()), kRuns * kEach, kRuns * kEach / 5.0);
   EXPECT_GT(varied, kRuns / 2);
+}
+
+// What is no example any more, and is not varied, is forgotten.
+TEST(Guide, AnOutlineHasEightExamples) {
+  Guide guide(GuideOptions{});
+  for (uint64_t i = 0; i < 6'000; ++i) {
+    const Guide::Plan plan = guide.Next();
+    CameTo outcome;
+    outcome.events = 1'000;
+    outcome.ended = kSecond;
+    outcome.reached = {{i, 0, 0, 1}};
+    guide.Learn(plan, outcome);
+    ASSERT_LE(guide.held().runs, 2'000u + 8u);
+  }
 }
 
 TEST(Guide, BoundsTheRunsThatItRemembers) {
